@@ -1,0 +1,36 @@
+# `make` says what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOAK ?= 5
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.locked  ## run the pipeline on data/source
+	$(BIN)/python run_pipeline.py
+
+test: $(VENV)/.locked  ## run all tests
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+soak: $(VENV)/.locked  ## run SOAK times as many random histories and kills, and print one line of figures
+	SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_histories.py tests/test_resilience.py
+
+sample: $(VENV)/.locked  ## write the sample in data/source anew
+	$(BIN)/python data/generate.py data/source
+
+lock:  ## resolve pyproject.toml into requirements.txt, with hashes and without index URLs
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --quiet --output-file requirements.txt
+
+clean:  ## delete the environment, the warehouse and the reports
+	rm -rf $(VENV) data/warehouse reports
+
+$(VENV)/.locked: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	touch $@
+
+.PHONY: help run test soak sample lock clean
+.DEFAULT_GOAL := help
