@@ -1,0 +1,123 @@
+"""Fixtures: a warehouse to run in, and the sample's files to change."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from warm_runs import WarmRuns
+
+PROJECT = Path(__file__).resolve().parent.parent
+CHINOOK = PROJECT.parent / "shared" / "real" / "chinook"
+SOAKED: Counter[str] = Counter()  # what the soak counts
+LAYERS = ("raw", "curated", "gold", "audit")
+sys.path.insert(0, str(PROJECT))
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # speed is for benchmarks/
+settings.load_profile("project")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A source folder, a warehouse and a reports folder of its own, and the command that works on them."""
+
+    folder: Path
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse"
+
+    @property
+    def reports(self) -> Path:
+        return self.folder / "reports"
+
+    def command(self, *options: str) -> list[str]:
+        return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(self.source),
+                "--warehouse", str(self.warehouse), "--reports", str(self.reports), *options]
+
+    def run(self, *options: str, expect: int = 0, **how) -> subprocess.CompletedProcess:
+        """Run the pipeline as its user would; fail the test when it exits otherwise than expected."""
+        done = subprocess.run(self.command(*options), capture_output=True, text=True, timeout=300, **how)
+        assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def query(self, layer: str, sql: str, *parameters) -> list[tuple]:
+        with closing(sqlite3.connect(self.warehouse / f"{layer}.db")) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def counts(self, layer: str, *tables: str) -> list[int]:
+        return [self.query(layer, f"select count(*) from {table}")[0][0] for table in tables]
+
+    def state(self) -> dict[str, list[tuple]]:
+        """Return every row of every table of every layer."""
+        return {f"{layer}.{table}": sorted(self.query(layer, f'select * from "{table}"'), key=repr)
+                for layer in LAYERS if (self.warehouse / f"{layer}.db").exists()
+                for (table,) in self.query(layer, "select name from sqlite_schema where type = 'table'")}
+
+    def deliver(self, name: str, *lines: str) -> Path:
+        """Write a delivery, line by line."""
+        path = self.source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A shop with the sample in its source folder and nothing else."""
+    return new_shop(tmp_path / "a shop")
+
+
+def new_shop(folder: Path) -> Shop:
+    shutil.copytree(PROJECT / "data" / "source", folder / "source")
+    return Shop(folder)
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory) -> Shop:
+    """The sample after its first run: look, do not touch."""
+    shop = new_shop(tmp_path_factory.mktemp("loaded"))
+    done = shop.run()
+    (shop.folder / "stdout.txt").write_text(done.stdout)
+    return shop
+
+
+@pytest.fixture
+def used(loaded: Shop, tmp_path: Path) -> Shop:
+    """A copy of the sample after its first run, to go on with."""
+    shutil.copytree(loaded.folder, tmp_path / "used")
+    return Shop(tmp_path / "used")
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmRuns]:
+    """Runs without the seconds that imports take, for tests that need many."""
+    runs = WarmRuns()
+    yield runs
+    runs.close()
+
+
+@pytest.fixture(scope="session")
+def chinook() -> Path:
+    """The real shop's files, which are not part of the project."""
+    if not CHINOOK.exists() and not os.environ.get("CI"):
+        pytest.skip("../shared/real/chinook is not here")
+    return CHINOOK
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Print the figures of `make soak` in one line."""
+    if "SOAK" in os.environ:
+        failed = len(terminalreporter.stats.get("failed", []))
+        terminalreporter.write_line(f"soak: {SOAKED['histories']} histories, {SOAKED['kills']} kills, {failed} differences")

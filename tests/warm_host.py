@@ -1,0 +1,165 @@
+"""Fork whole runs from one process that has imported everything: the same runner, warm process and kernels as those of a
+cold command, without the seconds of its imports. For tests that need many runs.
+
+Reads one request per line from standard input, JSON: `arguments` of the command, `output` (a folder for stdout.txt and
+stderr.txt), `obey` (whether file permissions hold for the run even if it is root's) and `fault` (a place in the run, named
+in FAULTS, at which the runner is killed, and the step it is in; or null). Answers each with one line, the runner's exit code.
+"""
+
+import ctypes
+import fcntl
+import json
+import multiprocessing.forkserver
+import multiprocessing.util
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import great_expectations  # noqa: F401
+import ipykernel.kernelapp  # noqa: F401
+import jupyter_client.manager  # noqa: F401
+import nbconvert  # noqa: F401
+import papermill  # noqa: F401
+
+import lib.charts
+import lib.gate
+import lib.kernels
+import lib.pages
+import lib.run
+import run_pipeline
+from lib.step_base import Step
+
+spawn = multiprocessing.util.spawnv_passfds
+
+
+class StandIn:
+    """The warm process of one run, forked from this one before the run opens anything: SQLite does not survive a fork."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                self._socket.close()
+                self._wait(theirs)
+            finally:
+                os._exit(0)
+
+    def spawn(self, path: str, arguments: list[str], fds: Sequence[int]) -> int:
+        """Stand in for multiprocessing.util.spawnv_passfds: let this process be the one that is asked for."""
+        if "forkserver" not in arguments[-1]:
+            return spawn(path, arguments, fds)
+        order = json.dumps([arguments[-1], list(fds), dict(os.environ)])
+        socket.send_fds(self._socket, [order.encode()], list(fds))
+        return self._pid
+
+    def _wait(self, theirs: socket.socket) -> None:
+        from lib.die_with_parent import die_with_parent
+
+        die_with_parent()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        order, received, *_ = socket.recv_fds(theirs, 1_000_000, 2)
+        if order:
+            code, fds, environment = json.loads(order)
+            os.environ.update(environment)
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 500) for fd in received]
+            os.closerange(3, 500)
+            for fd, number in zip(high, fds, strict=True):
+                os.dup2(fd, number)
+            os.closerange(500, 1000)
+            exec(code, {})
+
+
+def obey_permissions() -> None:
+    """Give up root's power to read and write what the permissions of its own files forbid (see capabilities(7))."""
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    libc = ctypes.CDLL(None)
+    libc.capget(header, sets)
+    for number in (0, 1):  # effective and permitted
+        sets[number] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    libc.capset(header, sets)
+
+
+def install(fault: str, step: str) -> None:
+    """Kill this process when the run comes to a place in a step, or in its report."""
+    runner = os.getpid()
+
+    def kill_the_run(*_: object) -> None:
+        os.kill(runner, signal.SIGKILL)
+        time.sleep(60)  # its kernels have to die by themselves
+
+    FAULTS[fault](kill_the_run, step)
+
+
+def in_step(method: str, arm: Callable[[Step, Callable], None]) -> Callable:
+    """Return an installer of a fault that `arm` sets on a step of that name when its method is called, before or after."""
+    def install(kill: Callable, name: str) -> None:
+        original = getattr(Step, method)
+
+        def patched(step: Step, *arguments: object) -> object:
+            if method == "publish" and step.spec.name == name:
+                arm(step, kill)
+            result = original(step, *arguments)
+            if method == "begin" and step.spec.name == name:
+                arm(step, kill)
+            return result
+
+        setattr(Step, method, patched)
+    return install
+
+
+def before(module: object, function: str) -> Callable:
+    return lambda kill, _: setattr(module, function, kill)
+
+
+def kill_after_insert(step: Step, kill: Callable) -> None:
+    insert = step.output.insert
+    step.output.insert = lambda *arguments: (insert(*arguments), kill())
+
+
+FAULTS: dict[str, Callable] = {
+    "begun": in_step("begin", lambda step, kill: kill()),
+    "some rows written": in_step("begin", kill_after_insert),
+    "all written, not committed": in_step("publish", lambda step, kill: step._commit.callback(kill)),
+    "data committed, watermark not": in_step("publish", lambda step, kill: setattr(step, "record", kill)),
+    "watermark being committed": in_step("publish", lambda step, kill: step._log.set_trace_callback(
+        lambda sql: kill() if sql.lower().startswith("commit") else None)),
+    "published": in_step("publish", lambda step, kill: step.stack.callback(kill)),
+    "a notebook's page being written": before(lib.pages, "export_notebook"),
+    "data docs being built": before(lib.gate, "build_docs"),
+    "report being written": before(lib.pages, "write_run_page"),
+}
+
+
+def serve() -> int:
+    """Answer requests until the input ends; returns in every fork too, with its exit code."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            return run(request)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    return 0
+
+
+def run(request: dict) -> int:
+    os.setsid()
+    for fd, name in ((1, "stdout.txt"), (2, "stderr.txt")):
+        os.dup2(os.open(Path(request["output"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), fd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if request["obey"]:
+        obey_permissions()
+    if request["fault"]:
+        install(*request["fault"])
+    multiprocessing.util.spawnv_passfds = StandIn().spawn
+    return run_pipeline.main(request["arguments"])
+
+
+if __name__ == "__main__":
+    sys.exit(serve())
