@@ -1,0 +1,233 @@
+"""Records in CSV text: the one definition of what a row is, and a fast parser for text that is well formed.
+
+Text is UTF-8 bytes. A physical line ends in LF, CRLF or CR. A record is a row if it has the expected number of fields,
+each of them
+
+- quoted: starts and ends with a quote; a quote inside is doubled; delimiters and line ends inside are text; or
+- plain: everything up to the delimiter; a quote that is not its first character is text.
+
+A field without characters, quoted or not, is missing. A line without characters is blank and no record. Where no row
+begins, that one physical line is rejected and reading resumes at the next line: an unclosed quote costs one line.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+# How far a row may reach over several lines: what an unclosed quote can swallow at worst, and what must be held back.
+MAX_RECORD_LINES = 1000
+MAX_RECORD_BYTES = 16 << 20
+# How much text is parsed with care, at some memory, before the fast parser is tried again.
+CAREFUL_BYTES = 1 << 20
+ARROW_BLOCK_BYTES = 1 << 20
+LF, CR, QUOTE = b'\n\r"'
+LINE_END = re.compile(rb"\r\n?|\n")
+OPEN_QUOTE = rb'"[^"\0]*+(?:""[^"\0]*+)*+'
+REJECTED = pa.schema([("source_row", pa.int64()), ("raw_text", pa.string()), ("rule", pa.string()),
+                      ("reason", pa.string())])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What makes a row: the names of its fields, and their delimiter (one byte)."""
+
+    names: tuple[str, ...]
+    delimiter: bytes
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(name, pa.string()) for name in self.names]).append(pa.field("source_row", pa.int64()))
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """The rows and rejected lines of a stretch of text, how much of the text they took up, and how many lines."""
+
+    rows: pa.Table
+    rejected: pa.Table
+    bytes_used: int
+    lines_used: int
+
+
+def parse(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
+    """Parse text that starts at a record, in physical line `first_line` of its file, and that ends in a line end.
+
+    Not all of the text need be used: hand in the rest again. If nothing is used, which the last text of a file never
+    is, its only record may be unfinished: hand it in with more text.
+    """
+    return parse_fast(text, shape, first_line) or parse_carefully(text, shape, first_line, is_last)
+
+
+def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
+    """Parse any text, record by record, by the rules on top of this module; stop behind CAREFUL_BYTES of it."""
+    match_row = _row_pattern(shape.delimiter, len(shape.names)).match
+    rows, row_starts, rejected, rejected_starts = [], [], [], []
+    position = 0
+    while position < min(len(text), CAREFUL_BYTES):
+        if text[position] in b"\r\n":
+            position = LINE_END.match(text, position).end()
+        elif (row := match_row(text, position)) and not _reaches_too_far(text, position, row.end()):
+            rows.append(row.groups())
+            row_starts.append(position)
+            position = row.end()
+        elif not is_last and _may_go_on(text, position, shape):
+            break
+        else:
+            line_end = LINE_END.search(text, position)
+            raw_text = text[position:line_end.start()]
+            rejected.append((raw_text, *_diagnose(raw_text, shape)))
+            rejected_starts.append(position)
+            position = line_end.end()
+    ends = _line_ends(text[:position])
+    row_lines, rejected_lines = (first_line + np.searchsorted(ends, starts) for starts in (row_starts, rejected_starts))
+    fields = ([_value(field) for field in column] for column in zip(*rows, strict=True))
+    return Parsed(
+        rows=_table(shape.schema, [*fields, row_lines]),
+        rejected=_table(REJECTED, [rejected_lines, *zip(*rejected, strict=True)]),
+        bytes_used=position,
+        lines_used=len(ends),
+    )
+
+
+def parse_fast(text: bytes, shape: Shape, first_line: int) -> Parsed | None:
+    """Parse text in which every record is a row with Arrow; return None, quickly, if that is not certain.
+
+    Arrow alone would not do: it joins text behind a closing quote to the field, reads an unclosed quote to the end, and
+    skips a byte-order mark wherever its input starts.
+    """
+    if b"\0" in text or text.startswith(b"\xef\xbb\xbf") or text.count(b"\r") != text.count(b"\r\n"):
+        return None
+    codes = np.frombuffer(text, np.uint8)
+    breaks = np.flatnonzero(codes == LF)
+    quotes = np.flatnonzero(codes == QUOTE)
+    # With every quote in its place, a line end ends a record exactly if the number of quotes before it is even.
+    last_lines = np.flatnonzero(np.searchsorted(quotes, breaks) % 2 == 0) if quotes.size else np.arange(breaks.size)
+    ends = breaks[last_lines]
+    if not ends.size or not _quotes_in_place(codes, quotes[:np.searchsorted(quotes, ends[-1])], shape.delimiter):
+        return None
+    starts = np.concatenate([[0], ends + 1])
+    longest = int(np.diff(starts, append=len(text)).max())
+    if longest > MAX_RECORD_BYTES or np.diff(last_lines, prepend=-1).max() > MAX_RECORD_LINES:
+        return None
+    is_record = ~np.isin(codes[starts[:-1]], (LF, CR))
+    row_lines = first_line + np.concatenate([[0], last_lines[:-1] + 1])[is_record]
+    used = int(starts[-1])
+    try:
+        rows = _read_with_arrow(text[:used], shape, longest)
+        rows = rows.append_column("source_row", pa.array(row_lines, pa.int64()))
+    except pa.ArrowInvalid:  # a record with too few or too many fields
+        return None
+    return Parsed(rows, REJECTED.empty_table(), bytes_used=used, lines_used=int(last_lines[-1]) + 1)
+
+
+def end_of_lines(text: bytes, is_last: bool) -> int:
+    """Return where the last complete line of text ends; unless it is the last, a CR there may be half a CRLF."""
+    if is_last:
+        return len(text)
+    return max(text.rfind(b"\n"), text.rfind(b"\r", 0, len(text) - 1)) + 1
+
+
+def split_record(text: bytes, delimiter: bytes) -> tuple[list[str], int]:
+    """Return the fields of the record at the start of text, and where it ends: at a line end unless it is malformed."""
+    fields = list(_fields(text, delimiter))
+    return [(_value(field[0]) or b"").decode() for field in fields], fields[-1].end()
+
+
+def _table(schema: pa.Schema, columns: Sequence) -> pa.Table:
+    if len(columns) < len(schema):  # no rows to make columns of
+        return schema.empty_table()
+    arrays = [pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)]
+    return pa.table(arrays, schema=schema)
+
+
+def _value(field: bytes) -> bytes | None:
+    if field[:1] == b'"':
+        field = field[1:-1].replace(b'""', b'"')
+    return field or None
+
+
+@cache
+def _field_pattern(delimiter: bytes) -> bytes:
+    plain = rb'[^"\r\n\0%b][^\r\n\0%b]*+' % (delimiter, delimiter)
+    return rb'(?:%b"|%b|)' % (OPEN_QUOTE, plain)
+
+
+@cache
+def _row_pattern(delimiter: bytes, count: int) -> re.Pattern[bytes]:
+    # Possessive throughout and never more than `count` fields: a search that fails does so in linear time.
+    fields = re.escape(delimiter).join([rb"(%b)" % _field_pattern(delimiter)] * count)
+    return re.compile(fields + rb"(?:\r\n?+|\n)")
+
+
+@cache
+def _open_pattern(delimiter: bytes, count: int) -> re.Pattern[bytes]:
+    field = _field_pattern(delimiter) + re.escape(delimiter)
+    return re.compile(rb"(?:%b){0,%d}+%b\Z" % (field, count - 1, OPEN_QUOTE))
+
+
+def _reaches_too_far(text: bytes, start: int, end: int) -> bool:
+    """Tell whether a record, its line end included, spans more lines or, over several lines, bytes than it may."""
+    if end - start <= MAX_RECORD_LINES:
+        return False
+    lines = sum(1 for _ in LINE_END.finditer(text, start, end))
+    return lines > MAX_RECORD_LINES or (lines > 1 and end - start > MAX_RECORD_BYTES)
+
+
+def _may_go_on(text: bytes, start: int, shape: Shape) -> bool:
+    """Tell whether the record at `start` is still within quotes where the text ends, and may become a row."""
+    is_open = _open_pattern(shape.delimiter, len(shape.names)).match(text, start)
+    return bool(is_open) and not _reaches_too_far(text, start, len(text))
+
+
+def _diagnose(line: bytes, shape: Shape) -> tuple[str, str]:
+    """Return the rule and the reason for which a line does not begin a row."""
+    count = len(shape.names)
+    if b"\0" in line:
+        return "nul_byte", "the line holds a NUL byte"
+    number, last = deque(enumerate(_fields(line, shape.delimiter), start=1), maxlen=1).pop()
+    if last.end() == len(line):
+        return "field_count", f"{number} field{'' if number == 1 else 's'}, expected {count}"
+    if line[last.end():last.end() + 1] == b'"':
+        return "quote", f"field {number} opens a quote that is never closed, or not within a row of {count} fields"
+    return "quote", f"field {number} has text after its closing quote"
+
+
+def _fields(text: bytes, delimiter: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the fields from the start of text up to a line end, the end of the text or a misplaced quote."""
+    match_field = re.compile(_field_pattern(delimiter)).match
+    field = match_field(text, 0)
+    yield field
+    while text.startswith(delimiter, field.end()):
+        field = match_field(text, field.end() + 1)
+        yield field
+
+
+def _line_ends(text: bytes) -> np.ndarray:
+    """Return the position of the last byte of every line end."""
+    codes = np.frombuffer(text, np.uint8)
+    if b"\r" not in text:
+        return np.flatnonzero(codes == LF)
+    is_lone_cr = (codes == CR) & np.append(codes[1:] != LF, True)
+    return np.flatnonzero((codes == LF) | is_lone_cr)
+
+
+def _quotes_in_place(codes: np.ndarray, quotes: np.ndarray, delimiter: bytes) -> bool:
+    """Tell whether quotes, by turns, open at the start of a field and close at its end; `""` closes and opens again."""
+    before = codes[quotes[0::2] - 1]  # of a quote at 0 it is the last byte: a line end, as if before the first line
+    after = codes[quotes[1::2] + 1]
+    return bool(np.isin(before, (*delimiter, LF, QUOTE)).all() and np.isin(after, (*delimiter, LF, CR, QUOTE)).all())
+
+
+def _read_with_arrow(text: bytes, shape: Shape, longest_record: int) -> pa.Table:
+    return arrow_csv.read_csv(
+        pa.BufferReader(text),
+        arrow_csv.ReadOptions(column_names=shape.names, block_size=max(ARROW_BLOCK_BYTES, longest_record)),
+        arrow_csv.ParseOptions(delimiter=shape.delimiter.decode(), newlines_in_values=True),
+        arrow_csv.ConvertOptions(column_types=dict.fromkeys(shape.names, pa.string()), null_values=[""],
+                                 strings_can_be_null=True, quoted_strings_can_be_null=True))

@@ -1,0 +1,158 @@
+"""A delivered file as text: gunzipped, its encoding detected, handed on as UTF-8 bytes."""
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from lib.errors import PipelineError
+
+SCAN_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+NOT_CSV = (
+    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+    (b"%PDF", "a PDF"),
+    (b"SQLite format 3\0", "a SQLite database"),
+    (b"PAR1", "a Parquet file"),
+    (GZIP_MAGIC, "compressed twice"),
+)
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)
+ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+NOT_ASCII = re.compile("[^\0-\x7f]")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what can go wrong while a file is read into a PipelineError that names the file."""
+    try:
+        yield
+    except EOFError as error:
+        raise PipelineError(f"{path} is cut short: its gzip data has no end. Deliver it again.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise PipelineError(f"{path} is corrupt: {error}. Deliver it again.") from error
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, pa.ArrowInvalid) as error:  # its encoding was checked before
+        raise PipelineError(f"{path} changed while it was read. Run again when its delivery is complete.") from error
+
+
+@contextmanager
+def open_delivery(path: Path) -> Iterator[BinaryIO]:
+    """Open the file's content, gunzipped if it is gzip whatever its name says."""
+    with path.open("rb") as file:
+        magic = file.read(len(GZIP_MAGIC))
+        file.seek(0)
+        if magic != GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as content:
+            yield content
+
+
+def byte_chunks(path: Path, size: int = SCAN_BYTES) -> Iterator[bytes]:
+    """Yield the file's content, gunzipped, in chunks of at most `size` bytes."""
+    with open_delivery(path) as content:
+        while chunk := content.read(size):
+            yield chunk
+
+
+def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[bytes]:
+    """Yield the file's text as UTF-8; chunks may end within a line. A UTF-8 byte-order mark is passed on."""
+    chunks = byte_chunks(path, size)
+    if encoding == "utf-8":
+        return chunks
+    return (text.encode() for text in codecs.iterdecode(chunks, encoding))
+
+
+def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a codec that decodes the whole file, and notes on what was found.
+
+    Every byte is read, so a damaged archive is found here too. Raises PipelineError for a file that is another format
+    than CSV or that no codec decodes without guessing.
+    """
+    head = next(byte_chunks(path), b"")
+    for magic, kind in NOT_CSV:
+        if head.startswith(magic):
+            raise PipelineError(f"{path} is {kind}, not CSV. Deliver the table as .csv or .csv.gz.")
+    notes = _packing_notes(path)
+    if wide := _wide_encoding(head):
+        if (offset := first_bad_byte(path, wide)) is not None:
+            raise PipelineError(f"{path} is {wide.upper()}, but cut short or damaged at byte {offset}. "
+                                "Deliver it again, best as UTF-8.")
+        return wide, (*notes, f"read as {wide.upper()}")
+    if (offset := first_bad_byte(path, "utf-8")) is None:
+        return "utf-8", notes
+    if _mostly_utf8(path):
+        raise PipelineError(f"{path} is UTF-8 except for byte {offset}, where it is cut short, damaged or mixed with "
+                            "another encoding. Deliver it again, all of it as UTF-8.")
+    if (undefined := first_bad_byte(path, "cp1252")) is not None:
+        raise PipelineError(f"{path} is neither UTF-8 (byte {offset}) nor cp1252 (byte {undefined}). "
+                            "Deliver it again as UTF-8.")
+    return "cp1252", (*notes, f"read as cp1252: byte {offset} is not UTF-8")
+
+
+def first_bad_byte(path: Path, encoding: str) -> int | None:
+    """Return the offset, in the gunzipped content, of the first byte that `encoding` cannot decode; None if all can."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset = 0
+    for chunk in _and_end(byte_chunks(path)):
+        held_back = len(decoder.getstate()[0])
+        try:
+            decoder.decode(chunk, final=not chunk)
+        except (UnicodeDecodeError, pa.ArrowInvalid) as error:  # its encoding was checked before
+            return offset - held_back + error.start
+        offset += len(chunk)
+    return None
+
+
+def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    yield b""
+
+
+def _packing_notes(path: Path) -> tuple[str, ...]:
+    with path.open("rb") as file:
+        is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    if is_gzip and path.suffix.lower() != ".gz":
+        return ("gunzipped, though not named .gz",)
+    if not is_gzip and path.suffix.lower() == ".gz":
+        return ("read as plain text, though named .gz",)
+    return ()
+
+
+def _wide_encoding(head: bytes) -> str | None:
+    """Return the UTF-16 or UTF-32 codec which a mark, or NULs in every other byte of the header, give away."""
+    for mark, encoding in MARKS:
+        if head.startswith(mark):
+            return encoding
+    even, odd = head[0:256:2], head[1:256:2]
+    for encoding, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if high.count(0) > len(high) // 3 and low.count(0) * 4 < high.count(0):
+            return encoding
+    return None
+
+
+def _mostly_utf8(path: Path) -> bool:
+    """Tell whether a fifth or more of what is beyond ASCII is valid UTF-8.
+
+    Accents in cp1252 hardly ever look like UTF-8; UTF-8 with one bad byte, read as cp1252, would become mojibake.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    valid = invalid = 0
+    for chunk in _and_end(byte_chunks(path)):
+        text = decoder.decode(chunk, final=not chunk)
+        bad = len(ESCAPED_BYTE.findall(text))
+        invalid += bad
+        valid += len(NOT_ASCII.findall(text)) - bad
+    return valid * 4 >= invalid
