@@ -1,0 +1,145 @@
+"""The system layer: audit.db with the append-only execution log and the watermarks.
+
+Watermark semantics, for every step:
+
+- cursor: the `*_timestamp` of the step's input; the watermark is the highest one the step has processed.
+- bounds: a step reads what is strictly newer than its watermark. That is exact, not approximate, because every
+  commit to a layer carries one timestamp that is later than all earlier ones of that file, even if the clock is not:
+  no two commits tie, and a row that arrives during a run is committed under a later timestamp than the run has read.
+- first run, or `--full-refresh`: `INITIAL`, so everything is read.
+- empty input: the watermark stays as it is.
+- failed or killed run: the watermark is written after the data, in a transaction of its own, on success only. A crash
+  between the two makes the next run do the batch again, which upserts by key make harmless.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.clock import later_than, utc_now
+from lib.errors import PipelineError, remedy
+from lib.lock import BUSY_SECONDS
+
+INITIAL = "1900-01-01"
+
+SCHEMA = """
+create table if not exists pipeline_execution_log (
+    execution_id integer primary key,
+    batch_id text not null,
+    process_name text not null,
+    layer text not null,
+    status text not null check (status in ('RUNNING', 'SUCCESS', 'FAILED', 'SKIPPED', 'DIED')),
+    start_time text not null,
+    end_time text,
+    rows_processed integer not null default 0,
+    rows_quarantined integer not null default 0,
+    error_message text,
+    table_digests text
+) strict;
+create index if not exists pipeline_execution_log_batch on pipeline_execution_log (batch_id);
+create table if not exists pipeline_watermark (
+    process_name text primary key,
+    last_processed_timestamp text not null,
+    last_batch_id text not null
+) strict;
+create trigger if not exists pipeline_execution_log_no_delete before delete on pipeline_execution_log
+begin select raise(abort, 'pipeline_execution_log is append only'); end;
+create trigger if not exists pipeline_execution_log_final before update on pipeline_execution_log
+when old.status <> 'RUNNING' or new.status = 'RUNNING'
+    or new.execution_id <> old.execution_id or new.batch_id <> old.batch_id or new.process_name <> old.process_name
+    or new.layer <> old.layer or new.start_time <> old.start_time
+begin select raise(abort, 'pipeline_execution_log is append only: a RUNNING row may become final once'); end;
+"""
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far a step has processed its input, and the run that took it there."""
+
+    timestamp: str = INITIAL
+    batch_id: str = ""
+
+
+@contextmanager
+def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
+    """Open audit.db in autocommit mode, creating it when missing; close it on the way out.
+
+    Raises PipelineError when the file is no database, cannot be written or stays locked.
+    """
+    path = warehouse / "audit.db"
+    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.executescript(SCHEMA)
+        yield connection
+
+
+@contextmanager
+def _explained(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        advice = remedy(error) or "Run again; if it stays, look at the traceback in the executed notebook."
+        raise PipelineError(f"audit.db: {error} ({path}). {advice}") from error
+
+
+def read_watermark(audit: sqlite3.Connection, step: str) -> Watermark:
+    """Return the step's watermark, `INITIAL` when it has none."""
+    row = audit.execute(
+        "select last_processed_timestamp, last_batch_id from pipeline_watermark where process_name = ?", [step]
+    ).fetchone()
+    return Watermark(*row) if row else Watermark()
+
+
+def start_execution(audit: sqlite3.Connection, batch_id: str, step: str, layer: str) -> int:
+    """Append a RUNNING row for a step and return its execution_id."""
+    return audit.execute(
+        "insert into pipeline_execution_log (batch_id, process_name, layer, status, start_time) "
+        "values (?, ?, ?, 'RUNNING', ?)",
+        [batch_id, step, layer, utc_now()],
+    ).lastrowid
+
+
+def finish_execution(audit: sqlite3.Connection, execution_id: int, status: str, *, rows_processed: int = 0,
+                     rows_quarantined: int = 0, error_message: str | None = None,
+                     table_digests: dict[str, str] | None = None, watermark: tuple[str, Watermark] | None = None) -> None:
+    """Make a RUNNING row final and, with it, move a step's watermark: both in one transaction."""
+    path = audit.execute("pragma database_list").fetchone()[2]
+    with _explained(path), audit:
+        audit.execute("begin immediate")
+        audit.execute(
+            "update pipeline_execution_log set status = ?, end_time = ?, rows_processed = ?, rows_quarantined = ?, "
+            "error_message = ?, table_digests = ? where execution_id = ?",
+            [status, utc_now(), rows_processed, rows_quarantined, error_message,
+             json.dumps(table_digests, sort_keys=True) if table_digests else None, execution_id],
+        )
+        if watermark:
+            step, reached = watermark
+            audit.execute(
+                "insert into pipeline_watermark (process_name, last_processed_timestamp, last_batch_id) "
+                "values (?, ?, ?) on conflict (process_name) do update set "
+                "last_processed_timestamp = excluded.last_processed_timestamp, last_batch_id = excluded.last_batch_id",
+                [step, reached.timestamp, reached.batch_id],
+            )
+
+
+def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
+    """Make the RUNNING rows that dead runs left final, and return the steps they were in.
+
+    Call it only while holding the run lock: whoever else had it is gone.
+    """
+    dead = audit.execute(
+        "select execution_id, batch_id, process_name from pipeline_execution_log where status = 'RUNNING'").fetchall()
+    for execution_id, dead_batch, step in dead:
+        finish_execution(audit, execution_id, "DIED",
+                         error_message=f"run {dead_batch} ended without a word in step {step}; found by run {batch_id}")
+    return [step for _, _, step in dead]
+
+
+def new_batch_id(audit: sqlite3.Connection) -> str:
+    """Return the id of a new run: its start in UTC, later than every run before it, fit for a folder's name."""
+    latest = audit.execute("select max(start_time) from pipeline_execution_log").fetchone()[0]
+    return later_than(latest, utc_now()).replace("-", "").replace(":", "").replace(" ", "T")

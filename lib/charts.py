@@ -1,0 +1,54 @@
+"""Charts for notebooks and pages: matplotlib drawn to SVG, readable on a light and on a dark page."""
+
+import io
+
+import pandas as pd
+from IPython.display import SVG
+from matplotlib import rc_context
+from matplotlib.dates import ConciseDateFormatter
+from matplotlib.figure import Figure
+
+INK = "#6f747c"  # enough contrast on white and on black
+COLORS = ("#3b82c4", "#e08a2e", "#8a8f98", "#c8504f")
+STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
+         "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left", "svg.hashsalt": "pipeline"}
+
+
+def bars(values: pd.DataFrame, title: str) -> SVG:
+    """Return horizontal stacked bars, one per row of the frame, one colour per column."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 0.8 + 0.42 * len(values)), layout="constrained")
+        axes = figure.add_subplot()
+        left = pd.Series(0.0, index=values.index)
+        for column, color in zip(values.columns, COLORS, strict=False):
+            axes.barh(values.index.astype(str), values[column].astype(float), left=left, color=color, label=column, height=0.62)
+            left += values[column].astype(float)
+        axes.invert_yaxis()
+        for position, total in enumerate(left):
+            axes.annotate(f" {total:,.0f}", (total, position), va="center")
+        axes.margins(x=0.1)
+        axes.legend(frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
+        return _finish(figure, axes, title)
+
+
+def line(values: pd.DataFrame, title: str) -> SVG:
+    """Return one line per column over the frame's index of ISO dates."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 2.6), layout="constrained")
+        axes = figure.add_subplot()
+        for column, color in zip(values.columns, COLORS, strict=False):
+            axes.plot(pd.to_datetime(values.index), values[column].astype(float), color=color, linewidth=1.4, marker="o",
+                      markersize=2)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        return _finish(figure, axes, title)
+
+
+def _finish(figure: Figure, axes, title: str) -> SVG:
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="both", alpha=0.15)
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+    return SVG(file.getvalue())

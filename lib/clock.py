@@ -1,0 +1,20 @@
+"""The one place that reads the clock. Everything else is given the time."""
+
+from datetime import UTC, datetime, timedelta
+
+FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def utc_now() -> str:
+    """Return the time as ISO 8601 text in UTC with microseconds, which sorts as it counts."""
+    return datetime.now(UTC).strftime(FORMAT)
+
+
+def later_than(timestamp: str | None, now: str) -> str:
+    """Return `now`, or the first microsecond after `timestamp` when the clock has not got past it.
+
+    Timestamps only move forward, even if the clock does not.
+    """
+    if timestamp is None or now > timestamp:
+        return now
+    return (datetime.strptime(timestamp, FORMAT) + timedelta(microseconds=1)).strftime(FORMAT)

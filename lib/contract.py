@@ -1,0 +1,50 @@
+"""The source contract: which columns each source delivers, as data. Nothing else repeats these lists."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source: its name, how its text is to be read, and whether a row may leave it empty."""
+
+    name: str
+    type: str  # "text", "date" (ISO 8601 date or timestamp), "money" (two decimals) or "number"
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """One CSV feed. The first column is the key."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def key(self) -> str:
+        return self.columns[0].name
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+
+def _source(name: str, *columns: str) -> tuple[str, Source]:
+    """Read `name:type` declarations; a trailing `?` marks a column that may be empty."""
+    parsed = []
+    for column in columns:
+        column_name, _, column_type = column.rstrip("?").partition(":")
+        parsed.append(Column(column_name, column_type or "text", optional=column.endswith("?")))
+    return name, Source(name, tuple(parsed))
+
+
+SOURCES: dict[str, Source] = dict([
+    _source("customers", "customer_id", "first_name?", "last_name?", "email?", "phone?", "city?", "state?", "country?",
+            "segment?"),
+    _source("products", "product_id", "product_name?", "category?", "sub_category?", "brand?", "unit_price:money?",
+            "status?"),
+    _source("orders", "order_id", "customer_id", "order_date:date", "channel?", "total_amount:money?", "status?"),
+    _source("order_lines", "order_line_id", "order_id", "product_id", "quantity:number", "unit_price:money",
+            "discount_amount:money?"),
+    _source("payments", "payment_id", "order_id", "payment_date:date?", "payment_method?", "payment_status?",
+            "payment_amount:money?"),
+])

@@ -1,0 +1,121 @@
+"""The steps from raw to curated: changes in batches, cleaned, checked and upserted by key."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib import commits
+from lib.contract import SOURCES
+from lib.raw_layer import SERIAL
+from lib.step_base import to_arrow
+from lib.store import quote
+from lib.upserts import WritingStep
+
+DELETED = "is_deleted"
+RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
+
+
+class CuratedStep(WritingStep):
+    """A step from raw to curated: changes in batches, cleaned, checked and upserted by key."""
+
+    serial = SERIAL
+
+    def begin(self, stack: ExitStack) -> None:
+        super().begin(stack)
+        for source, new in self._new.items():
+            if new:  # these rows are judged now, perhaps again: after a crash, or in a full refresh
+                self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
+                                    (source, 1 if self.is_full else new.first_row_id))
+        self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
+
+    def changes(self, source: str) -> Iterator[pd.DataFrame]:
+        """Yield the rows of a source that are newer than the watermark, as delivered, in batches in order of arrival.
+
+        The frame's index tells the rows apart: keep it. At least one batch is yielded, empty when there is nothing new.
+        Keys that a snapshot left out are not rows: `upsert` marks them deleted.
+        """
+        self._source, self._batch, new = source, None, self._new[source]
+        in_raw = self.input.schema(source).names
+        delivered = [name for name in SOURCES[source].column_names if name in in_raw]
+        never_delivered = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
+        names = [SERIAL, "source_filename", "source_row", *delivered]
+        next_id = 1 if self.is_full else new.first_row_id if new else None
+        while self._batch is None or next_id is not None:
+            rows = self.input.read(source, names, f"where {SERIAL} >= ? order by {SERIAL} limit ?",
+                                   (next_id, self.batch_rows) if next_id is not None else (1, 0))
+            next_id = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == self.batch_rows else None
+            frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(never_delivered, pd.Series(dtype="str")))
+            gone = frame["source_row"].isna()
+            self._deletions = dict(zip(frame.loc[gone, SOURCES[source].key].str.strip(), frame.index[gone], strict=True))
+            self._batch = frame[~gone].astype({"source_row": "int64"})
+            yield self._batch.drop(columns=["source_filename", "source_row"])
+
+    def waiting(self) -> pd.DataFrame:
+        """Return how many rows of each source this step is about to read, for a notebook to show."""
+        rows = {source: 0 if not (self.is_full or new) else self.input.scalar(
+            f"select count(*) from {quote(source)} where {SERIAL} >= ?", (1 if self.is_full else new.first_row_id,))
+            for source, new in self._new.items()}
+        since = "everything (full load)" if self.is_full else self.watermark.timestamp
+        return pd.DataFrame({"source": rows.keys(), "rows to read": rows.values(), "newer than": since})
+
+    def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
+        """Write a batch's rows by key: the latest version of each wins, and only what differs is written.
+
+        Grain: one current row per key; `is_deleted` is 1 where a snapshot left the key out. Rows that are replaced are
+        kept in `<table>_replaced` until the next rebuild: the steps behind need the days and customers they stood for.
+        """
+        count = self.count(table)
+        count.read += len(self._batch)
+        passed = rows.sort_index()
+        kept = passed[~passed[key].duplicated(keep="last")]
+        count.duplicates += len(passed) - len(kept)
+        before = count.added + count.changed
+        self._write(table, to_arrow(kept.assign(**{DELETED: 0})), key)
+        count.unchanged += len(kept) - (count.added + count.changed - before)
+        last_said = dict(zip(kept[key], kept.index, strict=True))
+        commits.resolve_quarantined(self.output, table, last_said, self.batch_id)
+        gone = [name for name, row_id in self._deletions.items() if last_said.get(name, 0) < row_id]
+        if gone:
+            self._mark_deleted(table, key, pa.array(gone, pa.string()))
+        self._indexes += [(table, column) for column in indexes]
+
+    def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
+        source = SOURCES[self._source]
+        delivered = self._batch.loc[rows.index]
+        self.count(suite).quarantined += len(rows)
+        text = delivered.drop(columns=["source_filename", "source_row"]).to_json(
+            orient="records", lines=True, force_ascii=False).splitlines()
+        self.output.insert("quarantine", to_arrow(pd.DataFrame({
+            "table_name": suite, "source_name": source.name, "source_filename": delivered["source_filename"],
+            "source_row": delivered["source_row"], "record_key": rows[source.key], "rule": refused["rule"],
+            "reason": refused["reason"], "raw_text": text, "batch_id": self.batch_id,
+            "quarantined_timestamp": self.timestamp, "raw_row_id": rows.index}, index=rows.index)))
+
+    def _mark_deleted(self, table: str, key: str, keys: pa.Array) -> None:
+        names = [name for name in self.output.schema(table).names if name not in (*self.stamp, SERIAL)]
+        rows = self.output.matching(table, names, key, keys)
+        rows = rows.filter(pc.equal(rows[DELETED], 0))
+        count, before = self.count(table), self.count(table).changed
+        deleted = pa.array([1] * rows.num_rows, pa.int64())
+        self._write(table, rows.set_column(rows.schema.get_field_index(DELETED), DELETED, deleted), key)
+        count.removed += rows.num_rows
+        count.changed = before  # a deletion is no row that was read
+
+    def _replace(self, change: commits.TableChange, replaced: pa.Table, key: str) -> None:
+        super()._replace(change, replaced, key)
+        if replaced.num_rows:
+            history = f"{change.table}_replaced"
+            rows = replaced.append_column("replaced_timestamp", pa.repeat(self.timestamp, replaced.num_rows))
+            if history not in self._changes:
+                self.output.create_table(history, rows.schema, serial=SERIAL)
+                self._changes[history] = commits.begin_change(self.output, history, SERIAL)
+            self._changes[history].added += rows.num_rows
+            self.output.insert(history, commits.numbered(self._changes[history], SERIAL, rows))
+
+    def _clear(self, table: str) -> None:
+        super()._clear(table)
+        if self.output.schema(f"{table}_replaced") is not None:
+            self.output.execute(f"delete from {quote(f'{table}_replaced')}")

@@ -1,0 +1,142 @@
+"""Find the deliveries in the source folder and tell, by content, which of them say something new."""
+
+import difflib
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.contract import SOURCES
+from lib.errors import PipelineError, WrongUse
+
+UNFINISHED = (".tmp", ".part")
+SETTLED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file of a source, as it lies in the source folder.
+
+    `status` is "new", "changed" (the name was read before, with other bytes), "known" (the same bytes under the same
+    name), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden or still growing) or "stray" (no source
+    has such files). Only "new" and "changed" are to be read.
+    """
+
+    name: str  # relative to the source folder, with forward slashes
+    status: str
+    source: str = ""
+    size: int = 0
+    sha256: str = ""
+    same_as: str = ""
+    note: str = ""
+
+    @property
+    def is_to_read(self) -> bool:
+        return self.status in ("new", "changed")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A delivery that an earlier run recorded in the manifest."""
+
+    name: str
+    sha256: str
+
+
+def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
+    """Return everything that lies in the source folder, in the order in which it is applied: by name.
+
+    `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it.
+    Raises PipelineError when the folder is missing or a file cannot be read.
+    """
+    latest = {entry.name: entry.sha256 for entry in known}
+    first_name = {}
+    for entry in known:
+        first_name.setdefault(entry.sha256, entry.name)
+    deliveries = []
+    for path in list_files(folder):
+        delivery = _inspect(path, path.relative_to(folder).as_posix(), latest, first_name)
+        if delivery.is_to_read:
+            latest[delivery.name] = delivery.sha256
+            first_name.setdefault(delivery.sha256, delivery.name)
+        deliveries.append(delivery)
+    return deliveries
+
+
+def check_source(folder: Path) -> None:
+    """Raise WrongUse when there is no source folder, or no delivery in it."""
+    if not any(source_of(path.relative_to(folder).as_posix()) for path in list_files(folder)):
+        raise WrongUse(f"source folder {folder} holds no delivery. Put customers.csv, products.csv, orders.csv, "
+                       "order_lines.csv and payments.csv there, or name another folder with --source.")
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Return the files in the source folder and in its folders that are named for a source, by name.
+
+    Raises PipelineError when the folder is missing or cannot be read.
+    """
+    def fail(error: OSError) -> None:
+        raise error
+
+    try:
+        files = [path for path in folder.iterdir() if path.is_file()]
+        for child in folder.iterdir():
+            if child.is_dir() and child.name.lower() in SOURCES:
+                files += [Path(place) / name for place, _, names in os.walk(child, onerror=fail) for name in names]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise WrongUse(f"there is no source folder {folder}. Create it, or name another with --source.") from error
+    except OSError as error:
+        raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its permissions, or name "
+                            "another with --source.") from error
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def source_of(name: str) -> str | None:
+    """Return the source that a file belongs to: `orders.csv`, `orders_….csv`, `orders/….csv`, each also `.gz`."""
+    match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
+    if match:
+        folder, slash, _ = name.partition("/")
+        stem = (folder if slash else match["stem"]).lower()
+        for source in SOURCES:
+            if stem == source or (not slash and re.match(rf"{source}[_.-]", stem)):
+                return source
+    return None
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
+    if any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
+        return Delivery(name, "waiting", note="hidden or unfinished by its name")
+    source = source_of(name)
+    if source is None:
+        stem = name.partition("/")[0].partition(".")[0].lower()
+        close = difflib.get_close_matches(stem, SOURCES, n=1)
+        is_near = close and name.lower().endswith((".csv", ".csv.gz"))
+        return Delivery(name, "stray", note=f"did you mean {close[0]}.csv?" if is_near else "no source has such a name")
+    try:
+        before = path.stat()
+        age = time.time() - before.st_mtime
+        if 0 <= age < SETTLED_SECONDS:
+            time.sleep(SETTLED_SECONDS - age)
+        sha256 = hash_file(path)
+        after = path.stat()
+    except OSError as error:
+        raise PipelineError(f"{name}: cannot be read ({error.strerror}). Check its permissions and run again.") from error
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return Delivery(name, "waiting", source, after.st_size, note="is still growing")
+    if latest.get(name) == sha256:
+        return Delivery(name, "known", source, after.st_size, sha256)
+    if name in latest:
+        return Delivery(name, "changed", source, after.st_size, sha256)
+    if sha256 in first_name:
+        return Delivery(name, "copy", source, after.st_size, sha256, same_as=first_name[sha256],
+                        note=f"same bytes as {first_name[sha256]}")
+    return Delivery(name, "new", source, after.st_size, sha256)

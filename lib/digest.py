@@ -1,0 +1,45 @@
+"""Content digests of tables that do not depend on row order, and that follow a change at the cost of the change."""
+
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+
+from lib.store import literal, quote
+
+MODULUS = 1 << 64
+EMPTY = "0" * 32
+
+
+def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
+    """Return the digest of `rows` over `columns`: 32 hexadecimal digits.
+
+    A row's digest is the md5 of its values as text, in order of column name, each behind its name; a table's digest is
+    the sum of its rows' digests. The sum makes it independent of order and lets `add` and `subtract` keep it current. A
+    cell that is null counts as nothing at all, so a new column that is still empty changes no digest.
+    """
+    if not rows.num_rows:
+        return EMPTY
+    cells = ", ".join(f"{literal(chr(31) + name + '=')} || {quote(name)}" for name in sorted(columns))
+    with duckdb.connect() as connection:
+        connection.register("rows", rows)
+        low, high = connection.execute(
+            "select sum(md5_number_lower(cells)::hugeint), sum(md5_number_upper(cells)::hugeint) "
+            f"from (select concat({cells}) as cells from rows)").fetchone()
+    return f"{high % MODULUS:016x}{low % MODULUS:016x}"
+
+
+def add(digest: str, other: str) -> str:
+    """Return the digest of both tables' rows together."""
+    return _combine(digest, other, 1)
+
+
+def subtract(digest: str, other: str) -> str:
+    """Return the digest of the first table without the second's rows."""
+    return _combine(digest, other, -1)
+
+
+def _combine(digest: str, other: str, sign: int) -> str:
+    return "".join(
+        f"{(int(digest[half], 16) + sign * int(other[half], 16)) % MODULUS:016x}"
+        for half in (slice(0, 16), slice(16, 32)))

@@ -1,0 +1,124 @@
+"""The gate: run a table's Great Expectations checkpoint on a batch and say which rows may pass.
+
+What a failing row means is written on the expectation, in `meta.on_failure`: "fail" stops the step, "quarantine" sets
+the row aside, "warn" lets it pass and says so. A failing expectation about the table, not about rows, cannot
+quarantine: it stops the step unless it only warns.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.errors import PipelineError
+from lib.steps import PROJECT
+
+ON_FAILURE = ("fail", "quarantine", "warn")
+SAMPLE = 3
+
+
+@dataclass
+class Tally:
+    """What one expectation said over all batches of a step."""
+
+    suite: str
+    rule: str
+    on_failure: str
+    notes: str
+    checked: int = 0
+    failed: int = 0
+    sample: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        return self.on_failure if self.failed else "pass"
+
+
+class Gate:
+    """The suites of a run, opened once per step; results go to the run's folder."""
+
+    def __init__(self, folder: Path, batch_id: str):
+        self._context = _open_context(folder)
+        self._batch_id = batch_id
+        self.tallies: dict[str, Tally] = {}
+
+    def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
+
+        Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it failed).
+        Raises PipelineError when an expectation that means "fail" fails, naming it, the rows and a sample.
+        """
+        from great_expectations import RunIdentifier
+
+        rows = rows.rename_axis(index=None)  # of a named index, GX returns failing rows as dicts
+        checkpoint = self._context.checkpoints.get(suite)
+        result = checkpoint.run(batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
+        failed = [(outcome, self._count(suite, rows, outcome)) for run in result.run_results.values() for outcome in run.results]
+        refused, stops = [], []
+        for outcome, tally in failed:
+            if outcome.success or tally.on_failure == "warn":
+                continue
+            bad = self._failing_rows(suite, rows, outcome) if tally.on_failure == "quarantine" else None
+            if bad is None:
+                stops.append(tally)
+            else:
+                refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
+        if stops:
+            raise PipelineError("\n".join(
+                f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
+                f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}" for tally in stops))
+        bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
+        return bad_rows[~bad_rows.index.duplicated()]
+
+    def _count(self, suite: str, rows: pd.DataFrame, outcome: Any) -> Tally:
+        config = outcome.expectation_config
+        rule = describe(config.type, config.kwargs)
+        about = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
+        identity = json.dumps([suite, config.type, about], sort_keys=True, default=str)
+        tally = self.tallies.get(identity)
+        if tally is None:
+            on_failure = (config.meta or {}).get("on_failure")
+            if on_failure not in ON_FAILURE:
+                raise PipelineError(f"gx/expectations/{suite}.json: meta.on_failure of {rule} is {on_failure!r}. "
+                                    f"Set it to one of {', '.join(ON_FAILURE)}.")
+            notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or [])
+            tally = self.tallies[identity] = Tally(suite, rule, on_failure, notes)
+        tally.checked += len(rows)
+        if not outcome.success:
+            found = outcome.result or {}
+            if outcome.exception_info and not found:
+                messages = [info.get("exception_message") for info in outcome.exception_info.values() if isinstance(info, dict)]
+                raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {'; '.join(map(str, messages))}. "
+                                    f"Correct gx/expectations/{suite}.json or the notebook's columns.")
+            tally.failed += found.get("unexpected_count", len(rows))
+            sample = [value for value in found.get("partial_unexpected_list", [found.get("observed_value")]) if not pd.isna(value)]
+            tally.sample = list(dict.fromkeys(tally.sample + [repr(value) for value in sample]))[:SAMPLE]
+        return tally
+
+    def _failing_rows(self, suite: str, rows: pd.DataFrame, outcome: Any) -> list | None:
+        """Return the index of the rows that fail an expectation; None when it is not about rows."""
+        batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
+        detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
+        return detail.result.get("unexpected_index_list")
+
+
+def describe(expectation: str, kwargs: dict[str, Any]) -> str:
+    """Return an expectation as one line: its type and what it is about."""
+    about = [str(kwargs[name]) for name in ("column", "column_A", "column_B", "column_list") if name in kwargs]
+    return f"{expectation}({', '.join(about)})"
+
+
+def build_docs(folder: Path) -> None:
+    """Render the data docs of the results in a run's folder, to `data_docs/` in it. Old runs' docs are not touched."""
+    _open_context(folder).build_data_docs()
+
+
+def _open_context(folder: Path) -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    os.environ["GX_REPORTS"] = str(folder)
+    import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it
+
+    return great_expectations.get_context(mode="file", context_root_dir=PROJECT / "gx")

@@ -1,0 +1,165 @@
+"""The step from curated to gold: SQL over named tables, for what the changes touch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from lib import commits
+from lib.curated_step import DELETED, RUN_COLUMNS
+from lib.raw_layer import SERIAL
+from lib.step_base import to_arrow
+from lib.store import literal, quote, quoted
+from lib.upserts import WritingStep
+
+
+class GoldStep(WritingStep):
+    """The step from curated to gold: SQL over named tables, for what the changes touch."""
+
+    def begin(self, stack: ExitStack) -> None:
+        super().begin(stack)
+        self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
+        self._loaded: set[str] = set()
+
+    def changed(self, name: str, table: str, columns: Sequence[str]) -> None:
+        """Make `name`: the columns of every row of a curated table that is new since the watermark, and of every one it replaced.
+
+        In a full load that is every row.
+        """
+        if self.is_full:
+            self.load(name, table)
+        else:
+            self._create(name, self.input.columns(table, columns))
+            history = f"{table}_replaced"
+            replaced = commits.new_rows(self.input, history, self.watermark.timestamp)
+            for origin, new in ((table, self._new[table]), (history, replaced)):
+                if new:
+                    self._insert(name, self.input.read(origin, columns, f"where {SERIAL} >= ?", (new.first_row_id,)))
+
+    def load(self, name: str, table: str, **wanted: str) -> None:
+        """Make `name`: the rows of a curated table, deleted ones aside, whose `column` the query given for it returns.
+
+        `load("orders", "fact_orders", order_id="select …", order_date="select …")` loads what matches either. In a full load
+        everything is loaded, whatever is wanted.
+        """
+        if self.is_full:
+            self._load_all(table)
+            self.work.execute(f"create view {quote(name)} as select * from {quote(table)}")
+        else:
+            names = self._business_columns(table)
+            self._create(name, self.input.columns(table, names))
+            for column, query in wanted.items():
+                self._load_matching(name, table, names, column, query)
+
+    def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
+        """Make `name`: columns of the rows of a gold table, as published so far, that meet a condition; none in a full load."""
+        if self.is_full or self.output.schema(table) is None:
+            self.work.execute(f"create table {quote(name)} ({', '.join(f'{quote(column)} varchar' for column in columns)})")
+        else:
+            self._create(name, self.output.columns(table, columns))
+            self._insert(name, self.output.read(table, columns, f"where {where}"))
+
+    def define(self, name: str, sql: str) -> None:
+        """Name a query, for the queries behind."""
+        self.work.execute(f"create or replace view {quote(name)} as {sql}")
+
+    def table(self, name: str, sql: str) -> None:
+        """Make a table of a query's result, for the queries behind."""
+        self.work.execute(f"create or replace table {quote(name)} as {sql}")
+
+    def sizes(self, *names: str) -> pd.DataFrame:
+        """Return how many rows tables have that this step has made, for a notebook to show."""
+        return pd.DataFrame([{"table": name, "rows": self.work.execute(f"select count(*) from {quote(name)}").fetchall()[0][0]}
+                             for name in names])
+
+    def batches(self, sql: str) -> Iterator[pd.DataFrame]:
+        """Yield a query's result in batches; at least one, empty when there are no rows."""
+        with self.work.cursor() as cursor:
+            result = _storable(cursor.sql(sql))
+            reader = result.to_arrow_reader(self.batch_rows)
+            empty = True
+            for batch in reader:
+                empty = False
+                yield pa.Table.from_batches([batch]).to_pandas()
+            if empty:
+                yield reader.schema.empty_table().to_pandas()
+
+    def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
+        """Write rows by key; only what differs is written. `remove_missing` then takes out what is no more."""
+        count = self.count(table)
+        count.read += len(rows)
+        before = count.added + count.changed
+        incoming = to_arrow(rows)
+        self._write(table, incoming, key)
+        count.unchanged += len(rows) - (count.added + count.changed - before)
+        self.work.execute("create table if not exists produced_keys (table_name varchar, record_key varchar)")
+        if not self._changes[table].was_empty:
+            self._insert("produced_keys", pa.table({"table_name": pa.repeat(table, len(rows)), "record_key": incoming[key]}))
+        self._indexes += [(table, column) for column in indexes]
+
+    def remove_missing(self, table: str, *, key: str, affected: str) -> None:
+        """Delete the rows of the affected keys that were not produced again."""
+        change = self._changes[table]
+        if change.was_empty:
+            return
+        gone = self.work.sql(
+            f"select distinct affected_key from ({affected}) as affected(affected_key) where affected_key not in "
+            f"(select record_key from produced_keys where table_name = {literal(table)})").to_arrow_table().column(0)
+        names = [name for name in self.output.schema(table).names if name not in self.stamp]
+        rows = self.output.matching(table, names, key, gone)
+        self._replace(change, rows, key)
+        change.removed += rows.num_rows
+        self.count(table).removed += rows.num_rows
+
+    def figure(self, layer: str, sql: str) -> float | int | str | None:
+        """Return one figure of a whole layer, `curated` or `gold` (as it will be after `publish`)."""
+        return (self.output if layer == "gold" else self.input).scalar(sql)
+
+    def reconcile(self, figures: dict[str, tuple[str, str]]) -> pd.DataFrame:
+        """Return each figure's total in gold and in curated, rounded to cents, one row per figure."""
+        return pd.DataFrame([
+            {"figure": name, "gold": round(self.figure("gold", gold) or 0.0, 2),
+             "curated": round(self.figure("curated", curated) or 0.0, 2)} for name, (gold, curated) in figures.items()])
+
+    def _create(self, name: str, schema: pa.Schema) -> None:
+        self._compare.register("shape", schema.empty_table())
+        self._compare.execute(f"create table {quote(name)} as select * from shape")
+        self._compare.unregister("shape")
+
+    def _insert(self, name: str, rows: pa.Table | pa.RecordBatch) -> None:
+        if rows.num_rows:
+            self._compare.register("arrived", rows if isinstance(rows, pa.Table) else pa.Table.from_batches([rows]))
+            self._compare.execute(f"insert into {quote(name)} select * from arrived")
+            self._compare.unregister("arrived")
+
+    def _business_columns(self, table: str) -> list[str]:
+        return [name for name in self.input.schema(table).names if name not in (SERIAL, DELETED, *RUN_COLUMNS)]
+
+    def _load_all(self, table: str) -> None:
+        if table not in self._loaded:
+            self._loaded.add(table)
+            schema = self.input.columns(table, self._business_columns(table))
+            self._create(table, schema)
+            for batch in self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema):
+                self._insert(table, batch)
+
+    def _load_matching(self, name: str, table: str, names: list[str], column: str, query: str) -> None:
+        wanted = self.work.sql(f"select distinct * from ({query}) where columns(*) is not null").to_arrow_table().column(0)
+        if len(wanted):
+            self._compare.register("arrived", self.input.matching(table, names, column, wanted, f"where t.{DELETED} = 0"))
+            key = quote(names[0])
+            self._compare.execute(f"insert into {quote(name)} select * from arrived anti join {quote(name)} using ({key})")
+            self._compare.unregister("arrived")
+
+
+def _storable(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return a query's result without the types that no layer stores: sums of integers and of decimals.
+
+    DuckDB's cast gives the double nearest to an amount in cents; Arrow's does not (0.47 becomes 0.47000000000000003).
+    """
+    stored = {"decimal": "double", "hugeint": "bigint"}
+    return result.project(", ".join(
+        f"cast({quote(name)} as {stored[type_.id]}) as {quote(name)}" if type_.id in stored else quote(name)
+        for name, type_ in zip(result.columns, result.types, strict=True)))

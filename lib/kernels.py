@@ -1,0 +1,123 @@
+"""Warm kernels: each notebook in a fresh process of its own, forked from one that has imported what is slow to import.
+
+`import great_expectations` takes seconds. A forkserver (multiprocessing's own) imports it once; a kernel is then a fork of
+that server, started through jupyter_client's plug-in point, the kernel provisioner. Kernels speak over sockets in a private
+folder: no TCP port is open.
+"""
+
+import importlib
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib.errors import PipelineError
+from lib.steps import NOTEBOOKS, PROJECT
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+
+PRELOAD = ["lib.die_with_parent", "ipykernel.kernelapp", "great_expectations", "lib.charts", "lib.step"]
+PROVISIONER = "warm-fork"
+
+
+def warm_up() -> None:
+    """Start importing in the background what kernels need. Returns at once."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
+    # CPython's forkserver looks for modules in the working directory first and not where this process finds them.
+    surroundings = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false"}
+    before = {name: os.environ.get(name) for name in surroundings}
+    os.environ.update(surroundings)
+    resource_tracker.ensure_running()  # or the forkserver would start it, which unblocks what is blocked here
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: Ctrl-C on the terminal is for the runner alone
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
+    """Run a function, named `module:function`, in a fork of the warm process; return the process, which dies with this one."""
+    process = multiprocessing.get_context("forkserver").Process(target=_run_guarded, args=(target, *arguments), daemon=True)
+    try:
+        process.start()
+    except EOFError as error:
+        raise PipelineError("the process that kernels are forked from died (killed, or out of memory). Nothing of the step was "
+                            "written; run again.") from error
+    return process
+
+
+@contextmanager
+def warm_kernel() -> Iterator["AsyncKernelManager"]:
+    """Yield the manager of a kernel that is yet to start, for nbclient; kill the kernel on the way out, whatever happened."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
+    KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
+        PROVISIONER, "lib.provisioner:ForkProvisioner", KernelProvisionerFactory.GROUP_NAME)
+    sockets = tempfile.mkdtemp(prefix="kernel-")  # a short path: a socket's name has 108 bytes at most
+    manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/s", connection_file=f"{sockets}/c.json")
+    manager._kernel_spec = KernelSpec(argv=[], display_name="Python 3", language="python", metadata={
+        "kernel_provisioner": {"provisioner_name": PROVISIONER}})
+    try:
+        yield manager
+    finally:
+        if manager.has_kernel:
+            manager.provisioner.stop()
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _run_guarded(target: str, *arguments) -> None:
+    from lib.die_with_parent import die_with_parent  # here, not above: the runner is not to
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.setsid()
+    die_with_parent()
+    threading.Thread(target=watch, daemon=True, name="die-with-the-run").start()
+    _call(target, *arguments)
+
+
+def _call(target: str, *arguments) -> None:
+    module, _, function = target.partition(":")
+    getattr(importlib.import_module(module), function)(*arguments)
+
+
+def run_logged(log: Path, target: str, *arguments) -> None:
+    """Run a function, named `module:function`, with all that it says on the terminal appended to a file."""
+    try:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError:
+        file = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    _call(target, *arguments)
+
+
+def run_kernel(connection_file: str) -> None:
+    """Be a kernel, in the folder of the notebooks, until killed.
+
+    What it needs on disk is in the folder of its connection file, which the runner deletes; nothing of the user's own
+    IPython (start-up files, history) is read or written.
+    """
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.chdir(NOTEBOOKS)
+    tempfile.tempdir = str(Path(connection_file).parent)
+    multiprocessing.set_start_method("fork", force=True)  # tqdm's locks then need no clean-up that a killed kernel cannot do
+    IPKernelApp.launch_instance(argv=[
+        "-f", connection_file, f"--IPKernelApp.parent_handle={os.getppid()}", f"--ipython-dir={tempfile.tempdir}",
+        "--HistoryManager.enabled=False"])

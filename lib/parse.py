@@ -1,0 +1,42 @@
+"""Read the contract's text columns as numbers, money and dates, and keep what cannot be read in sight."""
+
+import pandas as pd
+
+from lib.contract import SOURCES
+
+# At most 13 digits before the point: with two decimals such an amount is exact as a double and fits DECIMAL(18, 2).
+NUMBER = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,3})?"
+MONEY = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,2})?"
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+
+
+def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the source's text columns trimmed and its number, money and date columns typed.
+
+    Money and numbers become float64 (nothing is rounded: more decimals than the contract allows are unreadable), dates
+    become text `YYYY-MM-DD HH:MM:SS` in UTC. Beside each such column a new `<column>_unreadable` holds the delivered
+    text where it could not be read, and is missing where all is well: a gate decides what that means for the row.
+    Surrounding spaces do not count, and text of spaces alone is missing. Nothing is guessed: `1,5`, `€ 3`, `1e3` and
+    `31.12.2025` are unreadable.
+    """
+    readers = {"number": lambda text: _numbers(text, NUMBER), "money": lambda text: _numbers(text, MONEY), "date": _timestamps}
+    typed = rows.copy(deep=False)
+    for column in SOURCES[source].columns:
+        text = rows[column.name].str.strip()
+        text = text.mask(text == "")
+        typed[column.name] = text
+        if column.type in readers:
+            values = readers[column.type](text)
+            typed[column.name] = values
+            typed[f"{column.name}_unreadable"] = rows[column.name].where(text.notna() & values.isna())
+    return typed
+
+
+def _numbers(text: pd.Series, pattern: str) -> pd.Series:
+    return pd.to_numeric(text.where(text.str.fullmatch(pattern, na=False)), errors="coerce").astype("float64")
+
+
+def _timestamps(text: pd.Series) -> pd.Series:
+    well_formed = text.where(text.str.fullmatch(DATE, na=False))
+    moments = pd.to_datetime(well_formed, format="ISO8601", errors="coerce", utc=True)
+    return moments.dt.strftime("%Y-%m-%d %H:%M:%S").astype("str").where(moments.notna())

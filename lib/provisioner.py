@@ -1,0 +1,48 @@
+"""The kernel provisioner that jupyter_client loads by name: a kernel is a fork of the warm process (see lib.kernels)."""
+
+import multiprocessing
+import os
+
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from lib.kernels import start_fork
+
+
+class ForkProvisioner(LocalProvisioner):
+    """Starts a kernel as a fork of the warm process instead of as a program."""
+
+    async def pre_launch(self, **kwargs) -> dict:
+        self.parent.write_connection_file()
+        self.connection_info = self.parent.get_connection_info()
+        return {"cmd": []}
+
+    async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
+        self.process = _ForkedProcess(start_fork("lib.kernels:run_kernel", self.parent.connection_file))
+        self.pid = self.process.pid
+        return self.connection_info
+
+    def stop(self) -> None:
+        """Kill the kernel and wait until it is dead."""
+        self.process.kill()
+        self.process.wait()
+
+
+class _ForkedProcess:
+    """What LocalProvisioner expects of subprocess.Popen, for a process of multiprocessing."""
+
+    stdout = stderr = stdin = None
+
+    def __init__(self, process: multiprocessing.process.BaseProcess):
+        self._process, self.pid = process, process.pid
+        self.kill, self.terminate = process.kill, process.terminate
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signum)

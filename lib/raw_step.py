@@ -1,0 +1,126 @@
+"""The raw step: deliveries in, rows that say something new appended."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+
+import pandas as pd
+import pyarrow as pa
+
+from lib import commits, raw_layer
+from lib.contract import SOURCES
+from lib.csv_reader import read_batches, read_header
+from lib.deliveries import Delivery, find_deliveries, hash_file
+from lib.errors import PipelineError
+from lib.raw_layer import SERIAL
+from lib.step_base import Step, to_arrow
+from lib.store import quote
+
+
+class RawStep(Step):
+    """The raw step: deliveries in, rows that say something new appended."""
+
+    snapshots: set[str] = frozenset()
+    snapshot_limit = 0.2
+
+    def begin(self, stack: ExitStack) -> None:
+        super().begin(stack)
+        raw_layer.create_raw_tables(self.output)
+        self._changes = {name: commits.begin_change(self.output, name, SERIAL) for name in SOURCES}
+        for name in SOURCES:
+            self.count(name)
+        self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output))
+        self._rows_of: dict[str, int] = {}
+        self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
+
+    def deliveries(self) -> list[Delivery]:
+        """Return the deliveries to read, in the order in which they are applied."""
+        return [delivery for delivery in self.found if delivery.is_to_read]
+
+    def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
+        """Yield a delivery's rows in batches of text, each key once; then record the delivery in the manifest.
+
+        Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no CSV, or
+        changed while it was read.
+        """
+        source, path = SOURCES[delivery.source], self.source / delivery.name
+        header = read_header(path, source.column_names, source.column_names)
+        raw_layer.check_columns(delivery, header.names)
+        superseded = pd.Index(raw_layer.superseded_rows(
+            self.work, (batch.rows for batch in read_batches(path, header, self.batch_rows)), source.key))
+        count, before = self.count(delivery.source), asdict(self.count(delivery.source))
+        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
+                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        self._delivery = delivery
+        change = self._changes[delivery.source]
+        change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
+        for batch in read_batches(path, header, self.batch_rows):
+            count.read += batch.rows.num_rows + batch.rejected.num_rows
+            self._set_aside(batch.rejected.to_pandas())
+            rows = batch.rows.to_pandas()
+            late = rows["source_row"].isin(superseded)
+            count.duplicates += int(late.sum())
+            yield rows[~late]
+        if hash_file(path) != delivery.sha256:
+            raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
+        self._rows_of[delivery.name] = count.read - before["read"]
+        done = {name: value - before[name] for name, value in asdict(count).items()}
+        deleted = self._apply_snapshot(delivery, done) if delivery.source in self.snapshots else 0
+        count.removed += deleted
+        self.output.insert("deliveries", pa.Table.from_pylist([dict(
+            source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
+            content_sha256=delivery.sha256, **self._stamp, rows=done["read"], appended=done["added"],
+            unchanged=done["unchanged"], duplicates=done["duplicates"], quarantined=done["quarantined"], deleted=deleted,
+            is_snapshot=int(delivery.source in self.snapshots), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
+        self.reached = self.timestamp
+        self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
+        if header.extra:
+            self.warnings.append(f"{delivery.name}: column {', '.join(header.extra)} is not in the contract; kept in raw only")
+
+    def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
+        """Append those of the rows that say something new (see lib.raw_layer)."""
+        count, source = self.count(delivery.source), SOURCES[delivery.source]
+        table = to_arrow(rows)
+        appended = raw_layer.append_news(self.output, self._compare, self._changes[source.name], delivery, table, self._stamp)
+        count.added += appended
+        count.unchanged += table.num_rows - appended
+
+    def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
+        text = rows.drop(columns="source_row").to_json(orient="records", lines=True, force_ascii=False).splitlines()
+        self._set_aside(pd.DataFrame({"source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"],
+                                      "reason": refused["reason"]}))
+
+    def manifest(self) -> pd.DataFrame:
+        """Return what was found in the source folder, one row per file, for a notebook to show."""
+        return pd.DataFrame([{"delivery": d.name, "status": d.status, "bytes": d.size, "note": d.note} for d in self.found],
+                            columns=["delivery", "status", "bytes", "note"])
+
+    def record(self) -> dict:
+        return super().record() | {"deliveries": [
+            asdict(delivery) | {"rows": self._rows_of.get(delivery.name)} for delivery in self.found]}
+
+    def _set_aside(self, bad: pd.DataFrame) -> None:
+        if len(bad):
+            source = self._delivery.source
+            self.count(source).quarantined += len(bad)
+            self.output.insert("quarantine", to_arrow(bad.assign(
+                table_name=source, source_name=source, source_filename=self._delivery.name, batch_id=self.batch_id,
+                quarantined_timestamp=self.timestamp)))
+
+    def _apply_snapshot(self, delivery: Delivery, done: dict[str, int]) -> int:
+        source = SOURCES[delivery.source]
+        if done["quarantined"]:
+            self.warnings.append(f"{delivery.name}: {done['quarantined']} rows could not be read, so what is missing from this "
+                                 "snapshot is not known: nothing was deleted")
+            return 0
+        self._compare.register("live", raw_layer.live_keys(self.output, source))
+        missing = self._compare.sql(
+            f"select {quote(source.key)} from live anti join delivered_keys on {quote(source.key)} = record_key "
+            "order by 1").to_arrow_table().column(0)
+        live = self._compare.execute("select count(*) from live").fetchall()[0][0]
+        self._compare.unregister("live")
+        if len(missing) > self.snapshot_limit * live:
+            raise PipelineError(
+                f"{delivery.name}: as a snapshot it would delete {len(missing):,} of {live:,} {source.name}, more than "
+                f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+        return raw_layer.append_deletions(self.output, self._changes[source.name], delivery, missing, self._stamp)

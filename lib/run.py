@@ -1,0 +1,262 @@
+"""One run: the four steps in order, each only if it has something to do, and what became of them."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib import audit, commits, kernels, notebooks, pages, raw_layer
+from lib.clock import utc_now
+from lib.deliveries import Delivery, find_deliveries
+from lib.errors import PipelineError, WrongUse, remedy
+from lib.steps import STEPS, StepSpec
+from lib.store import hold_open, open_layer
+
+EXPORT_LOG = "pages.log"  # in a run's folder: what the making of its pages said
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked to do. Paths are absolute."""
+
+    source: Path
+    warehouse: Path
+    reports: Path
+    full_refresh: bool = False
+    steps: tuple[str, ...] = tuple(STEPS)
+    snapshot: tuple[str, ...] = ()
+    snapshot_limit: float = 0.2
+
+
+@dataclass
+class StepResult:
+    """What became of one step of a run."""
+
+    name: str
+    status: str  # SUCCESS, FAILED or SKIPPED
+    seconds: float = 0.0
+    notebook: str | None = None  # the executed copy's file name
+    error: str | None = None
+    record: dict[str, Any] | None = None  # what the notebook handed back; None when it did not run
+
+
+@dataclass
+class RunResult:
+    """What became of a run: this is `run.json`."""
+
+    batch_id: str
+    started: str
+    source: str
+    warehouse: str
+    full_refresh: bool
+    steps: list[StepResult] = field(default_factory=list)
+    deliveries: list[dict] = field(default_factory=list)
+    ended: str = ""
+    seconds: float = 0.0
+    verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
+    error: str | None = None
+
+    def warnings(self) -> list[str]:
+        """Return what a person should know of a run, though it did not stop it."""
+        said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]]
+        for step in self.steps:
+            if step.record:
+                said += step.record["warnings"]
+                said += [f"{gate['suite']}: {gate['failed']:,} of {gate['checked']:,} rows: {gate['rule']}. {gate['notes']}"
+                         for gate in step.record["gates"] if gate["failed"]]
+        return said
+
+
+def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict[str, Any]:
+    """Return the parameters that a step's notebook is given."""
+    common = {"source": str(options.source), "warehouse": str(options.warehouse), "reports": str(options.reports),
+              "batch_id": batch_id, "full_refresh": options.full_refresh}
+    return common | ({"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit}
+                     if step.name == "raw" else {})
+
+
+def look_at_source(options: Options) -> list[Delivery]:
+    """Return what lies in the source folder, by what earlier runs have read of it."""
+    known = []
+    if (options.warehouse / "raw.db").exists():
+        with open_layer(options.warehouse, "raw") as raw:
+            known = raw_layer.known_deliveries(raw)
+    return find_deliveries(options.source, known)
+
+
+def has_news(options: Options, step: StepSpec, deliveries: list[dict], watermark: audit.Watermark) -> bool:
+    """Return whether a step has anything to do: a delivery to read, or input that is newer than its watermark.
+
+    A step that never succeeded has: its tables are yet to be created, even if they stay empty. So has one whose tables are
+    gone (somebody has moved the file aside), and raw when a run died between committing its rows and its watermark.
+    """
+    if not (options.warehouse / f"{step.writes}.db").exists():
+        return True
+    with open_layer(options.warehouse, step.writes) as layer:
+        last = commits.last_timestamp(layer, step.name)
+    if step.reads == "source":
+        return any(Delivery(**delivery).is_to_read for delivery in deliveries) or last > watermark.timestamp
+    if options.full_refresh or watermark == audit.Watermark() or not last:
+        return True
+    with open_layer(options.warehouse, step.reads) as layer:
+        return any(commits.new_rows(layer, table, watermark.timestamp) for table in step.inputs)
+
+
+def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
+    """Run the steps in order and return what became of them; the caller holds the run lock and has the audit log open.
+
+    Every step of the run leaves a row in the log, the ones with nothing to do and the ones behind a failure included, and
+    a run that executed a notebook leaves its folder in the reports, also when it failed. Raises PipelineError, before
+    anything is logged, for a delivery that cannot be read, and KeyboardInterrupt when it is stopped.
+    """
+    with ExitStack() as held:
+        for layer in {step.writes: None for step in STEPS.values()}:
+            held.enter_context(hold_open(options.warehouse, layer))
+        return _run(options, log, say)
+
+
+def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
+    deliveries = look_at_source(options)
+    batch_id = audit.new_batch_id(log)
+    for step in audit.mark_died(log, batch_id):
+        say(f"an earlier run died in step {step}: its work is done now")
+    result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
+                       deliveries=[asdict(delivery) for delivery in deliveries])
+    folder, begun, exports = options.reports / "runs" / batch_id, time.perf_counter(), []
+    try:
+        for spec in STEPS.values():
+            if spec.name in options.steps:
+                step = _run_step(options, log, result, spec, folder)
+                result.steps.append(step)
+                say(progress_line(step))
+                if step.notebook:
+                    exports.append(_start_export(folder, "lib.pages:export_notebook", folder / step.notebook))
+        result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
+        result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
+        result.ended, result.seconds = utc_now(), time.perf_counter() - begun
+        _write_report(result, options.reports, folder, exports)
+    except BaseException as error:
+        is_stopped = isinstance(error, KeyboardInterrupt)
+        result.verdict = "interrupted" if is_stopped else "failed"
+        result.error = "stopped by Ctrl-C or a termination signal" if is_stopped else str(error)
+        result.ended, result.seconds = utc_now(), time.perf_counter() - begun
+        with suppress(PipelineError, sqlite3.Error):  # the next run then finds the row and marks it
+            _finish_open_row(log, batch_id, result.error)
+            for spec in STEPS.values():
+                if spec.name in options.steps and not isinstance(error, WrongUse) and not _has_row(log, batch_id, spec.name):
+                    _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
+        _write_report(result, options.reports, folder, [])
+        raise
+    return result
+
+
+def _write_report(result: RunResult, reports: Path, folder: Path, exports: list) -> None:
+    """Leave the notebooks' pages (which `exports` are at work on), the data docs, `run.json` and the run's pages.
+
+    A report that cannot be written makes the run a failed one: what it did to the layers stays.
+    """
+    try:
+        if exports:
+            exports.append(_start_export(folder, "lib.gate:build_docs", folder))
+            for export in exports:
+                export.join()
+            if any(export.exitcode for export in exports):
+                _fail(result, f"a notebook's page or the data docs could not be written: {folder / EXPORT_LOG} says why.")
+            elif not (folder / EXPORT_LOG).stat().st_size:
+                (folder / EXPORT_LOG).unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / ".run.json.partial"
+        partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(folder / "run.json")
+        pages.write_run_page(folder)
+        pages.write_index(reports)
+    except OSError as error:
+        _fail(result, f"the report in {error.filename or folder} cannot be written ({error.strerror}). "
+                      f"{remedy(error) or 'Correct that, or name another folder with --reports.'}")
+
+
+def _start_export(folder: Path, target: str, what: Path) -> Any:
+    return kernels.start_fork("lib.kernels:run_logged", folder / EXPORT_LOG, target, what)
+
+
+def _fail(result: RunResult, message: str) -> None:
+    """Make a run a failed one if it was not so already: its first error is the one to tell."""
+    if not result.error:
+        result.verdict, result.error = "failed", f"{message} What was published stays."
+
+
+def progress_line(step: StepResult) -> str:
+    """Return the one line that a terminal shows for a step: name, rows, watermark, seconds, verdict."""
+    number = list(STEPS).index(step.name) + 1
+    head = f"{number}/{len(STEPS)} {step.name:<11}"
+    if step.record is None:
+        return f"{head} {'nothing new' if step.status == 'SUCCESS' else step.status.lower()}"
+    tables = step.record["tables"].values()
+    added, changed, removed = (sum(table[name] for table in tables) for name in ("added", "changed", "removed"))
+    return (f"{head} {step.record['rows_processed']:>9,} rows read  {added:>9,} added  {changed:,} changed  {removed:,} removed  "
+            f"{step.record['rows_quarantined']:,} quarantined  {step.seconds:5.1f} s  done")
+
+
+def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path) -> StepResult:
+    """Run one step, or log why it does not run."""
+    failed = next((step.name for step in result.steps if step.status == "FAILED"), None)
+    if failed:
+        message = f"not run: step {failed} failed"
+        _log_row(log, result.batch_id, spec, "SKIPPED", message)
+        return StepResult(spec.name, "SKIPPED", error=message)
+    begun = time.perf_counter()
+    try:
+        if not has_news(options, spec, result.deliveries, audit.read_watermark(log, spec.name)):
+            _log_row(log, result.batch_id, spec, "SUCCESS", None)
+            return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
+        if not any(step.record for step in result.steps):
+            _get_ready(options, result.batch_id)
+        record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec))
+        return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
+    except WrongUse:
+        raise
+    except PipelineError as error:
+        if not _finish_open_row(log, result.batch_id, str(error)) and not _has_row(log, result.batch_id, spec.name):
+            _log_row(log, result.batch_id, spec, "FAILED", str(error))
+        saved = spec.notebook if (folder / spec.notebook).exists() else None
+        return StepResult(spec.name, "FAILED", time.perf_counter() - begun, saved, error=str(error))
+
+
+def _get_ready(options: Options, batch_id: str) -> None:
+    """Check every notebook's parameters before any kernel starts, while the warm process imports."""
+    kernels.warm_up()
+    for spec in STEPS.values():
+        notebooks.check_parameters(spec, notebook_parameters(options, batch_id, spec))
+
+
+def _log_row(log: sqlite3.Connection, batch_id: str, spec: StepSpec, status: str, message: str | None) -> None:
+    execution = audit.start_execution(log, batch_id, spec.name, spec.writes)
+    audit.finish_execution(log, execution, status, error_message=message)
+
+
+def _finish_open_row(log: sqlite3.Connection, batch_id: str, message: str) -> bool:
+    """Make the row of the step that was running final; return whether there was one."""
+    row = log.execute("select execution_id from pipeline_execution_log where batch_id = ? and status = 'RUNNING'",
+                      [batch_id]).fetchone()
+    if row:
+        audit.finish_execution(log, row[0], "FAILED", error_message=message)
+    return row is not None
+
+
+def _has_row(log: sqlite3.Connection, batch_id: str, step: str) -> bool:
+    return log.execute("select 1 from pipeline_execution_log where batch_id = ? and process_name = ?",
+                       [batch_id, step]).fetchone() is not None
+
+
+def changes_table(result: RunResult) -> str:
+    """Return, as lines for a terminal, what the run changed in each table of each layer."""
+    lines = [f"{'layer':<9}{'table':<26}{'added':>11}{'changed':>11}{'removed':>11}{'rows now':>12}"]
+    for step in result.steps:
+        for table, count in (step.record or {"tables": {}})["tables"].items():
+            lines.append(f"{STEPS[step.name].writes:<9}{table:<26}{count['added']:>11,}{count['changed']:>11,}"
+                         f"{count['removed']:>11,}{count['rows_after']:>12,}")
+    return "\n".join(lines) if len(lines) > 1 else "no table changed"

@@ -1,0 +1,186 @@
+"""What all steps share: the gate, the counts that must add up, and publishing all of it or nothing."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from sqlite3 import Connection
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from lib import audit, commits
+from lib.clock import utc_now
+from lib.errors import PipelineError
+from lib.gate import Gate
+from lib.steps import STEPS
+from lib.store import Layer, open_layer
+
+WORK_MEMORY = "500MB"
+
+
+@dataclass
+class Count:
+    """Rows of one table in a step: read = added + changed + unchanged + quarantined, and those removed or set aside."""
+
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    removed: int = 0
+
+    def verify(self, table: str) -> None:
+        """Raise PipelineError when a row was lost or counted twice."""
+        if self.read != self.added + self.changed + self.unchanged + self.quarantined + self.duplicates:
+            raise PipelineError(f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
+                                "this is a defect of the pipeline: report it with the run's folder.")
+
+
+class Abandoned(Exception):
+    """Unwinds a step that is not to be published."""
+
+
+class Step:
+    """What all steps share. Everything written becomes visible with `publish`: all of it, or nothing."""
+
+    def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str,
+                 full_refresh: bool, batch_rows: int):
+        self.spec = STEPS[name]
+        self.source, self.warehouse, self.reports = source, warehouse, reports
+        self.batch_id, self.batch_rows = batch_id, batch_rows
+        self.is_full = full_refresh and name != "raw"  # raw is never rebuilt: it is what the others are rebuilt from
+        self.counts: dict[str, Count] = {}
+        self.warnings: list[str] = []
+        self.stack = ExitStack()
+        self._log = log
+        self._gate: Gate | None = None
+        self._changes: dict[str, commits.TableChange] = {}
+        self._indexes: list[tuple[str, str]] = []
+
+    def begin(self, stack: ExitStack) -> None:
+        """Append the RUNNING row, read the watermark, open the layers and the working database."""
+        self._execution = audit.start_execution(self._log, self.batch_id, self.spec.name, self.spec.writes)
+        self.watermark = audit.read_watermark(self._log, self.spec.name)
+        self.work = stack.enter_context(_working_database())
+        self._compare = stack.enter_context(self.work.cursor())
+        self._commit = stack.enter_context(ExitStack())
+        self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
+        commits.create_system_tables(self.output)
+        self.timestamp = commits.next_timestamp(self.output, utc_now())
+        self.reached, last = self.watermark.timestamp, commits.last_timestamp(self.output, self.spec.name)
+        if self.spec.reads == "source":
+            self.reached = max(self.reached, last)  # later than the watermark if a run died between the two commits
+        else:
+            self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
+            if self.watermark != audit.Watermark() and not last:
+                self.is_full = True  # somebody has moved the layer's file aside
+            since = audit.INITIAL if self.is_full else self.watermark.timestamp
+            self._new = {table: commits.new_rows(self.input, table, since) for table in self.spec.inputs}
+            is_first = self.watermark == audit.Watermark()
+            self.is_full = self.is_full or is_first or any(new.is_rebuild for new in self._new.values() if new)
+            # everything committed to the input so far is seen: what is news of this step, and that the rest is none
+            self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
+
+    def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that may pass the suite; the others go to the quarantine, or the step fails (see lib.gate).
+
+        No rows, no question: a suite says nothing about an empty batch.
+        """
+        if rows.empty:
+            return rows
+        if self._gate is None:
+            self._gate = Gate(self.reports / "runs" / self.batch_id, self.batch_id)
+        refused = self._gate.check(suite, rows)
+        if refused.empty:
+            return rows
+        self.quarantine(suite, rows.loc[refused.index], refused)
+        return rows.drop(index=refused.index)
+
+    def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
+        """Set rows aside that a gate refused; a step whose rows cannot be set aside fails."""
+        raise PipelineError(f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} has not. "
+                            f'Set its meta.on_failure to "fail" or "warn" in gx/expectations/{suite}.json.')
+
+    def publish(self) -> dict:
+        """Commit what the step has written, then its log row and watermark; return the step's record.
+
+        Raises PipelineError, and commits nothing, when the rows do not add up.
+        """
+        for table, count in self.counts.items():
+            count.verify(table)
+        for table, column in self._indexes:
+            self.output.index(table, column)
+        for change in self._changes.values():
+            if change.added or change.changed or change.removed or change.is_rebuild:
+                commits.record_change(self.output, change, self.batch_id, self.spec.name, self.timestamp)
+        self._commit.close()
+        record = self.record()
+        audit.finish_execution(
+            self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
+            rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
+            watermark=None if self.reached == self.watermark.timestamp
+            else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
+        self.stack.close()
+        return record
+
+    def abandon(self) -> None:
+        """Roll back what the step has written and let go of every file, so that a notebook can open it again."""
+        with suppress(Abandoned), self.stack:
+            raise Abandoned
+
+    def record(self) -> dict:
+        """Return what the step did, ready for JSON."""
+        return {
+            "step": self.spec.name, "batch_id": self.batch_id, "layer": self.spec.writes, "is_full": self.is_full,
+            "rows_processed": sum(count.read for count in self.counts.values()),
+            "rows_quarantined": sum(count.quarantined for count in self.counts.values()),
+            "watermark_before": self.watermark.timestamp, "watermark_after": self.reached,
+            "tables": {table: asdict(count) | {"rows_after": self._rows_after(table)} for table, count in self.counts.items()},
+            "digests": {change.table: change.digest for change in self._changes.values()
+                        if change.table in self.counts},
+            "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
+            "warnings": self.warnings,
+        }
+
+    def summary(self) -> pd.DataFrame:
+        """Return the step's counts, one row per table, for a notebook to show."""
+        table = pd.DataFrame.from_dict({name: asdict(count) for name, count in self.counts.items()}, orient="index")
+        return table.assign(rows_after=[self._rows_after(name) for name in self.counts])
+
+    def gates(self) -> pd.DataFrame:
+        """Return what the gates said, one row per expectation, for a notebook to show."""
+        tallies = self._gate.tallies.values() if self._gate else []
+        return pd.DataFrame([{"suite": t.suite, "expectation": t.rule, "rows": t.checked, "failing": t.failed,
+                              "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
+
+    def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
+        """Return columns of a table as it is published; `rest` is the SQL behind its name (where, order by, limit)."""
+        with open_layer(self.warehouse, self.spec.writes) as layer:
+            return layer.read(table, columns, rest).to_pandas()
+
+    def count(self, table: str) -> Count:
+        """Return the table's count, a new one when there is none."""
+        return self.counts.setdefault(table, Count())
+
+    def _rows_after(self, table: str) -> int:
+        return self._changes[table].rows_after if table in self._changes else 0
+
+
+@contextmanager
+def _working_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty DuckDB database for a step's named tables, on disk so that memory stays bounded; delete it after."""
+    with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
+          duckdb.connect(f"{folder}/work.duckdb", config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
+        yield work
+
+
+def to_arrow(rows: pd.DataFrame) -> pa.Table:
+    """Return a frame as Arrow in the three types that a layer knows: text, integers and reals. NaN becomes null."""
+    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
+    types = [pa.int64() if pa.types.is_integer(f.type) or pa.types.is_boolean(f.type)
+             else pa.float64() if pa.types.is_floating(f.type) else pa.string() for f in table.schema]
+    return table.cast(pa.schema(list(zip(table.column_names, types, strict=True))))
