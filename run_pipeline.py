@@ -46,6 +46,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
                              "curated and leave gold")
     parser.add_argument("--snapshot-limit", type=_share, default=0.2, metavar="SHARE",
                         help="refuse a snapshot that would delete more than this share of its source (default: 0.2)")
+    parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
+                        help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
+                             "(default: 0.1)")
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
         options = [f"--{name.replace('_', '-')}" for name in vars(given)]
@@ -114,7 +117,8 @@ def run(given: argparse.Namespace) -> int:
     with run_lock(warehouse), open_audit(warehouse) as log:
         from lib.run import Options, changes_table, run  # here, not above: it takes a second, and the lock may be taken
 
-        options = Options(source, warehouse, reports, given.full_refresh, given.steps, given.snapshot, given.snapshot_limit)
+        options = Options(source, warehouse, reports, given.full_refresh, given.steps, given.snapshot, given.snapshot_limit,
+                          given.quarantine_limit)
         result = run(options, log, say)
     say("")
     say(changes_table(result))

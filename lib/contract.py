@@ -8,7 +8,7 @@ class Column:
     """One column of a source: its name, how its text is to be read, and whether a row may leave it empty."""
 
     name: str
-    type: str  # "text", "date" (ISO 8601 date or timestamp), "money" (two decimals) or "number"
+    type: str  # "text", "category" (text with few values), "date" (ISO 8601 date or timestamp), "money" (two decimals), "number"
     optional: bool = False
 
 
@@ -27,6 +27,10 @@ class Source:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.type == "category")
+
 
 def _source(name: str, *columns: str) -> tuple[str, Source]:
     """Read `name:type` declarations; a trailing `?` marks a column that may be empty."""
@@ -39,12 +43,12 @@ def _source(name: str, *columns: str) -> tuple[str, Source]:
 
 SOURCES: dict[str, Source] = dict([
     _source("customers", "customer_id", "first_name?", "last_name?", "email?", "phone?", "city?", "state?", "country?",
-            "segment?"),
-    _source("products", "product_id", "product_name?", "category?", "sub_category?", "brand?", "unit_price:money?",
-            "status?"),
-    _source("orders", "order_id", "customer_id", "order_date:date", "channel?", "total_amount:money?", "status?"),
+            "segment:category?"),
+    _source("products", "product_id", "product_name?", "category:category?", "sub_category?", "brand?", "unit_price:money?",
+            "status:category?"),
+    _source("orders", "order_id", "customer_id", "order_date:date", "channel:category?", "total_amount:money?", "status:category?"),
     _source("order_lines", "order_line_id", "order_id", "product_id", "quantity:number", "unit_price:money",
             "discount_amount:money?"),
-    _source("payments", "payment_id", "order_id", "payment_date:date?", "payment_method?", "payment_status?",
+    _source("payments", "payment_id", "order_id", "payment_date:date?", "payment_method:category?", "payment_status:category?",
             "payment_amount:money?"),
 ])

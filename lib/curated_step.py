@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib import commits
+from lib import audit, commits
 from lib.contract import SOURCES
 from lib.raw_layer import SERIAL
 from lib.step_base import to_arrow
@@ -85,14 +85,24 @@ class CuratedStep(WritingStep):
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source = SOURCES[self._source]
         delivered = self._batch.loc[rows.index]
-        self.count(suite).quarantined += len(rows)
         text = delivered.drop(columns=["source_filename", "source_row"]).to_json(
             orient="records", lines=True, force_ascii=False).splitlines()
-        self.output.insert("quarantine", to_arrow(pd.DataFrame({
-            "table_name": suite, "source_name": source.name, "source_filename": delivered["source_filename"],
-            "source_row": delivered["source_row"], "record_key": rows[source.key], "rule": refused["rule"],
-            "reason": refused["reason"], "raw_text": text, "batch_id": self.batch_id,
-            "quarantined_timestamp": self.timestamp, "raw_row_id": rows.index}, index=rows.index)))
+        self.put_into_quarantine(suite, pd.DataFrame({
+            "source_name": source.name, "source_filename": delivered["source_filename"], "source_row": delivered["source_row"],
+            "record_key": rows[source.key], "rule": refused["rule"], "reason": refused["reason"], "raw_text": text,
+            "raw_row_id": rows.index}, index=rows.index))
+
+    def publish(self) -> dict:
+        """Commit as every step does, unless too large a share of a delivery was refused and not mended by a later row."""
+        refused = self.output.read(
+            "quarantine", ["source_name", "source_filename"], "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
+        since = audit.INITIAL if self.is_full else self.watermark.timestamp
+        for (source, filename), rows in refused.to_pandas().groupby(["source_name", "source_filename"]):
+            if source in self.spec.inputs:
+                delivered = self.input.scalar("select sum(rows) from deliveries where source_filename = ? "
+                                              "and ingestion_timestamp > ?", (filename, since))
+                self.check_share(filename, len(rows), delivered)
+        return super().publish()
 
     def _mark_deleted(self, table: str, key: str, keys: pa.Array) -> None:
         names = [name for name in self.output.schema(table).names if name not in (*self.stamp, SERIAL)]

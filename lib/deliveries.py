@@ -44,6 +44,8 @@ class Known:
 
     name: str
     sha256: str
+    source: str
+    timestamp: str
 
 
 def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:

@@ -109,7 +109,7 @@ def _describe(run: dict[str, Any], folder: Path) -> dict[str, Any]:
         "steps": [_describe_step(step, folder) for step in run["steps"]],
         "gates": gates, "findings": sum(gate["verdict"] != "pass" for gate in gates),
         "stops": sum(line.startswith("gate ") for line in (run["error"] or "").splitlines()),
-        "warnings": odd + [warning for record in records.values() for warning in record["warnings"]],
+        "warnings": odd + run["overdue"] + [warning for record in records.values() for warning in record["warnings"]],
         "tables": [{"name": table, "layer": record["layer"], "counts": [int(count[key]) for key in COUNTS],
                     "after": count["rows_after"]} for record in records.values() for table, count in record["tables"].items()],
         "deliveries": deliveries,

@@ -9,13 +9,16 @@ NUMBER = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,3})?"
 MONEY = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,2})?"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 
+ZONED = r".*:.*[+-](?!00:?00)[0-9]{2}:?[0-9]{2}"
+
 
 def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the source's text columns trimmed and its number, money and date columns typed.
 
     Money and numbers become float64 (nothing is rounded: more decimals than the contract allows are unreadable), dates
     become text `YYYY-MM-DD HH:MM:SS` in UTC. Beside each such column a new `<column>_unreadable` holds the delivered
-    text where it could not be read, and is missing where all is well: a gate decides what that means for the row.
+    text where it could not be read, and is missing where all is well: a gate decides what that means for the row. A date's
+    `<column>_zoned` holds the delivered text where its offset from UTC is not zero; a moment without an offset is UTC.
     Surrounding spaces do not count, and text of spaces alone is missing. Nothing is guessed: `1,5`, `€ 3`, `1e3` and
     `31.12.2025` are unreadable.
     """
@@ -29,6 +32,8 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
             values = readers[column.type](text)
             typed[column.name] = values
             typed[f"{column.name}_unreadable"] = rows[column.name].where(text.notna() & values.isna())
+        if column.type == "date":
+            typed[f"{column.name}_zoned"] = text.where(text.str.fullmatch(ZONED, na=False) & values.notna())
     return typed
 
 

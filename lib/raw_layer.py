@@ -50,8 +50,8 @@ def known_deliveries(layer: Layer) -> list[Known]:
     """Return the manifest, oldest first; empty when nothing was ever delivered."""
     if layer.schema("deliveries") is None:
         return []
-    rows = layer.read("deliveries", ["source_filename", "content_sha256"], "order by delivery_id")
-    return [Known(row["source_filename"], row["content_sha256"]) for row in rows.to_pylist()]
+    columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp"]
+    return [Known(*row.values()) for row in layer.read("deliveries", columns, "order by delivery_id").to_pylist()]
 
 
 def superseded_rows(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> np.ndarray:

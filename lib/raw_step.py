@@ -7,13 +7,13 @@ from dataclasses import asdict
 import pandas as pd
 import pyarrow as pa
 
-from lib import commits, raw_layer
+from lib import commits, drift, raw_layer
 from lib.contract import SOURCES
 from lib.csv_reader import read_batches, read_header
 from lib.deliveries import Delivery, find_deliveries, hash_file
 from lib.errors import PipelineError
 from lib.raw_layer import SERIAL
-from lib.step_base import Step, to_arrow
+from lib.step_base import Count, Step, to_arrow
 from lib.store import quote
 
 
@@ -26,11 +26,12 @@ class RawStep(Step):
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
         raw_layer.create_raw_tables(self.output)
+        drift.create_tables(self.output)
         self._changes = {name: commits.begin_change(self.output, name, SERIAL) for name in SOURCES}
         for name in SOURCES:
             self.count(name)
         self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output))
-        self._rows_of: dict[str, int] = {}
+        self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 
     def deliveries(self) -> list[Delivery]:
@@ -46,6 +47,7 @@ class RawStep(Step):
         source, path = SOURCES[delivery.source], self.source / delivery.name
         header = read_header(path, source.column_names, source.column_names)
         raw_layer.check_columns(delivery, header.names)
+        known = self.output.schema(source.name).names
         superseded = pd.Index(raw_layer.superseded_rows(
             self.work, (batch.rows for batch in read_batches(path, header, self.batch_rows)), source.key))
         count, before = self.count(delivery.source), asdict(self.count(delivery.source))
@@ -54,8 +56,10 @@ class RawStep(Step):
         self._delivery = delivery
         change = self._changes[delivery.source]
         change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
+        profile = drift.Profile(source)
         for batch in read_batches(path, header, self.batch_rows):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
+            profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
             rows = batch.rows.to_pandas()
             late = rows["source_row"].isin(superseded)
@@ -63,19 +67,23 @@ class RawStep(Step):
             yield rows[~late]
         if hash_file(path) != delivery.sha256:
             raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
-        self._rows_of[delivery.name] = count.read - before["read"]
-        done = {name: value - before[name] for name, value in asdict(count).items()}
+        done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
+        done.verify(delivery.name)
+        self.check_share(delivery.name, done.quarantined, done.read)
         deleted = self._apply_snapshot(delivery, done) if delivery.source in self.snapshots else 0
         count.removed += deleted
+        self._became[delivery.name] = {"rows": done.read, "appended": done.added, "unchanged": done.unchanged,
+                                       "duplicates": done.duplicates, "quarantined": done.quarantined, "deleted": deleted}
         self.output.insert("deliveries", pa.Table.from_pylist([dict(
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
-            content_sha256=delivery.sha256, **self._stamp, rows=done["read"], appended=done["added"],
-            unchanged=done["unchanged"], duplicates=done["duplicates"], quarantined=done["quarantined"], deleted=deleted,
+            content_sha256=delivery.sha256, **self._stamp, **self._became[delivery.name],
             is_snapshot=int(delivery.source in self.snapshots), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
-        if header.extra:
-            self.warnings.append(f"{delivery.name}: column {', '.join(header.extra)} is not in the contract; kept in raw only")
+        for name in header.extra:
+            self.warnings.append(f"{delivery.name}: column {name} is {'' if name in known else 'new, and '}not in the contract; "
+                                 "kept in raw only")
+        self.warnings += drift.compare(self.output, delivery.name, profile, self.batch_id)
 
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
         """Append those of the rows that say something new (see lib.raw_layer)."""
@@ -97,20 +105,16 @@ class RawStep(Step):
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": self._rows_of.get(delivery.name)} for delivery in self.found]}
+            asdict(delivery) | {"rows": None} | self._became.get(delivery.name, {}) for delivery in self.found]}
 
     def _set_aside(self, bad: pd.DataFrame) -> None:
-        if len(bad):
-            source = self._delivery.source
-            self.count(source).quarantined += len(bad)
-            self.output.insert("quarantine", to_arrow(bad.assign(
-                table_name=source, source_name=source, source_filename=self._delivery.name, batch_id=self.batch_id,
-                quarantined_timestamp=self.timestamp)))
+        self.put_into_quarantine(self._delivery.source, bad.assign(
+            source_name=self._delivery.source, source_filename=self._delivery.name))
 
-    def _apply_snapshot(self, delivery: Delivery, done: dict[str, int]) -> int:
+    def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
         source = SOURCES[delivery.source]
-        if done["quarantined"]:
-            self.warnings.append(f"{delivery.name}: {done['quarantined']} rows could not be read, so what is missing from this "
+        if done.quarantined:
+            self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is missing from this "
                                  "snapshot is not known: nothing was deleted")
             return 0
         self._compare.register("live", raw_layer.live_keys(self.output, source))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib import audit, commits, kernels, notebooks, pages, raw_layer
+from lib import audit, commits, drift, kernels, notebooks, pages, raw_layer
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries
 from lib.errors import PipelineError, WrongUse, remedy
@@ -30,6 +30,7 @@ class Options:
     steps: tuple[str, ...] = tuple(STEPS)
     snapshot: tuple[str, ...] = ()
     snapshot_limit: float = 0.2
+    quarantine_limit: float = 0.1
 
 
 @dataclass
@@ -55,6 +56,7 @@ class RunResult:
     full_refresh: bool
     steps: list[StepResult] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
+    overdue: list[str] = field(default_factory=list)  # sources that have not delivered for longer than usual
     ended: str = ""
     seconds: float = 0.0
     verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
@@ -62,11 +64,12 @@ class RunResult:
 
     def warnings(self) -> list[str]:
         """Return what a person should know of a run, though it did not stop it."""
-        said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]]
+        said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]] + self.overdue
         for step in self.steps:
             if step.record:
                 said += step.record["warnings"]
-                said += [f"{gate['suite']}: {gate['failed']:,} of {gate['checked']:,} rows: {gate['rule']}. {gate['notes']}"
+                said += [f"{gate['suite']}: {gate['failed']:,} of {gate['checked']:,} rows"
+                         f"{', such as ' + ', '.join(gate['sample']) if gate['sample'] else ''}: {gate['notes']} ({gate['rule']})"
                          for gate in step.record["gates"] if gate["failed"]]
         return said
 
@@ -75,17 +78,22 @@ def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict
     """Return the parameters that a step's notebook is given."""
     common = {"source": str(options.source), "warehouse": str(options.warehouse), "reports": str(options.reports),
               "batch_id": batch_id, "full_refresh": options.full_refresh}
-    return common | ({"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit}
-                     if step.name == "raw" else {})
+    if step.name != "gold":
+        common["quarantine_limit"] = options.quarantine_limit
+    if step.name == "raw":
+        common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit}
+    return common
 
 
-def look_at_source(options: Options) -> list[Delivery]:
-    """Return what lies in the source folder, by what earlier runs have read of it."""
+def look_at_source(options: Options) -> tuple[list[Delivery], list[str]]:
+    """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
     known = []
     if (options.warehouse / "raw.db").exists():
         with open_layer(options.warehouse, "raw") as raw:
             known = raw_layer.known_deliveries(raw)
-    return find_deliveries(options.source, known)
+    deliveries = find_deliveries(options.source, known)
+    arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
+    return deliveries, drift.overdue([(entry.source, entry.timestamp) for entry in known if entry.source not in arrived], utc_now())
 
 
 def has_news(options: Options, step: StepSpec, deliveries: list[dict], watermark: audit.Watermark) -> bool:
@@ -120,12 +128,12 @@ def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -
 
 
 def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
-    deliveries = look_at_source(options)
+    deliveries, overdue = look_at_source(options)
     batch_id = audit.new_batch_id(log)
     for step in audit.mark_died(log, batch_id):
         say(f"an earlier run died in step {step}: its work is done now")
     result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
-                       deliveries=[asdict(delivery) for delivery in deliveries])
+                       deliveries=[asdict(delivery) for delivery in deliveries], overdue=overdue)
     folder, begun, exports = options.reports / "runs" / batch_id, time.perf_counter(), []
     try:
         for spec in STEPS.values():

@@ -14,7 +14,7 @@ from lib.step_base import Step
 
 
 def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, full_refresh: bool,
-              batch_rows: int, snapshot: str = "", snapshot_limit: float = 0.2) -> "Step":
+              batch_rows: int, quarantine_limit: float = 0.1, snapshot: str = "", snapshot_limit: float = 0.2) -> "Step":
     """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
     With an empty `batch_id` (a notebook run by hand) the step takes the run lock and makes an id of its own; otherwise
@@ -31,6 +31,7 @@ def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id:
             audit.mark_died(log, batch_id)
         kind = {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
         step = kind(name, log, Path(source).resolve(), folder, Path(reports).resolve(), batch_id, full_refresh, batch_rows)
+        step.quarantine_limit = quarantine_limit
         if isinstance(step, RawStep):
             step.snapshots, step.snapshot_limit = set(filter(None, snapshot.split(","))), snapshot_limit
         step.begin(stack)

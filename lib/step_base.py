@@ -19,6 +19,8 @@ from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
 WORK_MEMORY = "500MB"
+SAMPLE = 3  # rows shown of what was set aside
+SAMPLE_TEXT = 300  # characters of such a row's text
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Abandoned(Exception):
 class Step:
     """What all steps share. Everything written becomes visible with `publish`: all of it, or nothing."""
 
+    quarantine_limit = 0.1  # the largest share of a delivery that may be set aside
+
     def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str,
                  full_refresh: bool, batch_rows: int):
         self.spec = STEPS[name]
@@ -55,6 +59,7 @@ class Step:
         self.is_full = full_refresh and name != "raw"  # raw is never rebuilt: it is what the others are rebuilt from
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
+        self.set_aside: list[dict] = []  # per table and rule: the reason, how many rows, and the first of them
         self.stack = ExitStack()
         self._log = log
         self._gate: Gate | None = None
@@ -105,6 +110,35 @@ class Step:
         raise PipelineError(f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} has not. "
                             f'Set its meta.on_failure to "fail" or "warn" in gx/expectations/{suite}.json.')
 
+    def put_into_quarantine(self, table: str, rows: pd.DataFrame) -> None:
+        """Count rows as quarantined and write them: source_name, source_filename, source_row, rule, reason, raw_text and more."""
+        if rows.empty:
+            return
+        self.count(table).quarantined += len(rows)
+        self.output.insert("quarantine", to_arrow(rows.assign(
+            table_name=table, batch_id=self.batch_id, quarantined_timestamp=self.timestamp)))
+        for (rule, reason), group in rows.groupby(["rule", "reason"], sort=False):
+            about = {"table": table, "rule": rule, "reason": reason}
+            entry = next((entry for entry in self.set_aside if about.items() <= entry.items()), None)
+            if entry is None:
+                self.set_aside.append(entry := about | {"rows": 0, "samples": []})
+            entry["rows"] += len(group)
+            first = group.head(SAMPLE - len(entry["samples"]))[["source_filename", "source_row", "raw_text"]]
+            entry["samples"] += first.assign(raw_text=first["raw_text"].str.slice(0, SAMPLE_TEXT)).to_dict("records")
+
+    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
+        """Raise PipelineError when so many of a delivery's rows were quarantined that it is the export that is broken.
+
+        One bad row never is, however small the file.
+        """
+        if quarantined > max(1, self.quarantine_limit * rows):
+            shown = [f"line {row['source_row']} ({entry['reason'].rstrip('.')})" for entry in self.set_aside
+                     for row in entry["samples"] if row["source_filename"] == filename]
+            raise PipelineError(
+                f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self.quarantine_limit:.0%}: a broken "
+                f"export, not bad rows. Nothing was written.\n{'; '.join(shown[:SAMPLE])}. Deliver it again, corrected; or raise "
+                "--quarantine-limit to load the rest.")
+
     def publish(self) -> dict:
         """Commit what the step has written, then its log row and watermark; return the step's record.
 
@@ -143,6 +177,7 @@ class Step:
             "digests": {change.table: change.digest for change in self._changes.values()
                         if change.table in self.counts},
             "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
+            "quarantine": self.set_aside,
             "warnings": self.warnings,
         }
 
@@ -156,6 +191,12 @@ class Step:
         tallies = self._gate.tallies.values() if self._gate else []
         return pd.DataFrame([{"suite": t.suite, "expectation": t.rule, "rows": t.checked, "failing": t.failed,
                               "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
+
+    def quarantined(self) -> pd.DataFrame:
+        """Return what was set aside in this run, the first rows of each rule, for a notebook to show."""
+        return pd.DataFrame([{"table": entry["table"], "rule": entry["rule"], "rows": entry["rows"], "reason": entry["reason"],
+                              "delivery": row["source_filename"], "line": row["source_row"], "delivered": row["raw_text"]}
+                             for entry in self.set_aside for row in entry["samples"]])
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
         """Return columns of a table as it is published; `rest` is the SQL behind its name (where, order by, limit)."""

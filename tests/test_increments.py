@@ -7,36 +7,11 @@ from pathlib import Path
 
 import in_process
 import pytest
-from conftest import Shop
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 
 import lib.deliveries
 from lib import audit
 from lib.clock import FORMAT, later_than
-
-ORDERS = "order_id,customer_id,order_date,channel,total_amount,status"
-LINES = "order_line_id,order_id,product_id,quantity,unit_price,discount_amount"
-CUSTOMERS = "customer_id,first_name,last_name,email,phone,city,state,country,segment"
-PRODUCTS = "product_id,product_name,category,sub_category,brand,unit_price,status"
-PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount"
-
-
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch) -> Shop:
-    """A shop with two customers, two orders of two days and three lines, after its first run."""
-    monkeypatch.setattr(lib.deliveries, "SETTLED_SECONDS", 0)
-    shop = Shop(tmp_path)
-    shop.deliver("customers.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip", "C2,Bob,B,,,,,,")
-    shop.deliver("products.csv", PRODUCTS, "P1,Cup,Kitchen,,,2.00,", "P2,Pan,Kitchen,,,10.00,")
-    shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
-    shop.deliver("order_lines.csv", LINES, "L1,O1,P1,2,2.00,", "L2,O1,P2,1,10.00,", "L3,O2,P2,1,10.00,")
-    shop.deliver("payments.csv", PAYMENTS, "Y1,O1,2025-01-01,card,SUCCESS,14.00")
-    in_process.run(shop, monkeypatch)
-    return shop
-
-
-@pytest.fixture
-def run(small: Shop, monkeypatch):
-    return lambda **options: in_process.run(small, monkeypatch, **options)
 
 
 def days(shop: Shop) -> dict[str, float]:
