@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import PROJECT, Shop
+from warm_runs import WarmRuns
 
 SUITES = sorted((PROJECT / "gx" / "expectations").glob("*.json"))
 SEVERITY = {"fail": "critical", "quarantine": "warning", "warn": "info"}
@@ -84,32 +87,30 @@ def test_a_row_that_fails_a_fail_rule_stops_the_run_and_leaves_the_layer_untouch
     assert "gate " in next(run.glob(f"*_{step}.html")).read_text(encoding="utf-8")
 
 
-def test_a_gold_rule_that_fails_leaves_gold_as_it_was(used: Shop, tmp_path: Path):
+def test_a_gold_rule_that_fails_leaves_gold_as_it_was(used: Shop, tmp_path: Path, warm: WarmRuns):
     checkout = checkout_with(tmp_path, "sales_summary_daily", "total_sales", "fail", max_value=10)
     before = {key: rows for key, rows in used.state().items() if key.startswith("gold")}
     used.deliver("orders_2.csv", "order_id,customer_id,order_date,channel,total_amount,status", "N1,00001,2026-01-05,,11.00,")
     assert run_in(checkout, used).returncode == 1
     assert {key: rows for key, rows in used.state().items() if key.startswith("gold")} == before
-    used.run()  # with the rule as it is in the project, the next run does what is left
+    warm.run(used)  # with the rule as it is in the project, the next run does what is left
     assert used.query("gold", "select total_sales from sales_summary_daily where order_date = '2026-01-05'") == [(11.0,)]
 
 
-def test_gold_that_does_not_reconcile_is_not_published(used: Shop):
-    used.query("gold", "select 1")
-    import sqlite3
-    from contextlib import closing
+def test_gold_that_does_not_reconcile_is_not_published(used: Shop, warm: WarmRuns):
     with closing(sqlite3.connect(used.warehouse / "gold.db")) as gold, gold:
         gold.execute("update sales_summary_daily set total_sales = total_sales + 0.01 where order_date = '2025-11-01'")
     used.deliver("orders_2.csv", "order_id,customer_id,order_date,channel,total_amount,status", "N1,00001,2026-01-05,,11.00,")
-    done = used.run(expect=1)
+    done = warm.run(used, expect=1)
     assert "gate reconciliation: expect_column_pair_values_to_be_equal(gold, curated) failed on 1 of" in done.stderr
     assert used.query("gold", "select count(*) from sales_summary_daily") == [(60,)]
 
 
-def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_and_the_rest_is_loaded(used: Shop):
+def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_and_the_rest_is_loaded(
+        used: Shop, warm: WarmRuns):
     used.deliver("order_lines_2.csv", "order_line_id,order_id,product_id,quantity,unit_price,discount_amount",
                  "L1,0000001,SKU-0001,1,2.50,", 'L2,0000001,SKU-0001,"1,5",2.50,', "L3,0000001,SKU-0001,1,2.505,")
-    done = used.run("--quarantine-limit", "1")
+    done = warm.run(used, "--quarantine-limit", "1")
     rows = used.query("curated", "select record_key, source_filename, source_row, rule, raw_text, resolved_batch_id "
                                  "from quarantine order by record_key")
     assert [row[:4] for row in rows] == [
@@ -121,7 +122,7 @@ def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_an
             "decimals; it is kept here and nothing is guessed. (expect_column_values_to_be_null(quantity_unreadable))") in done.stdout
     used.deliver("order_lines_3.csv", "order_line_id,order_id,product_id,quantity,unit_price,discount_amount",
                  "L2,0000001,SKU-0001,1.5,2.50,")
-    used.run()
+    warm.run(used)
     assert [row[0] is not None for row in used.query(
         "curated", "select resolved_batch_id from quarantine order by record_key")] == [True, False]
 

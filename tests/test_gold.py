@@ -8,6 +8,7 @@ from pathlib import Path
 import oracle
 import pytest
 from conftest import PROJECT, Shop
+from warm_runs import WarmRuns
 
 KEYS = {"reporting_sales_wide": "order_line_id", "sales_summary_daily": "order_date", "reporting_customer_stats": "customer_id"}
 
@@ -35,17 +36,22 @@ def test_every_measure_of_the_sample(loaded: Shop):
     assert_gold_is_right(loaded, files_of(loaded.source))
 
 
-def test_every_measure_after_day_2(used: Shop):
+def test_every_measure_after_day_2(used: Shop, warm: WarmRuns):
     subprocess.run([sys.executable, PROJECT / "data" / "generate.py", used.source, "--day", "2"], check=True, capture_output=True)
     assert len(files_of(used.source)["orders"]) == 2
-    used.run()
+    warm.run(used)
     assert_gold_is_right(used, files_of(used.source))
 
 
-def test_every_measure_of_real_input(chinook: Path, tmp_path: Path):
+def test_every_measure_of_real_input(chinook: Path, tmp_path: Path, warm: WarmRuns):
     shop = Shop(tmp_path)
-    shop.run("--source", str(chinook))
+    warm.run(shop, "--source", str(chinook))
     assert_gold_is_right(shop, files_of(chinook))
+    assert shop.counts("raw", "customers", "products", "orders", "order_lines", "payments") == [59, 3503, 412, 2240, 412]
+    assert shop.counts("gold", "sales_summary_daily", "reporting_sales_wide", "reporting_customer_stats") == [354, 2240, 59]
+    assert shop.query("gold", "select printf('%.2f', sum(total_sales)) from sales_summary_daily") == [("2328.60",)]
+    assert shop.query("gold", "select first_name, city from reporting_sales_wide where customer_id = '1' limit 1") == [
+        ("Luís", "São José dos Campos")]
 
 
 def test_dimensions_are_clean(loaded: Shop):
