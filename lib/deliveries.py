@@ -7,13 +7,18 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+from lib.clock import FORMAT
 from lib.contract import SOURCES
 from lib.errors import PipelineError, WrongUse
 
 UNFINISHED = (".tmp", ".part")
 SETTLED_SECONDS = 1.0
+WAITS = 20  # between deliveries of a source, that tell its rhythm
+WAITS_NEEDED = 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,25 @@ def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
             first_name.setdefault(delivery.sha256, delivery.name)
         deliveries.append(delivery)
     return deliveries
+
+
+def overdue(known: Iterable[Known], now: str) -> list[str]:
+    """Return the sources that have brought nothing new for longer than usual, a line each.
+
+    Longer than usual is twice the longest wait between the last deliveries, so that a weekend is usual where weekends bring
+    nothing, and at least an hour. A source needs a few waits before it has a rhythm.
+    """
+    times: dict[str, set[str]] = {}
+    for entry in known:
+        times.setdefault(entry.source, set()).add(entry.timestamp)
+    said = []
+    for source, stamps in times.items():
+        moments = [datetime.strptime(stamp, FORMAT) for stamp in sorted(stamps)[-WAITS - 1:]]
+        waits = [later - earlier for earlier, later in pairwise(moments)]
+        silent = datetime.strptime(now, FORMAT) - moments[-1]
+        if len(waits) >= WAITS_NEEDED and silent > max(2 * max(waits), timedelta(hours=1)):
+            said.append(f"{source}: nothing new for {_duration(silent)}; the longest wait before was {_duration(max(waits))}")
+    return said
 
 
 def check_source(folder: Path) -> None:
@@ -142,3 +166,8 @@ def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str
         return Delivery(name, "copy", source, after.st_size, sha256, same_as=first_name[sha256],
                         note=f"same bytes as {first_name[sha256]}")
     return Delivery(name, "new", source, after.st_size, sha256)
+
+
+def _duration(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"

@@ -1,15 +1,12 @@
 """Drift: what is unusual about a delivery, by what the last ones of its kind were like. It warns; rules are for the gates."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Sequence
 from statistics import median
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.clock import FORMAT
 from lib.contract import Source
 from lib.store import Layer
 
@@ -72,25 +69,6 @@ def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[
     return said
 
 
-def overdue(deliveries: Iterable[tuple[str, str]], now: str) -> list[str]:
-    """Return the sources that have not delivered for longer than usual, a line each.
-
-    `deliveries` are (source, timestamp) of the manifest. Longer than usual is twice the longest of the last gaps, so that
-    a weekend is usual where weekends bring nothing, and at least an hour.
-    """
-    times: dict[str, set[str]] = {}
-    for source, timestamp in deliveries:
-        times.setdefault(source, set()).add(timestamp)
-    said = []
-    for source, stamps in times.items():
-        moments = [datetime.strptime(stamp, FORMAT) for stamp in sorted(stamps)[-HISTORY - 1:]]
-        gaps = [later - earlier for earlier, later in pairwise(moments)]
-        silent = datetime.strptime(now, FORMAT) - moments[-1]
-        if len(gaps) >= ENOUGH and silent > max(2 * max(gaps), timedelta(hours=1)):
-            said.append(f"{source}: nothing new for {_duration(silent)}; the longest wait before was {_duration(max(gaps))}")
-    return said
-
-
 def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
     past = raw.read("profiles", ["column_name", "rows", "empty"], "where series = ? order by profile_id desc limit ?",
                     (series(filename), HISTORY * len(profile.empty))).to_pylist()
@@ -129,8 +107,3 @@ def _is_unusual(value: float, past: Sequence[float], least: float) -> bool:
     middle = median(past)
     deviation = median(abs(entry - middle) for entry in past)
     return abs(value - middle) > max(least, 3.5 * deviation / 0.6745)
-
-
-def _duration(span: timedelta) -> str:
-    hours = span / timedelta(hours=1)
-    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib import audit, commits, drift, kernels, notebooks, pages, raw_layer
+from lib import audit, commits, kernels, notebooks, pages, raw_layer
 from lib.clock import utc_now
-from lib.deliveries import Delivery, find_deliveries
+from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.steps import STEPS, StepSpec
 from lib.store import hold_open, open_layer
@@ -93,7 +93,7 @@ def look_at_source(options: Options) -> tuple[list[Delivery], list[str]]:
             known = raw_layer.known_deliveries(raw)
     deliveries = find_deliveries(options.source, known)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
-    return deliveries, drift.overdue([(entry.source, entry.timestamp) for entry in known if entry.source not in arrived], utc_now())
+    return deliveries, overdue([entry for entry in known if entry.source not in arrived], utc_now())
 
 
 def has_news(options: Options, step: StepSpec, deliveries: list[dict], watermark: audit.Watermark) -> bool:

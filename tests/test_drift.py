@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lib import drift
 from lib.clock import FORMAT
+from lib.deliveries import Known, overdue
 
 
 def orders(day: int, rows: int, channel: str = "web") -> list[str]:
@@ -69,20 +70,20 @@ def test_a_column_that_is_new_is_told_and_later_only_mentioned(small: Shop, run)
         ("C3", "gold"), ("C4", "gold")]
 
 
-def at(*hours: float) -> list[tuple[str, str]]:
-    return [("orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT)) for hour in hours]
+def at(*hours: float) -> list[Known]:
+    return [Known("", "", "orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT)) for hour in hours]
 
 
 def test_a_source_that_is_silent_for_longer_than_its_longest_gaps_is_told():
     working_days = at(0, 24, 48, 72, 96, 168)  # Monday to Friday, and Monday
-    assert drift.overdue(working_days, at(168 + 144)[0][1]) == []
-    assert drift.overdue(working_days, at(168 + 150)[0][1]) == [
+    assert overdue(working_days, at(168 + 144)[0].timestamp) == []
+    assert overdue(working_days, at(168 + 150)[0].timestamp) == [
         "orders: nothing new for 6 days; the longest wait before was 3 days"]
 
 
 def test_a_source_without_a_rhythm_yet_is_not_overdue():
-    assert drift.overdue(at(0, 24, 48), at(4800)[0][1]) == []
-    assert drift.overdue(at(0, 0.1, 0.2, 0.3), at(1.2)[0][1]) == []  # somebody is trying things out
+    assert overdue(at(0, 24, 48), at(4800)[0].timestamp) == []
+    assert overdue(at(0, 0.1, 0.2, 0.3), at(1.2)[0].timestamp) == []  # somebody is trying things out
 
 
 def test_a_silent_source_is_told_in_a_run_that_has_nothing_to_do(four_days: Shop, run, monkeypatch):
