@@ -4,8 +4,8 @@ import pandas as pd
 
 from lib.contract import SOURCES
 
-# At most 13 digits before the point: with two decimals such an amount is exact as a double and fits DECIMAL(18, 2).
-NUMBER = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,3})?"
+# A double keeps 15 digits: up to 13 before the point with two decimals, 12 with three, every value is exact and fits DECIMAL(18, 2).
+NUMBER = r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,3})?"
 MONEY = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,2})?"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 
@@ -38,10 +38,12 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(text: pd.Series, pattern: str) -> pd.Series:
-    return pd.to_numeric(text.where(text.str.fullmatch(pattern, na=False)), errors="coerce").astype("float64")
+    values = pd.to_numeric(text.where(text.str.fullmatch(pattern, na=False)), errors="coerce").astype("float64")
+    return values + 0.0  # -0 becomes 0, as SQLite stores it: a digest must not tell the two apart
 
 
 def _timestamps(text: pd.Series) -> pd.Series:
     well_formed = text.where(text.str.fullmatch(DATE, na=False))
     moments = pd.to_datetime(well_formed, format="ISO8601", errors="coerce", utc=True)
+    moments = moments.where(moments.dt.year.between(1, 9999))  # 9999-12-31T23:30:00-05:00 is a day that no calendar here has
     return moments.dt.strftime("%Y-%m-%d %H:%M:%S").astype("str").where(moments.notna())
