@@ -42,7 +42,8 @@ def reading(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise PipelineError(f"{path} is corrupt: {error}. Deliver it again.") from error
     except OSError as error:
-        raise PipelineError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise PipelineError(f"{path} cannot be read: {error.strerror or error}. Check that it is there and may be read, "
+                            "and run again.") from error
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:  # its encoding was checked before
         raise PipelineError(f"{path} changed while it was read. Run again when its delivery is complete.") from error
 
