@@ -26,8 +26,8 @@ class Delivery:
     """One file of a source, as it lies in the source folder.
 
     `status` is "new", "changed" (the name was read before, with other bytes), "known" (the same bytes under the same
-    name), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden or still growing) or "stray" (no source
-    has such files). Only "new" and "changed" are to be read.
+    name), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden, still growing, or its name is no text) or "stray"
+    (no source has such files). Only "new" and "changed" are to be read.
     """
 
     name: str  # relative to the source folder, with forward slashes
@@ -139,6 +139,11 @@ def hash_file(path: Path) -> str:
 
 
 def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return Delivery(shown, "waiting", note="its name is not UTF-8: rename it")
     if any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
         return Delivery(name, "waiting", note="hidden or unfinished by its name")
     source = source_of(name)
