@@ -21,7 +21,7 @@ sample: $(VENV)/.locked  ## write the sample in data/source anew
 	$(BIN)/python data/generate.py data/source
 
 lock:  ## resolve pyproject.toml into requirements.txt, with hashes and without index URLs
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml --extra browse --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-header --quiet --output-file requirements.txt
 
 clean:  ## delete the environment, the warehouse and the reports

@@ -6,7 +6,8 @@ import pyarrow as pa
 
 from lib import digest
 from lib.clock import later_than
-from lib.store import Layer, quote
+from lib.sql import quote
+from lib.store import Layer
 
 COMMITS = pa.schema([
     ("table_name", pa.string()), ("batch_id", pa.string()), ("process_name", pa.string()),

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from lib import audit, commits
 from lib.contract import SOURCES
 from lib.raw_layer import SERIAL
+from lib.sql import quote
 from lib.step_base import to_arrow
-from lib.store import quote
 from lib.upserts import WritingStep
 
 DELETED = "is_deleted"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import duckdb
 import pyarrow as pa
 
-from lib.store import literal, quote
+from lib.sql import literal, quote
 
 MODULUS = 1 << 64
 EMPTY = "0" * 32

@@ -10,8 +10,8 @@ import pyarrow as pa
 from lib import commits
 from lib.curated_step import DELETED, RUN_COLUMNS
 from lib.raw_layer import SERIAL
+from lib.sql import literal, quote, quoted
 from lib.step_base import to_arrow
-from lib.store import literal, quote, quoted
 from lib.upserts import WritingStep
 
 

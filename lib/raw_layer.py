@@ -10,7 +10,8 @@ from lib import commits, digest
 from lib.contract import SOURCES, Source
 from lib.deliveries import Delivery, Known
 from lib.errors import PipelineError
-from lib.store import Layer, literal, quote, quoted
+from lib.sql import literal, quote, quoted
+from lib.store import Layer
 
 SERIAL = "row_id"
 SOURCE_SYSTEM = "shop_csv"

@@ -13,8 +13,8 @@ from lib.csv_reader import read_batches, read_header
 from lib.deliveries import Delivery, find_deliveries, hash_file
 from lib.errors import PipelineError
 from lib.raw_layer import SERIAL
+from lib.sql import quote
 from lib.step_base import Count, Step, to_arrow
-from lib.store import quote
 
 
 class RawStep(Step):

@@ -14,22 +14,13 @@ from adbc_driver_manager import Error as AdbcError
 
 from lib.errors import PipelineError, remedy
 from lib.lock import BUSY_SECONDS
+from lib.sql import file_uri, literal, quote, quoted
 
 READ_ROWS = 65_536
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
 TYPES = {name: type_ for type_, name in TYPE_NAMES.items()}
 # One literal per type: ADBC infers a column's type from the first rows of a result, and leading nulls would mislead it.
 TYPE_ROW = {pa.string(): "''", pa.int64(): "0", pa.float64(): "0.5"}
-
-
-def quote(name: str) -> str:
-    """Return a table's or column's name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quoted(names: Sequence[str], alias: str = "") -> str:
-    """Return a list of column names for SQL."""
-    return ", ".join((f"{alias}." if alias else "") + quote(name) for name in names)
 
 
 class Layer:
@@ -147,11 +138,6 @@ class Layer:
             self.execute(f"delete from {quote(table)} where {quote(by)} in (select key from temp.wanted)")
 
 
-def literal(text: str) -> str:
-    """Return text as an SQL literal, for the few places that take no parameter."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 @contextmanager
 def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[Layer]:
     """Open a layer's file within one transaction: committed on the way out, rolled back on any error.
@@ -199,7 +185,7 @@ def hold_open(warehouse: Path, name: str) -> Iterator[None]:
 @contextmanager
 def _connected(path: Path, mode: str) -> Iterator[Layer]:
     with _explained(path):
-        connection = adbc.connect(f"file:{_uri_path(path)}?mode={mode}", autocommit=True)
+        connection = adbc.connect(file_uri(path, f"mode={mode}"), autocommit=True)
     try:
         layer = Layer(connection, path)
         layer.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
@@ -207,10 +193,6 @@ def _connected(path: Path, mode: str) -> Iterator[Layer]:
         yield layer
     finally:
         connection.close()
-
-
-def _uri_path(path: Path) -> str:
-    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib import commits, digest
+from lib.sql import quote
 from lib.step_base import Step
-from lib.store import quote
 
 
 class WritingStep(Step):
