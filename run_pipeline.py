@@ -10,19 +10,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from lib.errors import PipelineError, closest
+from lib.options import DONE, FAILED, INTERRUPTED, Parser
 
 STEP_NAMES = ("raw", "dimensions", "facts", "gold")  # lib.steps has them too, but --help should not wait for imports
 SOURCE_NAMES = ("customers", "products", "orders", "order_lines", "payments")
 PROJECT = Path(__file__).resolve().parent
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line, without the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"error: {message}; --help lists the options\n")
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -49,11 +42,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
-    given, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        options = [f"--{name.replace('_', '-')}" for name in vars(given)]
-        parser.error(f"unknown option {unknown[0]!r}{closest(unknown[0], options)}")
-    return given
+    return parser.parse_args(arguments)
 
 
 def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
