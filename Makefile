@@ -10,6 +10,9 @@ help:  ## say what there is
 run: $(VENV)/.locked  ## run the pipeline on data/source
 	$(BIN)/python run_pipeline.py
 
+browse: $(VENV)/.locked  ## show databases, reports and data docs on http://127.0.0.1:8001, until Ctrl-C
+	$(BIN)/python -m lib.browse
+
 test: $(VENV)/.locked  ## run all tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -32,5 +35,5 @@ $(VENV)/.locked: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	touch $@
 
-.PHONY: help run test soak sample lock clean
+.PHONY: help run browse test soak sample lock clean
 .DEFAULT_GOAL := help
