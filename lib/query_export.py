@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lib.errors import PipelineError, WrongUse
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
+# Of a column: its types, whether all of it are days, and moments. Only with a modifier does SQLite see that February has no 31st.
+FACTS = """group_concat(distinct typeof({c})), min(date({c}, '+0 days') is {c}), min(date({c}, '+0 days') is {c}
+    or datetime(substr({c}, 1, 19), '+0 days') is substr({c}, 1, 19) and length({c}) <= 26 and substr({c}, 20) not glob '*[^0-9.]*')"""
 AT_ONCE = 50_000  # rows of a row group
 SUFFIXES = (".csv", ".parquet")
 
@@ -26,7 +30,8 @@ def write_csv(rows: Rows, out: TextIO) -> int:
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers stay as they are.
     """
-    writer = csv.writer(out, lineterminator="\n")
+    # The writer quotes a lone \r only where it ends lines itself with \r\n, which shells do not like.
+    writer = csv.writer(SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n")))
     writer.writerow(map(_inert, rows.columns))
     count = 0
     for row in rows.rows:
@@ -116,9 +121,7 @@ def _arrow_schema(database: Database, sql: str, names: list[str], declared: dict
     import pyarrow as pa
 
     columns = [f"c{number}" for number in range(len(names))]
-    facts = ", ".join(
-        f"group_concat(distinct typeof({c})), min(date({c}) is {c}), "
-        f"min(date({c}) is substr({c}, 1, 10) and (length({c}) = 10 or {c} glob '????-??-?? ??:??:??*'))" for c in columns)
+    facts = ", ".join(FACTS.format(c=column) for column in columns)
     inner = sql.strip().rstrip(";")
     found = next(select(database, f"with asked({', '.join(columns)}) as ({inner}\n) select {facts} from asked "
                                   f"where {' or '.join(f'{c} is not null' for c in columns)}").rows)

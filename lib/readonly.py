@@ -153,6 +153,8 @@ def _explained(path: Path, database: Database | None = None, sql: str = "") -> I
     """Turn SQLite's errors into ours: about the file, or about what was typed."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise WrongUse(f"the SELECT is no text ({error.reason}): write it in UTF-8") from error
     except (sqlite3.Error, sqlite3.Warning) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xff  # the rest of it says more than is needed
         if code == sqlite3.SQLITE_INTERRUPT:
