@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from sqlite3 import complete_statement
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -122,8 +123,8 @@ def _arrow_schema(database: Database, sql: str, names: list[str], declared: dict
 
     columns = [f"c{number}" for number in range(len(names))]
     facts = ", ".join(FACTS.format(c=column) for column in columns)
-    inner = sql.strip().rstrip(";")
-    found = next(select(database, f"with asked({', '.join(columns)}) as ({inner}\n) select {facts} from asked "
+    end = next((place for place, letter in enumerate(sql) if letter == ";" and complete_statement(sql[:place + 1])), None)
+    found = next(select(database, f"with asked({', '.join(columns)}) as ({sql[:end]}\n) select {facts} from asked "
                                   f"where {' or '.join(f'{c} is not null' for c in columns)}").rows)
     fields = []
     for name, kinds, dates, moments in zip(names, found[::3], found[1::3], found[2::3], strict=True):
