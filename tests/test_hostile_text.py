@@ -1,0 +1,133 @@
+"""Text that would be markup, a script, a formula or a template is shown as the text it is, on every page that a run leaves.
+
+The pages are opened in a real browser, as they are and without the policy that forbids scripts: an alert, a script's error or
+a request that no page of ours makes fails the test.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import nbformat
+import pytest
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
+from warm_runs import WarmRuns
+
+IMAGE = '""><img src=planted onerror=alert(1)>'  # as CSV: a quote is doubled
+SCRIPT = "</script><script>alert(2)</script>"
+SHOUT = "<IMG SRC=PLANTED ONERROR=&#97;&#108;&#101;&#114;&#116;(3)>"  # upper case does not disarm it
+LINK = "javascript:alert(4)"
+FRAME = "<iframe srcdoc='<script>parent.alert(5)</script>'></iframe>"
+VECTOR = "<svg/onload=alert(6)>"
+TEMPLATE = "{{ 7*7 }} $column ${value} %(name)s [a](javascript:alert(7)) `<b onclick=alert(8)>`"
+
+
+def deliver(shop: Shop) -> None:
+    """Deliver files that are hostile wherever text can stand: in every text column, keys, extra columns and file names."""
+    shop.deliver("customers_<img src=planted onerror=alert(9)>.csv", f'{CUSTOMERS},"{IMAGE}",{VECTOR}',
+                 f'"{IMAGE}","{IMAGE}",{SCRIPT},{LINK},{VECTOR},"{FRAME}",{SHOUT},"{TEMPLATE}",=1+1,"{SCRIPT}",x',
+                 f'"C-{VECTOR}",{SHOUT},"{FRAME}","{IMAGE}@{SCRIPT}",,,,,,,')
+    shop.deliver("products.csv", PRODUCTS, f'"{IMAGE}","{IMAGE}{SCRIPT}","{FRAME}","{TEMPLATE}",{VECTOR},1.00,"{SHOUT}"')
+    shop.deliver("orders.csv", ORDERS, f'"{IMAGE}","{IMAGE}",2025-01-01,"{FRAME}",1.00,"{SHOUT}"', f'O2,C,"{IMAGE}{SCRIPT}",,1.00,',
+                 *(f"G{number},C,2025-01-02,,1.00,{VECTOR}" for number in range(9)))
+    shop.deliver("order_lines.csv", LINES, f'"{IMAGE}","{IMAGE}","{IMAGE}",1,1.00,', f'"{SCRIPT}","{SHOUT}","{TEMPLATE}",2,1.00,',
+                 f'L3,G1,{VECTOR},"{IMAGE}{TEMPLATE}",1.00,')
+    shop.deliver("payments.csv", PAYMENTS, f'"{IMAGE}","{SCRIPT}",,"{FRAME}","{SHOUT}",1.00', f'"{VECTOR}"')
+    shop.deliver(f"{VECTOR.replace('/', ' ')}.csv", "a stray")
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory, warm: WarmRuns) -> Path:
+    """The reports of a run over hostile text that went well, and of one that failed over a hostile header."""
+    shop = Shop(tmp_path_factory.mktemp("hostile"))
+    deliver(shop)
+    warm.run(shop)
+    shop.deliver("orders_2.csv", f'order_id,"{IMAGE}",{VECTOR},{SCRIPT}', "1,2,3,4")
+    warm.run(shop, expect=1)
+    return shop.reports
+
+
+def outputs_as_jupyter_shows_them(notebook: Path) -> str:
+    """Return the outputs of a notebook as a page without any cleaning, as Jupyter does for a notebook that is trusted."""
+    data = [output.data for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", []) if "data" in output]
+    return "<html><head></head><body>" + "".join(
+        outputs.get(kind, "") for outputs in data for kind in ("text/html", "image/svg+xml")) + "</body></html>"
+
+
+PROBE = """<!doctype html><link rel="icon" href="data:,"><body><script>
+const frames = %s.map(page => Object.assign(document.body.appendChild(document.createElement("iframe")), {src: page}));
+onload = () => { document.body.innerHTML = "opened " + frames.length; };
+</script>"""
+HOOK = "<head><script>alert = parent.alert = text => console.error('alert was called: ' + text)</script>"
+
+
+class Server(SimpleHTTPRequestHandler):
+    """Serves pages, each also as `/bare/…` without the policy that would stop scripts, and notes what else is asked for."""
+
+    def do_GET(self):
+        pages = self.server.pages
+        name = unquote(self.path)
+        if self.path == "/probe":
+            content = PROBE % json.dumps([prefix + quote(page) for page in pages for prefix in ("", "/bare")])
+        elif name.removeprefix("/bare") in pages:
+            content = pages[name.removeprefix("/bare")].replace("<head>", HOOK, 1)
+            if name.startswith("/bare"):
+                content = re.sub("<meta http-equiv=.*?>", "", content)
+        else:
+            self.server.asked.append(name)
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
+    """Open pages in a browser that knows no other host; return what scripts did, and what was asked for beside the pages."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium and not os.environ.get("CI"):
+        pytest.skip("there is no Chromium here")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server))
+    server.pages, server.asked = pages, []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = subprocess.run(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--enable-logging=stderr",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
+             "--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe"],
+            capture_output=True, text=True, timeout=120)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert f"opened {2 * len(pages)}" in done.stdout
+    return [line for line in done.stderr.splitlines() if "alert was called" in line or "Uncaught" in line] + [
+        name for name in server.asked if "planted" in name.lower()]
+
+
+def test_hostile_text_is_inert_in_a_browser(reports: Path, tmp_path: Path):
+    found = {f"/{path.relative_to(reports).as_posix()}": path for path in reports.rglob("*.*") if "data_docs" not in path.parts}
+    pages = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.suffix == ".html"}
+    assert "".join(pages.values()).count("&lt;img src=planted onerror=alert(1)&gt;") >= 10  # it is there, as text
+    pages |= {name: outputs_as_jupyter_shows_them(path) for name, path in found.items() if path.suffix == ".ipynb"}
+    assert {"index.html", "1_raw.html", "2_dimensions.html", "3_facts.html", "4_gold.html", "1_raw.ipynb", "2_dimensions.ipynb",
+            "3_facts.ipynb", "4_gold.ipynb"} <= {path.name for path in found.values()}
+    assert what_fires(pages, tmp_path) == []
+
+
+def test_the_browser_tells_of_hostile_text_that_is_not_inert(tmp_path: Path):
+    texts = "".join([IMAGE, SCRIPT, SHOUT, FRAME, VECTOR])
+    fired = what_fires({"/planted.html": f"<html><head></head><body><p>{texts}</p></body></html>"}, tmp_path)
+    assert set(re.findall(r"called: (\d)|(/planted)|(/PLANTED)", "\n".join(fired))) == {
+        *((number, "", "") for number in "12356"), ("", "/planted", ""), ("", "", "/PLANTED")}
