@@ -110,7 +110,7 @@ class CuratedStep(WritingStep):
         rows = rows.filter(pc.equal(rows[DELETED], 0))
         count, before = self.count(table), self.count(table).changed
         deleted = pa.array([1] * rows.num_rows, pa.int64())
-        self._write(table, rows.set_column(rows.schema.get_field_index(DELETED), DELETED, deleted), key)
+        self._write(table, rows.set_column(rows.schema.get_field_index(DELETED), DELETED, deleted), key, is_deletion=True)
         count.removed += rows.num_rows
         count.changed = before  # a deletion is no row that was read
 

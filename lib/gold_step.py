@@ -110,6 +110,7 @@ class GoldStep(WritingStep):
         names = [name for name in self.output.schema(table).names if name not in self.stamp]
         rows = self.output.matching(table, names, key, gone)
         self._replace(change, rows, key)
+        self.samples.note_removed(table, key, rows)
         change.removed += rows.num_rows
         self.count(table).removed += rows.num_rows
 

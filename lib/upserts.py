@@ -1,9 +1,12 @@
 """Upserts by key that write only what differs: what the curated and gold steps share."""
 
+from contextlib import ExitStack
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib import commits, digest
+from lib.samples import Samples
 from lib.sql import quote
 from lib.step_base import Step
 
@@ -14,7 +17,14 @@ class WritingStep(Step):
     stamp: dict[str, str]  # the run columns, which no comparison looks at
     serial: str | None = None  # the column that numbers a table's rows in order of writing
 
-    def _write(self, table: str, rows: pa.Table, key: str) -> None:
+    def begin(self, stack: ExitStack) -> None:
+        super().begin(stack)
+        self.samples = Samples()
+
+    def record(self) -> dict:
+        return super().record() | {"samples": self.samples.tables}
+
+    def _write(self, table: str, rows: pa.Table, key: str, *, is_deletion: bool = False) -> None:
         change = self._change(table, rows.schema, key)
         count = self.count(table)
         current = self._current(change, rows, key)
@@ -23,6 +33,10 @@ class WritingStep(Step):
             self._replace(change, replaced, key)
         else:
             replaced = rows.slice(0, 0)
+        if is_deletion:
+            self.samples.note_removed(table, key, replaced)
+        else:
+            self.samples.note_written(table, key, rows, replaced)
         count.changed += replaced.num_rows
         count.added += rows.num_rows - replaced.num_rows
         change.changed += replaced.num_rows
