@@ -1,6 +1,7 @@
 """Charts for notebooks and pages: matplotlib drawn to SVG, readable on a light and on a dark page."""
 
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 from IPython.display import SVG
@@ -31,10 +32,10 @@ def bars(values: pd.DataFrame, title: str) -> SVG:
         return _finish(figure, axes, title)
 
 
-def line(values: pd.DataFrame, title: str) -> SVG:
-    """Return one line per column over the frame's index of ISO dates."""
+def line(values: pd.DataFrame, title: str, size: tuple[float, float] = (8, 2.6)) -> SVG:
+    """Return one line per column over the frame's index of ISO dates. `size` is in inches."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(8, 2.6), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         for column, color in zip(values.columns, COLORS, strict=False):
             axes.plot(pd.to_datetime(values.index), values[column].astype(float), color=color, linewidth=1.4, marker="o",
@@ -42,6 +43,22 @@ def line(values: pd.DataFrame, title: str) -> SVG:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        return _finish(figure, axes, title)
+
+
+def columns(values: pd.Series, title: str, *, hollow: Sequence[bool], places: int) -> SVG:
+    """Return a small chart of upright bars, the latest on the right, with room for `places`; `hollow` tells which are so."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(3.4, 1.2), layout="constrained")
+        axes = figure.add_subplot()
+        positions = range(places - len(values), places)
+        axes.bar(positions, values, width=0.75, color=["none" if mark else COLORS[0] for mark in hollow],
+                 edgecolor=[COLORS[3] if mark else COLORS[0] for mark in hollow])
+        axes.set_xlim(-0.6, places - 0.4)
+        axes.set_ylim(0, max(values.max(), 1) * 1.05)
+        axes.set_xticks([])
+        axes.locator_params(axis="y", nbins=3)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         return _finish(figure, axes, title)
 
 

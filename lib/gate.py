@@ -41,7 +41,7 @@ class Gate:
     """The suites of a run, opened once per step; results go to the run's folder."""
 
     def __init__(self, folder: Path, batch_id: str):
-        self._context = _open_context(folder)
+        self._context = open_context(folder)
         self._batch_id = batch_id
         self.tallies: dict[str, Tally] = {}
 
@@ -111,12 +111,8 @@ def describe(expectation: str, kwargs: dict[str, Any]) -> str:
     return f"{expectation}({', '.join(about)})"
 
 
-def build_docs(folder: Path) -> None:
-    """Render the data docs of the results in a run's folder, to `data_docs/` in it. Old runs' docs are not touched."""
-    _open_context(folder).build_data_docs()
-
-
-def _open_context(folder: Path) -> Any:
+def open_context(folder: Path) -> Any:
+    """Return GX's context of the project, whose results and data docs go to a run's folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
     import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it

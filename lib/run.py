@@ -142,7 +142,7 @@ def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) 
                 result.steps.append(step)
                 say(progress_line(step))
                 if step.notebook:
-                    exports.append(_start_export(folder, "lib.pages:export_notebook", folder / step.notebook))
+                    exports.append(_start_export(folder, "lib.notebook_pages:export_notebook", folder / step.notebook))
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
@@ -169,11 +169,12 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exports: list)
     """
     try:
         if exports:
-            exports.append(_start_export(folder, "lib.gate:build_docs", folder))
+            exports += [_start_export(folder, "lib.docs:build_docs", folder),
+                        _start_export(folder, "lib.trends:draw_trends", reports, folder, asdict(result))]
             for export in exports:
                 export.join()
             if any(export.exitcode for export in exports):
-                _fail(result, f"a notebook's page or the data docs could not be written: {folder / EXPORT_LOG} says why.")
+                _fail(result, f"a page or the data docs could not be written: {folder / EXPORT_LOG} says why.")
             elif not (folder / EXPORT_LOG).stat().st_size:
                 (folder / EXPORT_LOG).unlink()
         folder.mkdir(parents=True, exist_ok=True)
@@ -187,8 +188,8 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exports: list)
                       f"{remedy(error) or 'Correct that, or name another folder with --reports.'}")
 
 
-def _start_export(folder: Path, target: str, what: Path) -> Any:
-    return kernels.start_fork("lib.kernels:run_logged", folder / EXPORT_LOG, target, what)
+def _start_export(folder: Path, target: str, *what: Any) -> Any:
+    return kernels.start_fork("lib.kernels:run_logged", folder / EXPORT_LOG, target, *what)
 
 
 def _fail(result: RunResult, message: str) -> None:

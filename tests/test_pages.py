@@ -1,5 +1,6 @@
 """The pages: what they say of good, bad and damaged runs, that hostile text stays text, and how they behave in a browser."""
 
+import base64
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lib import pages
+from lib import notebook_pages, pages, run_records, trends
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -31,7 +32,11 @@ FRAME = f"""<div><style scoped>.dataframe tbody tr th {{ color: red }}</style><t
 <thead><tr style="text-align: right;"><th></th><th>order_id</th><th>name</th><th>amount</th><th>note</th></tr></thead>
 <tbody><tr><th>0</th><td>1001</td><td>&lt;script&gt;alert(1)&lt;/script&gt;</td><td>-12.50</td><td></td></tr>
 <tr><th>1</th><td>1002</td><td>{IMAGE}{SCRIPT}</td><td>NaN</td><td></td></tr></tbody></table></div>"""
-VOID = {"meta", "link", "br", "img", "hr"}
+SAMPLES = {"orders": {
+    "changed": [{"key": f"x1{SCRIPT}", "columns": {"status": ["PLACED", "PAID"], "channel": [None, IMAGE]}}],
+    "added": [{"key": "x2", "row": {"status": "PLACED", "total_amount": 12.5}}],
+    "removed": [{"key": "x3", "row": {"status": None}}]}}
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr", "source"}
 
 
 def count(read=0, added=0, quarantined=0, rows_after=0):
@@ -94,7 +99,7 @@ def notebook(folder, name, *, failed=False):
     book = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}, "papermill": {
         "exception": failed or None, "start_time": "2026-01-31T12:00:00.5+00:00", "duration": 3.25}})
     nbformat.write(book, folder / name)
-    return pages.export_notebook(folder / name)
+    return notebook_pages.export_notebook(folder / name)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +111,16 @@ def reports(tmp_path_factory):
     raw = step("raw", notebook="1_raw.ipynb", rows_processed=12345, rows_quarantined=2, gates=gates,
                warnings=[f"column {SCRIPT}"],
                tables={"orders": count(12345, 12343, 2, 4000000), SCRIPT: count()},
-               deliveries=[delivery("orders.csv", rows=12345)])
+               deliveries=[delivery("orders.csv", rows=12345)], samples=SAMPLES, series={
+                   "title": f"Sales {IMAGE}", "values": {"2026-01-30": 12.5, "2026-01-31": 1234.5}},
+               quarantine=[{"table": "orders", "rule": "a rule", "reason": f"Why {IMAGE}", "rows": 1234, "samples": [
+                   {"source_filename": f"{SCRIPT}.csv", "source_row": 7, "raw_text": f"1,{SCRIPT}"}]}])
     found = [delivery("orders.csv"), delivery(f"{SCRIPT}.csv", "stray", f"did you mean {IMAGE}"), delivery("old.csv", "known")]
     folder = save(reports, "20260101T120000.000000", result("20260101", steps=[raw], deliveries=found))
     notebook(folder, "1_raw.ipynb")
     (folder / "data_docs").mkdir()
     (folder / "data_docs" / "index.html").write_text("<title>docs</title>")
-    save(reports, "20260102T120000.000000", result("20260102", "nothing new", [step(name) for name in pages.STEPS]))
+    save(reports, "20260102T120000.000000", result("20260102", "nothing new", [step(name) for name in run_records.STEPS]))
     failed = [raw, step("facts", "FAILED", "3_facts.ipynb", GATE_ERROR),
               step("gold", "SKIPPED", error="not run: step facts failed")]
     folder = save(reports, "20260103T120000.000000", result("20260103", "failed", failed, found, GATE_ERROR))
@@ -124,6 +132,8 @@ def reports(tmp_path_factory):
     save(reports, "20260108T120000 é#?%", result("20260108", steps=[raw]))
     for run in (reports / "runs").iterdir():
         pages.write_run_page(run)
+    latest = reports / "runs" / "20260108T120000 é#?%"
+    trends.draw_trends(reports, latest, json.loads((latest / "run.json").read_text()))
     pages.write_index(reports)
     return reports
 
@@ -152,7 +162,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.texts.append(data)
 
     def all(self, name):
@@ -220,11 +230,45 @@ def test_the_index_lists_the_newest_run_first_and_damaged_ones_too(reports):
     assert "20260107T120000 damaged run.json is no record of a run (KeyError" in page.text
     assert "20260106T120000 damaged there is no run.json" in page.text
     assert "20260105T120000 damaged run.json is no record of a run (JSONDecodeError" in page.text
-    assert "2026-01-04 12:00:00 interrupted 1 min 5 s 12,345 2 1 with findings – –" in page.text
-    assert "2026-01-03 12:00:00 failed 1 min 5 s 12,345 2 2 failed 1 with findings facts –" in page.text
+    assert "2026-01-04 12:00:00 interrupted 1 min 5 s 12,345 2 1 not met – –" in page.text
+    assert "2026-01-03 12:00:00 failed 1 min 5 s 12,345 2 2 failed 1 not met facts –" in page.text
     assert "2026-01-02 12:00:00 nothing new 1 min 5 s 0 0 – – –" in page.text
-    assert "2026-01-01 12:00:00 success 1 min 5 s 12,345 2 1 with findings raw data docs" in page.text
-    assert len(page.all("rect")) == 3 * 5
+    assert "2026-01-01 12:00:00 success 1 min 5 s 12,345 2 1 not met raw data docs" in page.text
+
+
+def test_the_index_shows_the_latest_days_and_what_the_last_runs_did(reports):
+    page = Page(reports / "index.html")
+    assert [image["alt"] for image in page.all("img")] == [
+        f"Sales {IMAGE}: latest: 2026-01-31 with 1,234.50", "Duration in seconds: latest 65.0, most 65.0",
+        "Rows delivered: latest 12,345, most 12,345", "Rows quarantined: latest 2, most 2", "Expectations not met: latest 1, most 3"]
+    assert len(page.all("source")) == 1
+    duration = base64.b64decode(page.all("img")[1]["src"].partition(",")[2]).decode()
+    full, hollow = (duration.count(f'style="{colour}') for colour in ("fill: #3b82c4; stroke", "fill: none; stroke: #c8504f"))
+    assert (full, hollow) == (2, 2), "a run without news says nothing, one that failed or was stopped is hollow"
+
+
+def test_charts_stay_when_the_latest_run_has_drawn_none(reports, tmp_path):
+    shutil.copytree(reports, tmp_path / "reports")
+    save(tmp_path / "reports", "20260109T120000.000000", result("20260109", "nothing new"))
+    assert len(Page(pages.write_index(tmp_path / "reports")).all("img")) == 5
+
+
+def test_a_run_page_shows_rows_before_and_after_and_what_was_set_aside(reports):
+    text = Page(reports / "runs" / "20260101T120000.000000" / "index.html").text
+    assert "Some of the rows of orders , before → after Key Row was What it says" in text
+    assert f"x1{SCRIPT} changed status PLACED → PAID channel empty → {IMAGE}" in text
+    assert "x3 removed status empty x2 added status PLACED total_amount 12.5" in text
+    assert f"orders 1,234 a rule Why {IMAGE} {SCRIPT}.csv, line 7: 1,{SCRIPT}" in text
+
+
+def test_a_suite_on_a_run_page_leads_to_its_results(tmp_path):
+    several, one, none = (tally(suite, "expect_x()", "warn", 1) for suite in ("several", "one", "none"))
+    folder = save(tmp_path, "20260101T000000.000000", result("20260101", steps=[step("facts", gates=[several, one, none])]))
+    for name in ("several/r/t/a b.html", "several/r/t/c.html", "one/r/t/a#b.html"):
+        (folder / "data_docs" / "validations" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data_docs" / "validations" / name).touch()
+    links = [link["href"] for link in Page(pages.write_run_page(folder)).all("a")]
+    assert links == ["../../index.html", *["data_docs/index.html#result-several", "data_docs/validations/one/r/t/a%23b.html"] * 2]
 
 
 @pytest.mark.parametrize("run", ["", "[]", "null", '"text"', "{}", "[" * 100_000, '{"verdict": "success", "steps": 3}'])
@@ -248,7 +292,7 @@ def test_a_name_that_is_no_text_does_not_stop_the_pages(tmp_path):
 
 def test_a_thousand_runs_are_listed_at_once(tmp_path):
     tables = {f"table_{number}": count(100, 100) for number in range(15)}
-    run = result("20260101", steps=[step(name, tables=tables, gates=[tally("s", "r")] * 30) for name in pages.STEPS])
+    run = result("20260101", steps=[step(name, tables=tables, gates=[tally("s", "r")] * 30) for name in run_records.STEPS])
     for number in range(1000):
         save(tmp_path, f"20260101T{number:06}.000000", run if number > 500 else "never read")
     begun = time.perf_counter()
@@ -303,7 +347,7 @@ def test_a_failed_notebook_shows_its_error_at_the_top_and_in_place(reports):
 def test_a_notebook_that_was_stopped_is_no_success(tmp_path):
     folder = save(tmp_path, "20260101T000000.000000", None)
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), folder / "1_raw.ipynb")
-    assert "interrupted step raw" in Page(pages.export_notebook(folder / "1_raw.ipynb")).text
+    assert "interrupted step raw" in Page(notebook_pages.export_notebook(folder / "1_raw.ipynb")).text
 
 
 def test_the_pages_of_a_run_import_little():

@@ -28,8 +28,9 @@ import nbconvert  # noqa: F401
 import papermill  # noqa: F401
 
 import lib.charts
-import lib.gate
+import lib.docs
 import lib.kernels
+import lib.notebook_pages
 import lib.pages
 import lib.run
 import run_pipeline
@@ -131,8 +132,8 @@ FAULTS: dict[str, Callable] = {
     "watermark being committed": in_step("publish", lambda step, kill: step._log.set_trace_callback(
         lambda sql: kill() if sql.lower().startswith("commit") else None)),
     "published": in_step("publish", lambda step, kill: step.stack.callback(kill)),
-    "a notebook's page being written": before(lib.pages, "export_notebook"),
-    "data docs being built": before(lib.gate, "build_docs"),
+    "a notebook's page being written": before(lib.notebook_pages, "export_notebook"),
+    "data docs being built": before(lib.docs, "build_docs"),
     "report being written": before(lib.pages, "write_run_page"),
 }
 
