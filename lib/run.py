@@ -170,7 +170,8 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exports: list)
     try:
         if exports:
             exports += [_start_export(folder, "lib.docs:build_docs", folder),
-                        _start_export(folder, "lib.trends:draw_trends", reports, folder, asdict(result))]
+                        _start_export(folder, "lib.trends:draw_trends", reports, folder, asdict(result)),
+                        _start_export(folder, "lib.catalog:write_catalog", reports, folder, Path(result.warehouse))]
             for export in exports:
                 export.join()
             if any(export.exitcode for export in exports):

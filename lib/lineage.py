@@ -1,0 +1,179 @@
+"""Where a column comes from, found by running the notebooks' own code on a stand-in for their step.
+
+The stand-in answers the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and notes what passes. To a cleaning
+function it hands probes: a delivery, and the same delivery with one column changed; what comes out differently depends on
+that column. The SQL of gold is read by sqlglot. So a rule that is changed in a notebook changes its lineage, too.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import sqlglot.lineage
+from sqlglot import exp
+
+from lib.contract import SOURCES
+from lib.steps import NOTEBOOKS, STEPS
+
+# Two deliveries without a value in common, by the contract's types; a column's empty fields are where the other has none.
+PROBES = {
+    "text": (["Ab Cd", "ab cd", "AB", "x", None, "y"], ["Zu Ve", "zu ve", "ZU", "w", "v", None]),
+    "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None], ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
+    "money": (["1.50", "-2", None, "4"], ["7.25", "-8", "9", None]),
+    "number": (["1", "-2", None, "4"], ["7", "-8", "9", None]),
+}
+ROWS = 12
+CLEANED = "cleaned"  # the step of a column that a cleaning function typed or changed
+
+Column = tuple[str, str, str]  # layer, table, name; an empty name stands for the table's rows
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a column comes from: the columns it is computed of, and how, outermost step first ("" where it is handed on)."""
+
+    columns: tuple[Column, ...]
+    steps: tuple[str, ...] = ()
+
+
+class Recorded(Exception):
+    """Ends a notebook's cells where its step would publish."""
+
+
+class Recorder:
+    """What both stand-ins share. Verbs that only show something, or find what is affected, do nothing."""
+
+    timestamp = "day of run"  # as long as a day, which is what a notebook takes of it
+
+    def __init__(self) -> None:
+        self.origins: dict[Column, Origin] = {}
+
+    def __getattr__(self, verb: str) -> Callable[..., None]:
+        return lambda *arguments, **named: None
+
+    def check(self, suite: str, rows: Any) -> Any:
+        return rows
+
+    def publish(self) -> None:
+        raise Recorded
+
+
+class CuratedRecorder(Recorder):
+    """Stands in for a step from raw to curated."""
+
+    def changes(self, source: str) -> Iterator[pd.DataFrame]:
+        self._source, self._base, self._changed = source, None, None
+        plain = _probe(source)
+        yield plain
+        for column in SOURCES[source].columns:
+            self._changed = column.name
+            yield plain.assign(**{column.name: _values(column.type, 1)})
+
+    def upsert(self, table: str, rows: pd.DataFrame, **_: Any) -> None:
+        if self._changed is None:
+            self._base = rows
+            delivered = _probe(self._source)
+            for name in rows:
+                is_same = name in delivered and rows[name].astype("str").equals(delivered[name])
+                self.origins["curated", table, name] = Origin((), () if is_same else (CLEANED,))
+        else:
+            for name in rows:
+                if not rows[name].equals(self._base[name]):
+                    origin = self.origins["curated", table, name]
+                    self.origins["curated", table, name] = Origin(
+                        (*origin.columns, ("raw", self._source, self._changed)), origin.steps)
+
+
+class GoldRecorder(Recorder):
+    """Stands in for the step from curated to gold."""
+
+    def __init__(self, curated: dict[Column, Origin]):
+        super().__init__()
+        self._tables: dict[str, tuple[str, str]] = {}  # layer and table, by the name under which they were loaded
+        self._schemas: dict[str, dict[str, str]] = {}
+        self._queries: dict[str, str] = {}
+        self._curated: dict[str, dict[str, str]] = {}
+        for _, table, name in curated:
+            self._curated.setdefault(table, {})[name] = "text"
+
+    def load(self, name: str, table: str, **_: str) -> None:
+        self._tables[name], self._schemas[name] = ("curated", table), self._curated[table]
+
+    def changed(self, name: str, table: str, columns: list[str]) -> None:
+        self.load(name, table)
+
+    def published(self, name: str, table: str, columns: list[str], where: str) -> None:
+        self._tables[name], self._schemas[name] = ("gold", table), dict.fromkeys(columns, "text")
+
+    def define(self, name: str, sql: str) -> None:
+        self._queries[name] = sql
+
+    table = define
+
+    def batches(self, sql: str) -> list[pd.DataFrame]:
+        rows = pd.DataFrame()
+        rows.attrs["sql"] = sql
+        return [rows]
+
+    def upsert(self, table: str, rows: pd.DataFrame, **_: Any) -> None:
+        nodes = sqlglot.lineage.lineage(
+            None, rows.attrs["sql"], self._schemas, sources=self._queries, dialect="duckdb", trim_selects=False)
+        for name, node in nodes.items():
+            self.origins["gold", table, name] = self._origin(node)
+
+    def _origin(self, column: sqlglot.lineage.Node) -> Origin:
+        columns, steps = {}, {}
+        for node in column.walk():
+            if isinstance(node.expression, exp.Table):
+                columns[*self._tables[node.expression.name], node.name.rpartition(".")[2]] = None
+            else:
+                said = node.expression.unalias()
+                if not isinstance(said, exp.Column):
+                    steps[said.sql(dialect="duckdb")] = None
+                if said.find(exp.Count):
+                    counted = (self._tables.get(table.name) for table in node.source.args["from_"].find_all(exp.Table))
+                    columns |= {(*table, ""): None for table in counted if table}
+        return Origin(tuple(columns), tuple(steps))
+
+
+def find_origins(notebooks: Path = NOTEBOOKS) -> dict[Column, Origin]:
+    """Return where every column that the notebooks write comes from, by (layer, table, column)."""
+    origins = {("raw", source.name, column.name): Origin((("source", source.name, column.name),))
+               for source in SOURCES.values() for column in source.columns}
+    for name, spec in STEPS.items():
+        if name != "raw":
+            recorder = GoldRecorder(origins) if name == "gold" else CuratedRecorder()
+            _run_cells(notebooks / spec.notebook, recorder)
+            origins |= recorder.origins
+    return origins
+
+
+def _run_cells(notebook: Path, recorder: Recorder) -> None:
+    """Run a notebook's cells up to `publish`, but for the statement that opens its step."""
+    names: dict[str, Any] = {"step": recorder}
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    try:
+        for number, cell in enumerate(cells):
+            if cell["cell_type"] == "code":
+                code = ast.parse("".join(cell["source"]), f"{notebook.name}, cell {number}")
+                code.body = [statement for statement in code.body if not _opens_step(statement)]
+                exec(compile(code, f"{notebook.name}, cell {number}", "exec"), names)
+    except Recorded:
+        pass
+
+
+def _opens_step(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and any(isinstance(node, ast.Name) and node.id == "step" for node in statement.targets)
+
+
+def _probe(source: str) -> pd.DataFrame:
+    return pd.DataFrame({column.name: _values(column.type, 0) for column in SOURCES[source].columns})
+
+
+def _values(type_: str, which: int) -> pd.Series:
+    values = PROBES.get(type_, PROBES["text"])[which]
+    return pd.Series([values[row % len(values)] for row in range(ROWS)], dtype="str")

@@ -1,0 +1,36 @@
+
+"use strict";
+const box = document.getElementById("search");
+const told = document.getElementById("found");
+const tables = [...document.querySelectorAll("section.table")].map(section => ({
+  section, fold: section.querySelector("details"), rows: [...section.querySelectorAll("tr[id]")].map(row => ({
+    row, text: (section.id + " " + row.textContent).toLowerCase()}))}));
+function search() {
+  const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let columns = 0, shown = 0;
+  for (const table of tables) {
+    let hits = 0;
+    for (const {row, text} of table.rows) {
+      row.hidden = !words.every(word => text.includes(word));
+      hits += !row.hidden;
+    }
+    table.section.hidden = words.length > 0 && hits === 0;
+    if (table.fold) table.fold.open = words.length > 0 && hits > 0;
+    columns += hits;
+    shown += hits > 0;
+  }
+  told.textContent = words.length ? `${columns} column${columns === 1 ? "" : "s"} in ${shown} table${shown === 1 ? "" : "s"}` : "";
+}
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  box.value = "";
+  search();
+  const fold = target.closest("details") || target.querySelector("details");
+  if (fold) fold.open = true;
+  target.scrollIntoView();
+}
+document.getElementById("search-box").hidden = false;
+box.addEventListener("input", search);
+addEventListener("hashchange", reveal);
+reveal();
