@@ -15,7 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from lib.run_records import COUNTS, link_results, read_charts, read_run, read_runs
+from lib.run_records import BECAME, COUNTS, link_results, read_charts, read_run, read_runs
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 100  # runs in the index
@@ -90,5 +90,5 @@ FILTERS = {
 def _templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters |= FILTERS
-    templates.globals |= {"COUNTS": COUNTS}
+    templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME}
     return templates

@@ -10,6 +10,7 @@ from lib.steps import STEPS
 VERDICTS = ("success", "nothing new", "failed", "interrupted")
 STOPPED = ("failed", "interrupted")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
+BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # what became of a delivery's rows
 DOCS = "data_docs"  # in a run's folder
 CHARTS = "charts.json"  # in a run's folder: what the index shows of it and the runs before
 NOT_A_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)

@@ -164,7 +164,8 @@ def test_parquet_of_raw_stays_text_and_an_empty_table_keeps_its_types(ask, tmp_p
 
 def test_parquet_of_a_select_has_types_that_hold_every_value(ask, tmp_path: Path):
     sql = ("select column1 as a, column2 as b, column3 as c, column4 as a_date, column5 as e "
-           "from (values (null, 1, 'x', '2026-02-28', x'01'), (2, 2.5, 3, '2026-02-31', null)) where 'a;b' <> ';' -- two; rows\n; -- no more")
+           "from (values (null, 1, 'x', '2026-02-28', x'01'), (2, 2.5, 3, '2026-02-31', null)) where 'a;b' <> ';' "
+           "-- two; rows\n; -- no more")
     ask("gold", "--sql", sql, "--export", str(tmp_path / "x.parquet"))
     table = parquet.read_table(tmp_path / "x.parquet")
     assert [str(field.type) for field in table.schema] == ["int64", "double", "string", "string", "binary"]
