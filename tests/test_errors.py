@@ -212,8 +212,11 @@ FORBIDDEN = {
     "curated.db": ("warehouse/curated.db", 0o444, ["curated.db: attempt to write a readonly database", "Make the file"]),
     "gold.db": ("warehouse/gold.db", 0o000, ["gold.db: unable to open database file", "Check"]),
     "audit.db": ("warehouse/audit.db", 0o444, ["audit.db: attempt to write a readonly database", "Make the file"]),
-    "a delivery": ("source/orders_2.csv", 0o000, ["orders_2.csv", "cannot be read (Permission denied)", "run again"]),
-    "the source folder": ("source", 0o000, ["source folder", "cannot be read (Permission denied)", "--source"]),
+    "a delivery": ("source/orders_2.csv", 0o000, [
+        "error: orders_2.csv: cannot be read (Permission denied). Check its permissions and run again.\n"]),
+    "the source folder": ("source", 0o000, [
+        "error: source folder /", "/source cannot be read (Permission denied). Correct its permissions, or name another with "
+        "--source.\n"]),
     "a folder of deliveries": ("source/payments", 0o000, ["payments cannot be read (Permission denied)", "permissions"]),
     "the reports folder": ("reports/runs", 0o555, ["reports", "cannot be written (Permission denied)", "run again"]),
 }
