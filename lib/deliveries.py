@@ -108,7 +108,7 @@ def list_files(folder: Path) -> list[Path]:
         raise error
 
     try:
-        files = [path for path in folder.iterdir() if path.is_file()]
+        files = list(folder.iterdir())
         for child in folder.iterdir():
             if child.is_dir() and child.name.lower() in SOURCES:
                 files += [Path(place) / name for place, _, names in os.walk(child, onerror=fail) for name in names]
@@ -117,7 +117,12 @@ def list_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its permissions, or name "
                             "another with --source.") from error
-    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(filter(_is_file, files), key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _is_file(path: Path) -> bool:
+    """Tell files from folders, and from pipes, which a read would wait for; a link that leads nowhere is one that cannot be read."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def source_of(name: str) -> str | None:
