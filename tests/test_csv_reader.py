@@ -307,7 +307,15 @@ PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n",
 body_bytes = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
 text_bytes = st.lists(st.sampled_from(PIECES[:-4]), max_size=40).map(b"".join)
 any_file = st.one_of(st.binary(), body_bytes, body_bytes.map(b"id,name\n".__add__),
-                     body_bytes.map(lambda body: gzip.compress(b"id,name\n" + body)))
+                     body_bytes.map(lambda body: gzip.compress(b"id,name\n" + body)),
+                     text_bytes.map(lambda body: ("id,name\n" + body.decode()).encode("utf-16")),
+                     st.builds(lambda body, place, byte: damaged(gzip.compress(b"id,name\n" + body, mtime=0), place, byte),
+                               body_bytes, st.integers(0, 200), st.integers(-1, 255)))
+
+
+def damaged(content, place, byte):
+    """Return the content with another byte at a place, or cut there if that is -1."""
+    return content[:place] if byte < 0 else content[:place] + bytes([byte]) + content[place + 1:]
 
 
 @settings(deadline=None, max_examples=250)

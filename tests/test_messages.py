@@ -1,6 +1,7 @@
 """What is said of input that cannot be used and of rules that cannot be followed, word for word, where no other test has it."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from conftest import LINES, ORDERS, PROJECT, Shop
 
 from lib import csv_reader
-from lib.deliveries import check_source, list_files
+from lib.deliveries import check_source, find_deliveries, list_files
 from lib.errors import PipelineError, WrongUse
 from lib.gate import Gate
 from lib.step_base import Count
@@ -40,6 +41,19 @@ def test_a_source_folder_without_a_delivery(tmp_path: Path):
             f"source folder {tmp_path} holds no delivery. Put customers.csv, products.csv, orders.csv, order_lines.csv and "
             "payments.csv there, or name another folder with --source.")):
         check_source(tmp_path)
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path):
+    (tmp_path / "orders.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(PipelineError, match=exactly(
+            "orders.csv: cannot be read (No such file or directory). Check its permissions and run again.")):
+        find_deliveries(tmp_path, [])
+
+
+def test_a_pipe_is_no_delivery(tmp_path: Path):
+    (tmp_path / "orders").mkdir()
+    os.mkfifo(tmp_path / "orders" / "1.csv")
+    assert list_files(tmp_path) == []
 
 
 def test_a_line_without_an_end(tmp_path: Path, monkeypatch):
