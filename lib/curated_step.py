@@ -11,7 +11,7 @@ from lib import audit, commits
 from lib.contract import SOURCES
 from lib.raw_layer import SERIAL
 from lib.sql import quote
-from lib.step_base import to_arrow
+from lib.step_base import as_text, to_arrow
 from lib.upserts import WritingStep
 
 DELETED = "is_deleted"
@@ -85,8 +85,7 @@ class CuratedStep(WritingStep):
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source = SOURCES[self._source]
         delivered = self._batch.loc[rows.index]
-        text = delivered.drop(columns=["source_filename", "source_row"]).to_json(
-            orient="records", lines=True, force_ascii=False).splitlines()
+        text = as_text(delivered.drop(columns=["source_filename", "source_row"]))
         self.put_into_quarantine(suite, pd.DataFrame({
             "source_name": source.name, "source_filename": delivered["source_filename"], "source_row": delivered["source_row"],
             "record_key": rows[source.key], "rule": refused["rule"], "reason": refused["reason"], "raw_text": text,

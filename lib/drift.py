@@ -13,6 +13,7 @@ from lib.store import Layer
 HISTORY = 20  # deliveries looked back on
 ENOUGH = 3  # of them before anything counts as usual
 NAMED = 3  # new values named in a warning
+NAMED_TEXT = 40  # characters of such a value
 KEPT_VALUES = 1000  # of one column of one delivery: a column with more is no category
 # Of each delivery, how often each column was empty.
 PROFILES = pa.schema([("source_filename", pa.string()), ("series", pa.string()), ("column_name", pa.string()),
@@ -99,7 +100,8 @@ def _categories(raw: Layer, filename: str, profile: Profile, batch_id: str) -> l
             "source_filename": [filename] * len(new), "batch_id": [batch_id] * len(new)}, schema=CATEGORIES))
         if new and known:
             more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
-            said.append(f"{filename}: {column} has values never seen before: {', '.join(map(repr, new[:NAMED]))}{more}")
+            named = ", ".join(repr(value[:NAMED_TEXT]) for value in new[:NAMED])
+            said.append(f"{filename}: {column} has values never seen before: {named}{more}")
     return said
 
 

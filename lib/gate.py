@@ -18,6 +18,7 @@ from lib.steps import PROJECT
 
 ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
+SAMPLE_TEXT = 100  # characters of a value
 
 
 @dataclass
@@ -90,12 +91,13 @@ class Gate:
         if not outcome.success:
             found = outcome.result or {}
             if outcome.exception_info and not found:
-                messages = [info.get("exception_message") for info in outcome.exception_info.values() if isinstance(info, dict)]
-                raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {'; '.join(map(str, messages))}. "
+                infos = [info for info in outcome.exception_info.values() if isinstance(info, dict)]
+                messages = "; ".join({str(info.get("exception_message")).rstrip("."): None for info in infos})
+                raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
             tally.failed += found.get("unexpected_count", len(rows))
             sample = [value for value in found.get("partial_unexpected_list", [found.get("observed_value")]) if not pd.isna(value)]
-            tally.sample = list(dict.fromkeys(tally.sample + [repr(value) for value in sample]))[:SAMPLE]
+            tally.sample = list(dict.fromkeys(tally.sample + [_clipped(repr(value)) for value in sample]))[:SAMPLE]
         return tally
 
     def _failing_rows(self, suite: str, rows: pd.DataFrame, outcome: Any) -> list | None:
@@ -103,6 +105,10 @@ class Gate:
         batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
         detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
         return detail.result.get("unexpected_index_list")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= SAMPLE_TEXT else f"{text[:SAMPLE_TEXT]}…"
 
 
 def describe(expectation: str, kwargs: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from lib.store import Layer
 
 SERIAL = "row_id"
 SOURCE_SYSTEM = "shop_csv"
+BY_FILE = "by file"  # with a space, which no delivered column's name has
 PROVENANCE = ("batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp")
 MANIFEST = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("size_bytes", pa.int64()),
@@ -113,7 +114,7 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
 
 
 def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
-    """Return, for each of the keys that raw knows, the row to compare with; `by_file` is 1 where it is this file's word."""
+    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where it is this file's word."""
     table, key, file = quote(source.name), quote(source.key), literal(filename)
     names = layer.schema(source.name).names
     layer.put_keys(keys)
@@ -126,14 +127,14 @@ def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArra
                 (select max(row_id) from {table} as t where t.{key} = w.key) as newest
             from temp.wanted as w
         )
-        select {quoted(names, "t")}, coalesce(v.appended, v.confirmed) is not null as by_file
+        select {quoted(names, "t")}, coalesce(v.appended, v.confirmed) is not null as {quote(BY_FILE)}
         from versions as v cross join {table} as t on t.row_id = coalesce(v.appended, v.confirmed, v.newest)
-        """, layer.columns(source.name, names).append(pa.field("by_file", pa.int64())))
+        """, layer.columns(source.name, names).append(pa.field(BY_FILE, pa.int64())))
 
 
 def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table, said: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows that differ from what was said, and (record_key, row_id) of those this file only confirms."""
-    content = [name for name in said.column_names if name not in (SERIAL, "by_file", *PROVENANCE)]
+    content = [name for name in said.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
     same = " and ".join(
         f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from s.{quote(name)}"
         for name in content) + " and s.source_row is not null"
@@ -144,7 +145,7 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table, sa
         news = work.sql(f"select i.* from incoming as i left join said as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
         confirmed = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join said as s "
-                                 f"on i.{key} = s.{key} where {same} and s.by_file = 0").to_arrow_table()
+                                 f"on i.{key} = s.{key} where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
     finally:
         work.unregister("incoming")
         work.unregister("said")

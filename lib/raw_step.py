@@ -14,7 +14,7 @@ from lib.deliveries import Delivery, find_deliveries, hash_file
 from lib.errors import PipelineError
 from lib.raw_layer import SERIAL
 from lib.sql import quote
-from lib.step_base import Count, Step, to_arrow
+from lib.step_base import Count, Step, as_text, to_arrow
 
 
 class RawStep(Step):
@@ -94,7 +94,7 @@ class RawStep(Step):
         count.unchanged += table.num_rows - appended
 
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
-        text = rows.drop(columns="source_row").to_json(orient="records", lines=True, force_ascii=False).splitlines()
+        text = as_text(rows.drop(columns="source_row"))
         self._set_aside(pd.DataFrame({"source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"],
                                       "reason": refused["reason"]}))
 

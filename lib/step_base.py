@@ -219,6 +219,11 @@ def _working_database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield work
 
 
+def as_text(rows: pd.DataFrame) -> list[str]:
+    """Return each row as one line of JSON: its text as delivered, by column."""
+    return rows.to_json(orient="records", lines=True, force_ascii=False).rstrip("\n").split("\n")
+
+
 def to_arrow(rows: pd.DataFrame) -> pa.Table:
     """Return a frame as Arrow in the three types that a layer knows: text, integers and reals. NaN becomes null."""
     table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)

@@ -104,3 +104,30 @@ def test_a_moment_with_an_offset_is_converted_to_utc_and_said(small: Shop, run):
         ("Z3", "2025-01-08", "2025-01-08 01:30:00")]
     assert said == ["fact_orders: 1 of 3 rows, such as '2025-01-08T01:30:00+02:00': order_date was delivered with an offset from UTC: "
                     "it is converted to UTC, which may be another day. (expect_column_values_to_be_null(order_date_zoned))"]
+
+
+def test_an_amount_that_gold_could_not_add_exactly_is_set_aside(small: Shop, run):
+    small.deliver("order_lines_2.csv", LINES, "B1,O1,P1,999999999999,9999999999999.99,", "B2,O1,P1,1000000,1000000.00,")
+    run()
+    assert small.query("curated", "select record_key, rule from quarantine") == [
+        ("B1", "expect_column_values_to_be_between(gross_amount)")]
+    assert small.query("gold", "select net_amount from reporting_sales_wide where order_line_id = 'B2'") == [(1_000_000_000_000.0,)]
+
+
+def test_a_value_of_many_characters_is_shown_by_its_beginning(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, f"O1,C1,2025-01-01,,14.00,{'x' * 1_000_000}", f"O5,C1,{'y' * 1_000_000},,14.00,")
+    result = run()
+    assert max(map(len, result.warnings())) < 400
+    assert small.query("curated", "select length(status) from fact_orders where order_id = 'O1'") == [(1_000_000,)]
+    [entry] = [entry for step in result.steps if step.record for entry in step.record["quarantine"]]
+    assert len(entry["samples"][0]["raw_text"]) == 300
+
+
+def test_an_extra_column_may_be_called_like_a_name_used_inside(small: Shop, run):
+    header = ORDERS + ",by_file,said,incoming"
+    for number in (1, 2, 2):
+        small.deliver(f"orders_{number}.csv", header, f"O1,C1,2025-01-01,,14.00,placed,a{number},b,c",
+                      "O7,C1,2025-01-01,,1.00,placed,a,b,c")
+        run()
+    assert small.query("raw", "select by_file, said, incoming from orders where order_id = 'O1' and by_file is not null") == [
+        ("a1", "b", "c"), ("a2", "b", "c")]
