@@ -59,14 +59,15 @@ def _arrange_tables(text: str) -> Markup:
 
     soup = BeautifulSoup(text, "html.parser")
     for table in soup("table"):
-        table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}))
+        table.wrap(soup.new_tag("div", attrs={"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}))
         rows = [cells for row in table("tr") if (cells := row(["th", "td"]))]
         if [(row[0].name, row[0].text) for row in rows[1:]] == [("th", str(number)) for number in range(len(rows) - 1)]:
             for row in rows:
                 row.pop(0).decompose()  # pandas' own row numbers say nothing
         for header in table("th"):
-            header["scope"] = "col" if header.find_parent("thead") else "row"
             header.name = "th" if header.text else "td"
+            if header.text:
+                header["scope"] = "col" if header.find_parent("thead") else "row"
         for name, *cells in zip(*rows, strict=True) if len({len(row) for row in rows}) == 1 else ():
             texts = {cell.text for cell in cells} - {"", "NaN"}
             if texts and all(map(NUMBER.fullmatch, texts)) and not name.text.endswith("_id"):

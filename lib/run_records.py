@@ -60,7 +60,7 @@ def describe(run: dict[str, Any], folder: Path) -> dict[str, Any]:
                     "after": count["rows_after"], "samples": _describe_samples(record.get("samples", {}).get(table, {}))}
                    for record in records.values() for table, count in record["tables"].items()],
         "quarantine": [group for record in records.values() for group in record.get("quarantine", [])],
-        "series": next((record["series"] for record in records.values() if record.get("series")), None),
+        "series": next((record["series"] for record in records.values() if record.get("series", {}).get("values")), None),
         "deliveries": deliveries,
         "docs": f"{DOCS}/index.html" if (folder / DOCS / "index.html").exists() else None}
 
