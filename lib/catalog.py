@@ -6,7 +6,6 @@ meanings from `notebooks/meanings.toml`, the one place where they are written do
 
 import hashlib
 import json
-import re
 import sqlite3
 import tomllib
 from base64 import b64encode
@@ -19,12 +18,13 @@ from lib.contract import SOURCES
 from lib.lineage import CLEANED, Column, Origin, find_origins
 from lib.pages import TEMPLATES, write_page
 from lib.raw_layer import PROVENANCE, SERIAL
+from lib.rules import SUITES, read_rules
 from lib.run_records import DOCS
+from lib.sql import file_uri
 from lib.steps import NOTEBOOKS, PROJECT, STEPS
 from lib.store import open_layer
 
-SUITES = PROJECT / "gx" / "expectations"
-MADE_FROM = (NOTEBOOKS.glob, "*"), (SUITES.glob, "*.json"), ((PROJECT / "lib").glob, "*.py")
+MADE_FROM = (NOTEBOOKS, "*"), (SUITES, "*.json"), (PROJECT / "lib", "*.py")
 MODEL = "catalog.json"  # in the reports: the catalog as data, and what it was made from
 LAYERS = ("gold", "curated", "raw", "audit")  # the one that people read first
 EVERYWHERE = "every table"
@@ -60,10 +60,11 @@ def read_schemas(warehouse: Path) -> Schemas:
     for layer in LAYERS[:-1]:
         if (warehouse / f"{layer}.db").exists():
             with open_layer(warehouse, layer) as database:
-                names = database.scalar("select json_group_array(name) from sqlite_schema where type = 'table'")
+                names = database.scalar(
+                    "select json_group_array(name) from sqlite_schema where type = 'table' and name not like 'sqlite%'")
                 for table in json.loads(names):
                     schemas[layer][table] = {field.name: str(field.type) for field in database.schema(table)}
-    with closing(sqlite3.connect(f"file:{warehouse / 'audit.db'}?mode=ro", uri=True)) as audit:
+    with closing(sqlite3.connect(file_uri(warehouse / "audit.db", "mode=ro"), uri=True)) as audit:
         for table, column, type_ in audit.execute(
                 "select t.name, c.name, lower(c.type) from sqlite_schema as t, pragma_table_info(t.name) as c "
                 "where t.type = 'table' and t.name not like 'sqlite%' order by t.name, c.cid"):
@@ -81,7 +82,7 @@ def build_catalog(schemas: Schemas) -> dict[str, Any]:
         origins, problem = find_origins(), None
     except Exception as error:  # the notebooks' own code may raise anything
         origins, problem = {}, f"Where columns come from could not be found out: {type(error).__name__}: {error}"
-    rules = {path.stem: _read_rules(path) for path in sorted(SUITES.glob("*.json"))}
+    rules = {path.stem: read_rules(path) for path in sorted(SUITES.glob("*.json"))}
     tables = [_table(layer, table, schemas[layer][table], meanings, origins, rules)
               for layer in LAYERS for table in _in_order(layer, schemas[layer], origins)]
     covered = {table["suite"] for table in tables}
@@ -106,9 +107,8 @@ def _table(layer: str, name: str, columns: dict[str, str], meanings: dict, origi
 
 def _origin(layer: str, table: str, column: str, origins: dict[Column, Origin]) -> dict[str, Any]:
     origin = origins.get((layer, table, column), Origin(()))
-    notebook = next((spec.notebook for spec in STEPS.values() if spec.writes == layer and (
-        layer != "curated" or any(source in spec.inputs for _, source, _ in origin.columns))), None)
-    steps = [f"typed or cleaned by {notebook}" if step == CLEANED else step for step in origin.steps]
+    readers = [spec.notebook for spec in STEPS.values() if any(source in spec.inputs for _, source, _ in origin.columns)]
+    steps = [f"typed or cleaned by {readers[0]}" if step == CLEANED else step for step in origin.steps]
     delivered = sorted({source[1:] for source in _delivered((layer, table, column), origins)}) if layer != "raw" else []
     return {"from": [list(source) for source in sorted(origin.columns)], "how": steps, "delivered": delivered}
 
@@ -147,24 +147,6 @@ def _type(layer: str, table: str, column: str, stored: str) -> str:
     return f"{stored}{f', a {declared.type}' if declared.type != stored else ''}{', may be empty' if declared.optional else ''}"
 
 
-def _read_rules(path: Path) -> list[dict[str, Any]]:
-    """Return a suite's expectations: what must be, of which columns, what a failing row means, and why."""
-    told = []
-    for expectation in json.loads(path.read_text(encoding="utf-8"))["expectations"]:
-        about = dict(expectation["kwargs"])
-        columns = [about.pop(name) for name in ("column", "column_A", "column_B") if name in about]
-        columns += about.pop("column_list", [])
-        what = re.sub("^expect_(column_values|column|table|compound_columns|select_column_values)_to_", "must_", expectation["type"])
-        details = "; ".join(f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-                            for name, value in about.items())
-        said = what.removeprefix("expect_").replace("_", " ")
-        told.append({
-            "what": f"{', '.join(columns) + ' ' if columns else ''}{said}{f' ({details})' if details else ''}",
-            "columns": columns,
-            "on_failure": expectation["meta"]["on_failure"], "notes": expectation["notes"]})
-    return told
-
-
 def _about(rule: dict[str, Any], columns: dict[str, str]) -> set[str]:
     """Return the columns of a table that a rule is about: `order_date` also where it looks at `order_date_unreadable`."""
     named = set(rule["columns"])
@@ -180,7 +162,7 @@ def _in_order(layer: str, tables: dict[str, Any], origins: dict[Column, Origin])
 
 def _digest(schemas: Schemas) -> str:
     content = hashlib.sha256(json.dumps(schemas).encode())
-    for find, pattern in MADE_FROM:
-        for path in sorted(path for path in find(pattern) if path.is_file()):
+    for folder, pattern in MADE_FROM:
+        for path in sorted(path for path in folder.glob(pattern) if path.is_file()):
             content.update(path.name.encode() + b"\0" + path.read_bytes())
     return content.hexdigest()

@@ -125,12 +125,15 @@ def test_the_catalog_is_searched_by_keyboard(browser, shop):
     box.send_keys("Gold lifetime")
     assert shown_columns(browser) == [f"gold.reporting_customer_stats.{name}" for name in (
         "lifetime_value", "average_order_value", "value_tier")]
-    assert browser.find_element(By.ID, "found").text == "3 columns in 1 table"
+    assert browser.find_element(By.ID, "found").text == "3 found in 1 table"
     box.send_keys(" no such thing")
-    assert (shown_columns(browser), browser.find_element(By.ID, "found").text) == ([], "0 columns in 0 tables")
+    assert (shown_columns(browser), browser.find_element(By.ID, "found").text) == ([], "0 found in 0 tables")
     box.clear()
     box.send_keys("is_rebuild")
     assert shown_columns(browser) == [f"{layer}.layer_commits.is_rebuild" for layer in ("gold", "curated", "raw")], "folds open"
+    box.clear()
+    box.send_keys("orphans line_without")
+    assert (shown_columns(browser), browser.find_element(By.ID, "found").text) == ([], "2 found in 1 table"), "checks are found, too"
     box.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     assert shown_columns(browser) == everything
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import LAYERS, PROJECT, Shop
 from test_pages import Page
 
-from lib import catalog, lineage
+from lib import catalog, lineage, rules
 from lib.contract import SOURCES
 
 NOTEBOOKS = PROJECT / "notebooks"
@@ -124,9 +124,27 @@ def test_every_rule_of_every_suite_is_told(loaded: Shop):
 def test_a_rule_stands_at_its_column_also_one_about_unreadable_text(tables):
     columns = tables["curated.fact_orders"]["columns"]
     assert [rule["what"] for rule in columns["total_amount"]["rules"]] == [
-        "total_amount_unreadable must be null", "total_amount must be between (min value: 0)"]
+        "total_amount_unreadable must be null", "total_amount must be at least 0"]
     assert "order_date_unreadable must be null" in [rule["what"] for rule in columns["order_date"]["rules"]]
     assert tables["curated.fact_orders"]["rules"] == []
+
+
+@pytest.mark.parametrize(("expectation", "about", "said"), [
+    ("column_values_to_be_between", {"column": "x", "min_value": 1, "max_value": 9}, "x must be at least 1 and at most 9"),
+    ("column_values_to_be_between", {"column": "x", "min_value": 0}, "x must be at least 0"),
+    ("column_values_to_be_in_set", {"column": "x", "value_set": ["A", "B"]}, "x must be one of A, B"),
+    ("column_values_to_match_regex", {"column": "x", "regex": "^{a}$"}, "x must match ^{a}$"),
+    ("column_values_to_not_be_null", {"column": "x"}, "x must not be null"),
+    ("column_pair_values_a_to_be_greater_than_b", {"column_A": "x", "column_B": "y", "or_equal": True}, "x must not be less than y"),
+    ("column_pair_values_a_to_be_greater_than_b", {"column_A": "x", "column_B": "y"}, "x must be greater than y"),
+    ("column_pair_values_to_be_equal", {"column_A": "x", "column_B": "y"}, "x must equal y"),
+    ("table_columns_to_match_set", {"column_set": ["x", "y"]}, "there must be the columns x, y"),
+    ("column_value_lengths_to_be_between", {"column": "x", "max_value": 9}, "x must be at most 9 characters long"),
+    ("column_values_to_be_of_type", {"column": "x", "type_": "str"}, "x must be of type (type : str)"),
+    ("table_row_count_to_equal", {"value": 9}, "table row count to equal (value: 9)"),
+])
+def test_rules_are_told_in_words(expectation: str, about: dict, said: str):
+    assert rules.say(f"expect_{expectation}", about) == said
 
 
 def test_a_column_beyond_the_contract_is_told_to_be_kept():
@@ -153,6 +171,14 @@ def test_it_is_made_anew_only_when_something_has_changed(used: Shop, monkeypatch
     assert (used.reports / catalog.MODEL).read_text(encoding="utf-8") == before
     used.query("gold", "alter table sales_summary_daily add column tips real")
     assert "tips" in catalog.write_catalog(used.reports, folder, used.warehouse).read_text(encoding="utf-8")
+
+
+def test_databases_are_found_in_a_folder_of_any_name(used: Shop, tmp_path: Path):
+    shutil.copytree(used.warehouse, tmp_path / "é#?%")
+    there = catalog.read_schemas(tmp_path / "é#?%")
+    assert [f"{layer}.{table}" for layer in LAYERS for table in sorted(there[layer])] == sorted(schemas_of(used), key=lambda name: (
+        LAYERS.index(name.partition(".")[0]), name))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("é")] == ["é#?%"]
 
 
 def test_every_link_of_the_catalog_leads_somewhere(loaded: Shop):

@@ -233,6 +233,7 @@ def test_the_index_lists_the_newest_run_first_and_damaged_ones_too(reports):
     assert "2026-01-04 12:00:00 interrupted 1 min 5 s 12,345 2 1 not met – –" in page.text
     assert "2026-01-03 12:00:00 failed 1 min 5 s 12,345 2 2 failed 1 not met facts –" in page.text
     assert "2026-01-02 12:00:00 nothing new 1 min 5 s 0 0 – – –" in page.text
+    assert "1 raw nothing new 1.2 s –" in Page(reports / "runs" / "20260102T120000.000000" / "index.html").text
     assert "2026-01-01 12:00:00 success 1 min 5 s 12,345 2 1 not met raw data docs" in page.text
 
 

@@ -3,11 +3,12 @@
 const box = document.getElementById("search");
 const told = document.getElementById("found");
 const tables = [...document.querySelectorAll("section.table")].map(section => ({
-  section, fold: section.querySelector("details"), rows: [...section.querySelectorAll("tr[id]")].map(row => ({
-    row, text: (section.id + " " + row.textContent).toLowerCase()}))}));
+  section, fold: section.querySelector("details"), rows: [...section.querySelectorAll(".entry")].map(row => ({
+    row, text: `${section.id} ${section.querySelector("h3").textContent} ${row.textContent}`.toLowerCase()}))}));
+const layers = [...document.querySelectorAll(".layer")];
 function search() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let columns = 0, shown = 0;
+  let found = 0, places = 0;
   for (const table of tables) {
     let hits = 0;
     for (const {row, text} of table.rows) {
@@ -16,10 +17,12 @@ function search() {
     }
     table.section.hidden = words.length > 0 && hits === 0;
     if (table.fold) table.fold.open = words.length > 0 && hits > 0;
-    columns += hits;
-    shown += hits > 0;
+    found += hits;
+    places += hits > 0;
   }
-  told.textContent = words.length ? `${columns} column${columns === 1 ? "" : "s"} in ${shown} table${shown === 1 ? "" : "s"}` : "";
+  for (const layer of layers) layer.hidden = !layer.querySelector("section.table:not([hidden])");
+  document.body.classList.toggle("searching", words.length > 0);
+  told.textContent = words.length ? `${found} found in ${places} table${places === 1 ? "" : "s"}` : "";
 }
 function reveal() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
