@@ -70,6 +70,13 @@ def test_a_table_is_shown_in_order_of_its_key_with_types_and_cents(ask, loaded: 
     assert lines[-1] == "… the first 3 rows; there are more"
 
 
+def test_rows_written_last_stand_where_their_key_belongs(ask, used: Shop):
+    with closing(sqlite3.connect(used.warehouse / "audit.db")) as writer, writer:
+        writer.execute("insert into pipeline_watermark values ('a first step', '2026-01-01', 'x')")
+    (row,) = json.loads(ask("audit", "pipeline_watermark", "--limit", "1", "--format", "json", warehouse=used.warehouse))
+    assert row["process_name"] == "a first step"
+
+
 def test_money_has_two_decimals_quantities_what_they_need_and_a_mean_what_it_has():
     (page,) = pages(Rows(["amount", "quantity", "mean", "noise"], iter([(5.0, 2.0, 1 / 3, 0.1 + 0.2), (1234.5, 0.25, 1.0, 7.0)])), {})
     assert [line.split() for line in page.splitlines()[2:4]] == [["5.00", "2.00", "0.333333", "0.30"],
@@ -164,8 +171,8 @@ def test_parquet_of_raw_stays_text_and_an_empty_table_keeps_its_types(ask, tmp_p
 
 def test_parquet_of_a_select_has_types_that_hold_every_value(ask, tmp_path: Path):
     sql = ("select column1 as a, column2 as b, column3 as c, column4 as a_date, column5 as e "
-           "from (values (null, 1, 'x', '2026-02-28', x'01'), (2, 2.5, 3, '2026-02-31', null)) where 'a;b' <> ';' "
-           "-- two; rows\n; -- no more")
+           "from (values (null, 1, 'x', '2026-02-28', x'01'), (2, 2.5, 3, '2026-02-31', null)) "
+           "where 'a;b' <> ';' -- two; rows\n; -- no more")
     ask("gold", "--sql", sql, "--export", str(tmp_path / "x.parquet"))
     table = parquet.read_table(tmp_path / "x.parquet")
     assert [str(field.type) for field in table.schema] == ["int64", "double", "string", "string", "binary"]
@@ -333,14 +340,20 @@ def ended(child: pexpect.spawn) -> int:
     return child.exitstatus
 
 
-def until_it_reads(child: pexpect.spawn) -> None:
-    """Wait until a database is open: from then on Ctrl-C is the tool's."""
+def until_it_computes(child: pexpect.spawn) -> None:
+    """Wait until a database has been open for half a second of computing: then it is the SELECT that is computed."""
     def reads(file: Path) -> bool:
         with suppress(FileNotFoundError):  # it was closed meanwhile
             return file.readlink().suffix == ".db"
         return False
 
+    def computed() -> int:
+        return int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[11])
+
     while not any(map(reads, Path(f"/proc/{child.pid}/fd").iterdir())):
+        time.sleep(0.05)
+    begun = computed()
+    while computed() < begun + os.sysconf("SC_CLK_TCK") / 2:
         time.sleep(0.05)
 
 
@@ -393,7 +406,7 @@ def test_ctrl_c_leaves_the_menu_and_stops_a_select(terminal):
     child.expect("gold.db> ")
     child.send(f"\x15{ENDLESS}\r")
     child.expect(r"\x1b\[\?2004l")  # the line is accepted
-    until_it_reads(child)
+    until_it_computes(child)
     child.sendintr()
     child.expect("stopped")
     child.expect("gold.db> ")
@@ -405,7 +418,7 @@ def test_ctrl_c_leaves_the_menu_and_stops_a_select(terminal):
 
 def test_a_select_that_runs_without_questions_is_stopped_by_ctrl_c(terminal):
     child = terminal("gold", "--sql", f"select 'begun' union all select * from ({ENDLESS})")
-    until_it_reads(child)
+    until_it_computes(child)
     child.sendintr()
     child.expect("stopped")
     assert ended(child) == 130
