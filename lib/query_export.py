@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
-# Of a column: its types, whether all of it are days, and moments. Only with a modifier does SQLite see that February has no 31st.
-FACTS = """group_concat(distinct typeof({c})), min(date({c}, '+0 days') is {c}), min(date({c}, '+0 days') is {c}
-    or datetime(substr({c}, 1, 19), '+0 days') is substr({c}, 1, 19) and length({c}) <= 26 and substr({c}, 20) not glob '*[^0-9.]*')"""
+# Whether all of a column are days, or moments. Only with a modifier does SQLite see that February has no 31st.
+ALL_DAYS = "min(date({c}, '+0 days') is {c})"
+ALL_MOMENTS = """min(date({c}, '+0 days') is {c} or datetime(substr({c}, 1, 19), '+0 days') is substr({c}, 1, 19)
+    and length({c}) <= 26 and substr({c}, 20) not glob '*[^0-9.]*')"""
 AT_ONCE = 50_000  # rows of a row group
 SUFFIXES = (".csv", ".parquet")
 
@@ -122,23 +123,23 @@ def _arrow_schema(database: Database, sql: str, names: list[str], declared: dict
     import pyarrow as pa
 
     columns = [f"c{number}" for number in range(len(names))]
-    facts = ", ".join(FACTS.format(c=column) for column in columns)
+    moment = (ALL_MOMENTS, pa.timestamp("us", tz="UTC"))
+    named = {"date": (ALL_DAYS, pa.date32()), "timestamp": moment, "time": moment} if database.path.stem != "raw" else {}
+    expected = [named.get(name.rpartition("_")[2], ("null", None)) for name in names]
+    facts = ", ".join(f"group_concat(distinct typeof({column})), {check.format(c=column)}"
+                      for column, (check, _) in zip(columns, expected, strict=True))
     end = next((place for place, letter in enumerate(sql) if letter == ";" and complete_statement(sql[:place + 1])), None)
-    found = next(select(database, f"with asked({', '.join(columns)}) as ({sql[:end]}\n) select {facts} from asked "
-                                  f"where {' or '.join(f'{c} is not null' for c in columns)}").rows)
+    found = next(select(database, f"with asked({', '.join(columns)}) as ({sql[:end]}\n) select {facts} from asked").rows)
     fields = []
-    for name, kinds, dates, moments in zip(names, found[::3], found[1::3], found[2::3], strict=True):
+    for name, kinds, fits, (_, meant) in zip(names, found[::2], found[1::2], expected, strict=True):
         types = set((kinds or "null").split(",")) - {"null"} or {declared.get(name)}
         type_ = pa.string()
         if types <= {"integer", "real"}:
             type_ = pa.float64() if "real" in types else pa.int64()
         elif types == {"blob"}:
             type_ = pa.binary()
-        elif types == {"text"} and database.path.stem != "raw":
-            if name.endswith("_date") and dates != 0:
-                type_ = pa.date32()
-            elif name.endswith(("_timestamp", "_time")) and moments != 0:
-                type_ = pa.timestamp("us", tz="UTC")
+        elif types == {"text"} and meant and fits != 0:
+            type_ = meant
         fields.append(pa.field(name, type_))
     return pa.schema(fields)
 
@@ -150,11 +151,10 @@ def _arrow_array(values: tuple, type_: "pa.DataType") -> "pa.Array":
         return pa.array(values, pa.string()).cast(pa.timestamp("us")).cast(type_)
     if pa.types.is_date(type_):
         return pa.array(values, pa.string()).cast(type_)
-    if pa.types.is_string(type_):
-        values = tuple(value if value is None or isinstance(value, str) else cell(value) for value in values)
-    if pa.types.is_floating(type_):
-        values = tuple(value if value is None else float(value) for value in values)
-    return pa.array(values, type_)
+    try:
+        return pa.array(values, type_)
+    except pa.ArrowTypeError:  # a column whose values differ in type is text
+        return pa.array([value if value is None or isinstance(value, str) else cell(value) for value in values], type_)
 
 
 def _inert(value: Any) -> Any:
