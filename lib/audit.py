@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.clock import later_than, utc_now
-from lib.errors import PipelineError, remedy
+from lib.errors import explain
 from lib.lock import BUSY_SECONDS
 
 INITIAL = "1900-01-01"
@@ -82,8 +82,7 @@ def _explained(path: Path | str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        advice = remedy(error) or "Run again; if it stays, look at the traceback in the executed notebook."
-        raise PipelineError(f"audit.db: {error} ({path}). {advice}") from error
+        raise explain(Path(path), str(error)) from error
 
 
 def read_watermark(audit: sqlite3.Connection, step: str) -> Watermark:

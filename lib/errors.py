@@ -1,6 +1,7 @@
 """The project's exceptions: failures that are expected, and what to do about them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class PipelineError(Exception):
@@ -36,6 +37,17 @@ def remedy(error: object) -> str | None:
     """Return what to do about an error of a file, by its words; None when nothing is known."""
     text = str(error)
     return next((advice for words, advice in REMEDIES.items() if words in text), None)
+
+
+def explain(path: Path, words: str) -> PipelineError:
+    """Return what to raise for an error of a database: its file, SQLite's own words, what to do."""
+    advice = remedy(words) or "Run again; if it stays, look at the traceback in the executed notebook."
+    return PipelineError(f"{path.name}: {words} ({path}). {advice}")
+
+
+def missing_layer(path: Path) -> PipelineError:
+    """Return what to raise for a layer that is to be read and is not there."""
+    return PipelineError(f"{path.name} is missing in {path.parent}. Run all steps, with --full-refresh if it was there before.")
 
 
 def closest(name: str, known: Iterable[str]) -> str:

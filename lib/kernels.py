@@ -13,8 +13,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import EntryPoint
+from contextlib import ExitStack, contextmanager
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from lib.steps import NOTEBOOKS, PROJECT
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
-PRELOAD = ["lib.die_with_parent", "ipykernel.kernelapp", "great_expectations", "lib.charts", "lib.step"]
+PRELOAD = ["lib.die_with_parent", "lib.preload"]
 PROVISIONER = "warm-fork"
 
 
@@ -59,7 +58,12 @@ def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
 
 @contextmanager
 def warm_kernel() -> Iterator["AsyncKernelManager"]:
-    """Yield the manager of a kernel that is yet to start, for nbclient; kill the kernel on the way out, whatever happened."""
+    """Fork a kernel and yield its manager, for nbclient; kill the kernel on the way out, whatever happened.
+
+    The kernel gets ready by itself; a manager that is asked to start one (see lib.provisioner) takes the one that is there.
+    """
+    from importlib.metadata import EntryPoint
+
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning import KernelProvisionerFactory
@@ -71,11 +75,38 @@ def warm_kernel() -> Iterator["AsyncKernelManager"]:
     manager._kernel_spec = KernelSpec(argv=[], display_name="Python 3", language="python", metadata={
         "kernel_provisioner": {"provisioner_name": PROVISIONER}})
     try:
-        yield manager
+        manager.write_connection_file()
+        manager.forked = start_fork("lib.kernels:run_kernel", manager.connection_file)
+        try:
+            yield manager
+        finally:
+            manager.forked.kill()
+            manager.forked.join()
     finally:
-        if manager.has_kernel:
-            manager.provisioner.stop()
         shutil.rmtree(sockets, ignore_errors=True)
+
+
+class KernelQueue(ExitStack):
+    """Kernels for one notebook after the other: each gets ready while the notebook before it is executed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[tuple[ExitStack, AsyncKernelManager]] = []
+
+    @contextmanager
+    def take(self, is_last: bool) -> Iterator["AsyncKernelManager"]:
+        """Yield the manager of a kernel, as `warm_kernel` does, while the one after it gets ready unless this is the last."""
+        if not self._waiting:
+            self._fork()
+        life, manager = self._waiting.pop()
+        with life:
+            if not is_last:
+                self._fork()
+            yield manager
+
+    def _fork(self) -> None:
+        life = self.enter_context(ExitStack())
+        self._waiting.append((life, life.enter_context(warm_kernel())))
 
 
 def _run_guarded(target: str, *arguments) -> None:

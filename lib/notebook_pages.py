@@ -5,6 +5,10 @@ Text that comes from data is inert in it: HTML outputs are cleaned to a list of 
 
 import json
 import re
+import sys
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from jinja2 import FileSystemLoader
@@ -17,6 +21,22 @@ TAGS = {"a", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "h
         "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
 ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class"], "td": ["colspan", "rowspan"], "th": ["colspan", "rowspan"]}
 NUMBER = re.compile(r"-?(0|[1-9]\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?")  # a leading zero makes it text
+
+
+def export_notebooks(paths: Connection) -> None:
+    """Write each executed notebook whose path arrives as a page, until there are no more; exits with 1 if one could not be."""
+    import nbconvert  # noqa: F401 - while the first notebook is still at work
+
+    is_complete = True
+    with suppress(EOFError):
+        while True:
+            notebook = paths.recv()
+            try:
+                export_notebook(notebook)
+            except Exception:
+                traceback.print_exc()
+                is_complete = False
+    sys.exit(0 if is_complete else 1)
 
 
 def export_notebook(notebook: Path) -> Path:

@@ -2,12 +2,12 @@
 
 import ast
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib.errors import PipelineError, WrongUse, closest, remedy
-from lib.kernels import warm_kernel
 from lib.steps import NOTEBOOKS, StepSpec
 
 OUR_ERRORS = ("PipelineError", "WrongUse", "LockTaken")
@@ -52,8 +52,8 @@ def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
                                  f"not {declared[name].type}.")
 
 
-def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any]) -> dict:
-    """Execute a step's notebook in a kernel of its own, save the executed copy in `folder`, return the record it hands back.
+def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> dict:
+    """Execute a step's notebook in a kernel (see lib.kernels), save the executed copy in `folder`, return the record it hands back.
 
     The copy appears under its name when it is whole, also that of a notebook that failed. Raises NotebookFailed with the
     message of the pipeline's own errors, or with the cell and the first line of any other.
@@ -65,9 +65,9 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any]) -> dict:
     saved, partial = folder / spec.notebook, folder / f".partial-{spec.notebook}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with warm_kernel() as kernel:
+        with kernel as manager:
             executed = papermill.execute_notebook(
-                NOTEBOOKS / spec.notebook, partial, parameters, km=kernel, progress_bar=False,
+                NOTEBOOKS / spec.notebook, partial, parameters, km=manager, progress_bar=False,
                 request_save_on_cell_execute=False, autosave_cell_every=0)
         partial.replace(saved)
     except papermill.PapermillExecutionError as error:

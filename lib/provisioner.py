@@ -5,26 +5,18 @@ import os
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from lib.kernels import start_fork
-
 
 class ForkProvisioner(LocalProvisioner):
-    """Starts a kernel as a fork of the warm process instead of as a program."""
+    """Hands out the kernel that was forked for its manager (`lib.kernels.warm_kernel`) instead of starting a program."""
 
     async def pre_launch(self, **kwargs) -> dict:
-        self.parent.write_connection_file()
         self.connection_info = self.parent.get_connection_info()
         return {"cmd": []}
 
     async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
-        self.process = _ForkedProcess(start_fork("lib.kernels:run_kernel", self.parent.connection_file))
+        self.process = _ForkedProcess(self.parent.forked)
         self.pid = self.process.pid
         return self.connection_info
-
-    def stop(self) -> None:
-        """Kill the kernel and wait until it is dead."""
-        self.process.kill()
-        self.process.wait()
 
 
 class _ForkedProcess:

@@ -1,20 +1,20 @@
 """One run: the four steps in order, each only if it has something to do, and what became of them."""
 
 import json
+import multiprocessing
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib import audit, commits, kernels, notebooks, pages, raw_layer
+from lib import audit, kernels, news, notebooks, pages
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.steps import STEPS, StepSpec
-from lib.store import hold_open, open_layer
 
 EXPORT_LOG = "pages.log"  # in a run's folder: what the making of its pages said
 
@@ -87,10 +87,7 @@ def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict
 
 def look_at_source(options: Options) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
-    known = []
-    if (options.warehouse / "raw.db").exists():
-        with open_layer(options.warehouse, "raw") as raw:
-            known = raw_layer.known_deliveries(raw)
+    known = news.known_deliveries(options.warehouse)
     deliveries = find_deliveries(options.source, known)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], utc_now())
@@ -104,14 +101,12 @@ def has_news(options: Options, step: StepSpec, deliveries: list[dict], watermark
     """
     if not (options.warehouse / f"{step.writes}.db").exists():
         return True
-    with open_layer(options.warehouse, step.writes) as layer:
-        last = commits.last_timestamp(layer, step.name)
+    last = news.last_timestamp(options.warehouse, step.writes, step.name)
     if step.reads == "source":
         return any(Delivery(**delivery).is_to_read for delivery in deliveries) or last > watermark.timestamp
     if options.full_refresh or watermark == audit.Watermark() or not last:
         return True
-    with open_layer(options.warehouse, step.reads) as layer:
-        return any(commits.new_rows(layer, table, watermark.timestamp) for table in step.inputs)
+    return news.is_newer(options.warehouse, step.reads, step.inputs, watermark.timestamp)
 
 
 def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
@@ -121,32 +116,35 @@ def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -
     a run that executed a notebook leaves its folder in the reports, also when it failed. Raises PipelineError, before
     anything is logged, for a delivery that cannot be read, and KeyboardInterrupt when it is stopped.
     """
-    with ExitStack() as held:
+    with ExitStack() as held, kernels.KernelQueue() as waiting:
         for layer in {step.writes: None for step in STEPS.values()}:
-            held.enter_context(hold_open(options.warehouse, layer))
-        return _run(options, log, say)
+            held.enter_context(news.hold_open(options.warehouse, layer))
+        return _run(options, log, say, waiting)
 
 
-def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
-    deliveries, overdue = look_at_source(options)
+def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None], waiting: kernels.KernelQueue) -> RunResult:
+    if options.full_refresh or not (options.warehouse / "raw.db").exists():
+        kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
+    deliveries, silent = look_at_source(options)
     batch_id = audit.new_batch_id(log)
     for step in audit.mark_died(log, batch_id):
         say(f"an earlier run died in step {step}: its work is done now")
     result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
-                       deliveries=[asdict(delivery) for delivery in deliveries], overdue=overdue)
-    folder, begun, exports = options.reports / "runs" / batch_id, time.perf_counter(), []
+                       deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent)
+    folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
     try:
         for spec in STEPS.values():
             if spec.name in options.steps:
-                step = _run_step(options, log, result, spec, folder)
+                step = _run_step(options, log, result, spec, folder, waiting)
                 result.steps.append(step)
                 say(progress_line(step))
                 if step.notebook:
-                    exports.append(_start_export(folder, "lib.notebook_pages:export_notebook", folder / step.notebook))
+                    exporter = exporter or Exporter(folder)
+                    exporter.export(folder / step.notebook)
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
-        _write_report(result, options.reports, folder, exports)
+        _write_report(result, options.reports, folder, exporter)
     except BaseException as error:
         is_stopped = isinstance(error, KeyboardInterrupt)
         result.verdict = "interrupted" if is_stopped else "failed"
@@ -157,24 +155,42 @@ def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) 
             for spec in STEPS.values():
                 if spec.name in options.steps and not isinstance(error, WrongUse) and not _has_row(log, batch_id, spec.name):
                     _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
-        _write_report(result, options.reports, folder, [])
+        _write_report(result, options.reports, folder, None)
         raise
     return result
 
 
-def _write_report(result: RunResult, reports: Path, folder: Path, exports: list) -> None:
-    """Leave the notebooks' pages (which `exports` are at work on), the data docs, `run.json` and the run's pages.
+class Exporter:
+    """A process that makes the notebooks' pages while the notebooks behind them run."""
+
+    def __init__(self, folder: Path):
+        paths, self._paths = multiprocessing.Pipe(duplex=False)
+        self._folder, self._forks = folder, [_start_export(folder, "lib.notebook_pages:export_notebooks", paths)]
+        paths.close()
+
+    def export(self, notebook: Path) -> None:
+        with suppress(BrokenPipeError):  # the process is gone: its exit code tells
+            self._paths.send(notebook)
+
+    def finish(self, others: Iterable[tuple]) -> bool:
+        """Wait for the pages, have others (each a function by name, and its arguments) made beside them, and return whether all
+        could be written."""
+        self._paths.close()
+        self._forks += [_start_export(self._folder, *other) for other in others]
+        for fork in self._forks:
+            fork.join()
+        return not any(fork.exitcode for fork in self._forks)
+
+
+def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Exporter | None) -> None:
+    """Leave the notebooks' pages (which `exporter` is at work on), the data docs, `run.json` and the run's pages.
 
     A report that cannot be written makes the run a failed one: what it did to the layers stays.
     """
     try:
-        if exports:
-            exports += [_start_export(folder, "lib.docs:build_docs", folder),
-                        _start_export(folder, "lib.trends:draw_trends", reports, folder, asdict(result)),
-                        _start_export(folder, "lib.catalog:write_catalog", reports, folder, Path(result.warehouse))]
-            for export in exports:
-                export.join()
-            if any(export.exitcode for export in exports):
+        if exporter:
+            if not exporter.finish([("lib.docs:build_docs", folder), ("lib.trends:draw_trends", reports, folder, asdict(result)),
+                                    ("lib.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
                 _fail(result, f"a page or the data docs could not be written: {folder / EXPORT_LOG} says why.")
             elif not (folder / EXPORT_LOG).stat().st_size:
                 (folder / EXPORT_LOG).unlink()
@@ -211,7 +227,8 @@ def progress_line(step: StepResult) -> str:
             f"{step.record['rows_quarantined']:,} quarantined  {step.seconds:5.1f} s  done")
 
 
-def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path) -> StepResult:
+def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path,
+              waiting: kernels.KernelQueue) -> StepResult:
     """Run one step, or log why it does not run."""
     failed = next((step.name for step in result.steps if step.status == "FAILED"), None)
     if failed:
@@ -225,7 +242,8 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
         if not any(step.record for step in result.steps):
             _get_ready(options, result.batch_id)
-        record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec))
+        is_last = spec.name == max(options.steps, key=list(STEPS).index)
+        record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec), waiting.take(is_last))
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
     except WrongUse:
         raise

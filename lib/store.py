@@ -5,14 +5,14 @@ Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
-from lib.errors import PipelineError, remedy
+from lib.errors import PipelineError, explain, missing_layer
 from lib.lock import BUSY_SECONDS
 from lib.sql import file_uri, literal, quote, quoted
 
@@ -148,8 +148,7 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
     """
     path = warehouse / f"{name}.db"
     if not write and not path.exists():
-        raise PipelineError(f"{name}.db is missing in {warehouse}. Run all steps, with --full-refresh if it "
-                            "was there before.")
+        raise missing_layer(path)
     with _connected(path, "rwc" if write else "ro") as layer:
         if write:
             layer.execute("pragma journal_mode = wal")
@@ -166,20 +165,6 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
             with suppress(PipelineError):  # what is committed stays so, in the -wal file until a later run
                 layer.execute("pragma busy_timeout = 0")
                 layer.execute("pragma wal_checkpoint(truncate)")
-
-
-@contextmanager
-def hold_open(warehouse: Path, name: str) -> Iterator[None]:
-    """Keep a connection to a layer's file, if it is there, so that no other one is the first to come or the last to go.
-
-    Those take SQLite's exclusive lock for a moment, to recover the file or to tidy it, and a reader that does not wait is
-    locked out.
-    """
-    with ExitStack() as stack:
-        if (warehouse / f"{name}.db").exists():
-            with suppress(PipelineError):  # who needs the file will say what is wrong with it
-                stack.enter_context(_connected(warehouse / f"{name}.db", "ro")).scalar("select 1 from sqlite_schema")
-        yield
 
 
 @contextmanager
@@ -204,5 +189,4 @@ def _explained(path: Path) -> Iterator[None]:
         words = re.sub(r"^[A-Z_]+: (\[SQLite\] )?(Failed to [^:]+: )?", "", str(error).partition("\n")[0])
         if words.startswith("failed to open"):  # and then something about memory, whatever the reason is
             words = "unable to open database file"
-        advice = remedy(words) or "Run again; if it stays, look at the traceback in the executed notebook."
-        raise PipelineError(f"{path.name}: {words} ({path}). {advice}") from error
+        raise explain(path, words) from error
