@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from lib import digest
@@ -97,7 +98,7 @@ def numbered(change: TableChange, serial: str, rows: pa.Table) -> pa.Table:
 
     Numbers are never used again, so that all rows from `first_row_id` on, and no others, are those of the change.
     """
-    numbers = pa.array(range(change.next_row_id, change.next_row_id + rows.num_rows), pa.int64())
+    numbers = pa.array(np.arange(change.next_row_id, change.next_row_id + rows.num_rows))
     change.next_row_id += rows.num_rows
     return rows.append_column(serial, numbers)
 
@@ -108,6 +109,11 @@ def record_change(layer: Layer, change: TableChange, batch_id: str, process_name
         table_name=change.table, batch_id=batch_id, process_name=process_name, committed_timestamp=timestamp,
         first_row_id=change.first_row_id, added=change.added, changed=change.changed, removed=change.removed,
         rows_after=change.rows_after, digest=change.digest, is_rebuild=int(change.is_rebuild))], schema=COMMITS))
+
+
+def has_quarantined(layer: Layer, table: str) -> bool:
+    """Return whether the quarantine holds a row of the table that is not resolved."""
+    return layer.scalar("select 1 from quarantine where table_name = ? and resolved_batch_id is null limit 1", (table,)) is not None
 
 
 def resolve_quarantined(layer: Layer, table: str, loaded: dict[str, int], batch_id: str) -> None:

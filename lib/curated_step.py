@@ -25,6 +25,7 @@ class CuratedStep(WritingStep):
 
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
+        self._quarantined: dict[str, bool] = {}
         for source, new in self._new.items():
             if new:  # these rows are judged now, perhaps again: after a crash, or in a full refresh
                 self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
@@ -75,12 +76,13 @@ class CuratedStep(WritingStep):
         before = count.added + count.changed
         self._write(table, to_arrow(kept.assign(**{DELETED: 0})), key)
         count.unchanged += len(kept) - (count.added + count.changed - before)
-        last_said = dict(zip(kept[key], kept.index, strict=True))
-        commits.resolve_quarantined(self.output, table, last_said, self.batch_id)
-        gone = [name for name, row_id in self._deletions.items() if last_said.get(name, 0) < row_id]
-        if gone:
-            self._mark_deleted(table, key, pa.array(gone, pa.string()))
-        self._indexes += [(table, column) for column in indexes]
+        if self._deletions or self._has_quarantined(table):
+            last_said = dict(zip(kept[key], kept.index, strict=True))
+            commits.resolve_quarantined(self.output, table, last_said, self.batch_id)
+            gone = [name for name, row_id in self._deletions.items() if last_said.get(name, 0) < row_id]
+            if gone:
+                self._mark_deleted(table, key, pa.array(gone, pa.string()))
+        self._indexes += [(table, column, False) for column in indexes]
 
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source = SOURCES[self._source]
@@ -102,6 +104,12 @@ class CuratedStep(WritingStep):
                                               "and ingestion_timestamp > ?", (filename, since))
                 self.check_share(filename, len(rows), delivered)
         return super().publish()
+
+    def _has_quarantined(self, table: str) -> bool:
+        """Return whether rows of the table wait in the quarantine, from before or from this step; asks the layer once."""
+        if table not in self._quarantined:
+            self._quarantined[table] = commits.has_quarantined(self.output, table)
+        return self._quarantined[table] or self.count(table).quarantined > 0
 
     def _mark_deleted(self, table: str, key: str, keys: pa.Array) -> None:
         names = [name for name in self.output.schema(table).names if name not in (*self.stamp, SERIAL)]

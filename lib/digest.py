@@ -1,5 +1,6 @@
 """Content digests of tables that do not depend on row order, and that follow a change at the cost of the change."""
 
+import hashlib
 from collections.abc import Iterable
 
 import duckdb
@@ -14,19 +15,27 @@ EMPTY = "0" * 32
 def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
     """Return the digest of `rows` over `columns`: 32 hexadecimal digits.
 
-    A row's digest is the md5 of its values as text, in order of column name, each behind its name; a table's digest is
-    the sum of its rows' digests. The sum makes it independent of order and lets `add` and `subtract` keep it current. A
+    A row's digest is the md5 of its values as text, in order of column name, each behind a mark of its name; a table's digest
+    is the sum of its rows' digests. The sum makes it independent of order and lets `add` and `subtract` keep it current. A
     cell that is null counts as nothing at all, so a new column that is still empty changes no digest.
     """
     if not rows.num_rows:
         return EMPTY
-    cells = ", ".join(f"{literal(chr(31) + name + '=')} || {quote(name)}" for name in sorted(columns))
+    cells = ", ".join(_cell(name, rows[name].null_count) for name in sorted(columns))
     with duckdb.connect() as connection:
         connection.register("rows", rows)
         low, high = connection.execute(
             "select sum(md5_number_lower(cells)::hugeint), sum(md5_number_upper(cells)::hugeint) "
             f"from (select concat({cells}) as cells from rows)").fetchone()
     return f"{high % MODULUS:016x}{low % MODULUS:016x}"
+
+
+def _cell(name: str, nulls: int) -> str:
+    # The mark is as long as DuckDB keeps within a value; joined by concat, and not by ||, no text is copied twice.
+    mark = literal(chr(31) + hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:8])
+    if nulls:
+        mark = f"case when {quote(name)} is null then '' else {mark} end"
+    return f"{mark}, {quote(name)}"
 
 
 def add(digest: str, other: str) -> str:

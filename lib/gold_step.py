@@ -97,7 +97,7 @@ class GoldStep(WritingStep):
         self.work.execute("create table if not exists produced_keys (table_name varchar, record_key varchar)")
         if not self._changes[table].was_empty:
             self._insert("produced_keys", pa.table({"table_name": pa.repeat(table, len(rows)), "record_key": incoming[key]}))
-        self._indexes += [(table, column) for column in indexes]
+        self._indexes += [(table, column, False) for column in indexes]
 
     def remove_missing(self, table: str, *, key: str, affected: str) -> None:
         """Delete the rows of the affected keys that were not produced again."""

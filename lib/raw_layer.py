@@ -42,7 +42,6 @@ def create_raw_tables(layer: Layer) -> None:
         columns = [(name, pa.string()) for name in (*source.column_names, *PROVENANCE)]
         layer.create_table(source.name, pa.schema(columns).set(len(source.columns) + 3, pa.field("source_row", pa.int64())),
                            serial=SERIAL)
-        layer.index(source.name, source.key)
     layer.create_table("deliveries", MANIFEST, serial="delivery_id")
     layer.create_table("confirmations", CONFIRMATIONS, serial="confirmation_id")
     layer.index("confirmations", "record_key")
@@ -81,6 +80,7 @@ def append_news(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.T
     layer.create_table(source.name, pa.schema([(name, pa.string()) for name in columns]))
     news = rows
     if not change.was_empty:
+        layer.index(source.name, source.key)
         said = _last_said(layer, source, delivery.name, rows[source.key])
         news, confirmed = _compare(work, source, rows, said)
         layer.insert("confirmations", confirmed.append_column("source_name", _constant(source.name, confirmed.num_rows))
@@ -105,12 +105,16 @@ def live_keys(layer: Layer, source: Source) -> pa.Table:
 
 
 def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> None:
-    if rows.num_rows:
-        change.digest = digest.add(change.digest, digest.of_rows(rows, [n for n in rows.column_names if n != "source_row"]))
+    def write() -> None:
+        stamped = rows
         for name, value in {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name}.items():
-            rows = rows.append_column(name, _constant(value, rows.num_rows))
-        layer.insert(change.table, commits.numbered(change, SERIAL, rows))
+            stamped = stamped.append_column(name, _constant(value, rows.num_rows))
+        layer.insert(change.table, commits.numbered(change, SERIAL, stamped))
+        change.digest = digest.add(change.digest, digest.of_rows(rows, [n for n in rows.column_names if n != "source_row"]))
+
+    if rows.num_rows:
         change.added += rows.num_rows
+        layer.later(write)
 
 
 def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:

@@ -28,6 +28,7 @@ class RawStep(Step):
         raw_layer.create_raw_tables(self.output)
         drift.create_tables(self.output)
         self._changes = {name: commits.begin_change(self.output, name, SERIAL) for name in SOURCES}
+        self._indexes += [(source.name, source.key, False) for source in SOURCES.values()]
         for name in SOURCES:
             self.count(name)
         self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output))

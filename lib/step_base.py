@@ -64,7 +64,7 @@ class Step:
         self._log = log
         self._gate: Gate | None = None
         self._changes: dict[str, commits.TableChange] = {}
-        self._indexes: list[tuple[str, str]] = []
+        self._indexes: list[tuple[str, str, bool]] = []  # table, column, whether each value is there once
 
     def begin(self, stack: ExitStack) -> None:
         """Append the RUNNING row, read the watermark, open the layers and the working database."""
@@ -146,8 +146,9 @@ class Step:
         """
         for table, count in self.counts.items():
             count.verify(table)
-        for table, column in self._indexes:
-            self.output.index(table, column)
+        for table, column, is_unique in self._indexes:
+            self.output.index(table, column, unique=is_unique)
+        self.output.settle()
         for change in self._changes.values():
             if change.added or change.changed or change.removed or change.is_rebuild:
                 commits.record_change(self.output, change, self.batch_id, self.spec.name, self.timestamp)

@@ -3,8 +3,11 @@
 Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite3`) would drop its locks on close.
 """
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from lib.lock import BUSY_SECONDS
 from lib.sql import file_uri, literal, quote, quoted
 
 READ_ROWS = 65_536
+WRITE_CACHE_KIB = 64 << 10  # an index is sorted and kept up in it
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
 TYPES = {name: type_ for type_, name in TYPE_NAMES.items()}
 # One literal per type: ADBC infers a column's type from the first rows of a result, and leading nulls would mislead it.
@@ -30,11 +34,40 @@ class Layer:
         self._connection = connection
         self._path, self.name = path, path.stem
         self._schemas: dict[str, pa.Schema] = {}
+        self._indexed: set[tuple[str, str]] = set()
+        self._worker = ThreadPoolExecutor(1)
+        self._work: Future | None = None
+        self._thread = 0  # the worker's
+
+    def close(self) -> None:
+        """Wait for the worker, whatever becomes of its work, and close the connection."""
+        self._worker.shutdown()
+        self._connection.close()
 
     @contextmanager
     def _cursor(self) -> Iterator[adbc.Cursor]:
+        if threading.get_ident() != self._thread:
+            self.settle()
         with _explained(self._path), self._connection.cursor() as cursor:
             yield cursor
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Have work that writes to the layer done beside what the caller does next: one piece at a time, in order.
+
+        Whatever else asks something of the layer waits for it first, and raises what it raised.
+        """
+        def do() -> None:
+            self._thread = threading.get_ident()
+            work()
+
+        self.settle()
+        self._work = self._worker.submit(do)
+
+    def settle(self) -> None:
+        """Wait until all that was put off with `later` is done; raises what it raised."""
+        work, self._work = self._work, None
+        if work:
+            work.result()
 
     def execute(self, sql: str, parameters: Sequence = ()) -> None:
         """Run one statement that returns nothing."""
@@ -100,30 +133,35 @@ class Layer:
     def create_table(self, table: str, columns: pa.Schema, *, key: str | None = None, serial: str | None = None) -> None:
         """Create the table, or add the columns it lacks.
 
-        `key` is the text primary key; `serial` names an integer primary key that numbers rows in order of writing.
+        `key` is the text key, whose unique index (`index`) comes when rows are there or looked for by it: an index that is made
+        behind the rows costs half of one that is kept up with them. `serial` names an integer primary key that numbers rows in
+        order of writing.
         """
         existing = self.schema(table)
         if existing is None:
             definitions = [f"{quote(serial)} integer primary key"] if serial else []
             definitions += [f"{quote(field.name)} {TYPE_NAMES[field.type]}"
-                            + (" not null unique" if field.name == key and serial else "")
-                            + (" not null primary key" if field.name == key and not serial else "")
-                            for field in columns]
+                            + (" not null" if field.name == key else "") for field in columns]
             self.execute(f"create table {quote(table)} ({', '.join(definitions)}) strict")
-        else:
-            for field in columns:
-                if field.name not in existing.names:
-                    self.execute(f"alter table {quote(table)} add column {quote(field.name)} {TYPE_NAMES[field.type]}")
-                elif existing.field(field.name).type != field.type:
-                    raise PipelineError(
-                        f"{self.name}.db: column {table}.{field.name} is {TYPE_NAMES[existing.field(field.name).type]}, "
-                        f"not {TYPE_NAMES[field.type]}. Give the new column another name, or move {self.name}.db aside "
-                        "and run with --full-refresh.")
-        self._schemas.pop(table, None)
+            return
+        missing = [field for field in columns if field.name not in existing.names]
+        if missing:
+            self._schemas.pop(table)
+        for field in missing:
+            self.execute(f"alter table {quote(table)} add column {quote(field.name)} {TYPE_NAMES[field.type]}")
+        for field in columns:
+            if field not in missing and existing.field(field.name).type != field.type:
+                raise PipelineError(
+                    f"{self.name}.db: column {table}.{field.name} is {TYPE_NAMES[existing.field(field.name).type]}, "
+                    f"not {TYPE_NAMES[field.type]}. Give the new column another name, or move {self.name}.db aside "
+                    "and run with --full-refresh.")
 
-    def index(self, table: str, column: str) -> None:
+    def index(self, table: str, column: str, *, unique: bool = False) -> None:
         """Create the index on a column when it is missing."""
-        self.execute(f"create index if not exists {quote(f'{table}_{column}')} on {quote(table)} ({quote(column)})")
+        if (table, column) not in self._indexed:
+            self.execute(f"create {'unique ' if unique else ''}index if not exists {quote(f'{table}_{column}')} "
+                         f"on {quote(table)} ({quote(column)})")
+            self._indexed.add((table, column))
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows, by column name."""
@@ -147,17 +185,25 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
     for a file that is missing (when reading), damaged, locked, full or read-only.
     """
     path = warehouse / f"{name}.db"
-    if not write and not path.exists():
-        raise missing_layer(path)
-    with _connected(path, "rwc" if write else "ro") as layer:
+    if not path.exists():
+        if not write:
+            raise missing_layer(path)
+        with _new_file(path) as layer:
+            yield layer
+        return
+    with _connected(path, "rw" if write else "ro", path) as layer:
         if write:
             layer.execute("pragma journal_mode = wal")
             layer.execute("pragma synchronous = full")
+            layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         layer.execute("begin immediate" if write else "begin")
         try:
             yield layer
+            layer.settle()
         except BaseException:
             with suppress(PipelineError):  # some errors (a full disk) have rolled back already
+                layer.settle()
+            with suppress(PipelineError):
                 layer.execute("rollback")
             raise
         layer.execute("commit")
@@ -168,16 +214,49 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
 
 
 @contextmanager
-def _connected(path: Path, mode: str) -> Iterator[Layer]:
-    with _explained(path):
-        connection = adbc.connect(file_uri(path, f"mode={mode}"), autocommit=True)
+def _new_file(path: Path) -> Iterator[Layer]:
+    """Build a layer's first state in a file beside it, and put that in its place when it is whole and on disk.
+
+    Nobody can read it before, so it needs no journal: every page is written once. A file that exists is never replaced.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)  # of a run that was killed
     try:
-        layer = Layer(connection, path)
+        with _connected(aside, "rwc", path) as layer:
+            layer.execute("pragma journal_mode = off")
+            layer.execute("pragma synchronous = off")
+            layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
+            layer.execute("begin")
+            yield layer
+            layer.execute("commit")
+            layer.execute("pragma journal_mode = wal")
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        for leftover in ("-wal", "-shm"):  # of a file that was moved away without them: SQLite would apply them to this one
+            path.with_name(path.name + leftover).unlink(missing_ok=True)
+        if path.exists():
+            raise PipelineError(f"{path.name} was put into {path.parent} by another program during the run. Nothing was written; "
+                                "run again.")
+        aside.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _connected(file: Path, mode: str, path: Path) -> Iterator[Layer]:
+    """Connect to a file that stands for a layer's `path`."""
+    with _explained(path):
+        connection = adbc.connect(file_uri(file, f"mode={mode}"), autocommit=True)
+    layer = Layer(connection, path)
+    try:
         layer.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
         layer.execute("pragma temp_store = memory")
         yield layer
     finally:
-        connection.close()
+        layer.close()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Upserts by key that write only what differs: what the curated and gold steps share."""
 
 from contextlib import ExitStack
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,12 +42,16 @@ class WritingStep(Step):
         count.added += rows.num_rows - replaced.num_rows
         change.changed += replaced.num_rows
         change.added += rows.num_rows - replaced.num_rows
+        if rows.num_rows:
+            self.output.later(partial(self._insert_rows, change, rows))
+
+    def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
         change.digest = digest.add(change.digest, digest.of_rows(rows, rows.column_names))
         for name, value in self.stamp.items():
             rows = rows.append_column(name, pa.repeat(pa.scalar(value, pa.string()), rows.num_rows))
         if self.serial:
             rows = commits.numbered(change, self.serial, rows)
-        self.output.insert(table, rows)
+        self.output.insert(change.table, rows)
 
     def _change(self, table: str, schema: pa.Schema, key: str) -> commits.TableChange:
         if table not in self._changes:
@@ -57,6 +62,7 @@ class WritingStep(Step):
                 self._clear(table)
                 change = commits.TableChange(table, 1, 1, 0, digest.EMPTY, was_empty=True, is_rebuild=True)
             self._changes[table] = change
+            self._indexes.append((table, key, True))
         return self._changes[table]
 
     def _clear(self, table: str) -> None:
@@ -70,7 +76,10 @@ class WritingStep(Step):
         unseen = change.was_empty and (change.highest_key is None or least > change.highest_key)
         change.highest_key = max(most, change.highest_key or most)
         names = [name for name in self.output.schema(change.table).names if name not in (*self.stamp, self.serial)]
-        return None if unseen else self.output.matching(change.table, names, key, rows[key])
+        if unseen:
+            return None
+        self.output.index(change.table, key, unique=True)
+        return self.output.matching(change.table, names, key, rows[key])
 
     def _differing(self, rows: pa.Table, current: pa.Table, key: str) -> tuple[pa.Table, pa.Table]:
         """Return the rows that are new or differ from the current ones, and the current ones that they replace."""
