@@ -83,17 +83,18 @@ def read_header(path: Path | str, columns: Sequence[str], required: Sequence[str
     return Header(names, extra, encoding, delimiter, notes, start + end, 1 + _count_lines(head[:start + end]))
 
 
-def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000,
-                 block_bytes: int = BLOCK_BYTES) -> Iterator[Batch]:
+def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, block_bytes: int = BLOCK_BYTES,
+                 only: str | None = None) -> Iterator[Batch]:
     """Yield the file's rows, `batch_rows` at a time, with the lines that are none; no batch if there is neither.
 
+    With `only`, the name of a column, the rows have that one (and `source_row`), in half the time.
     Memory is bounded by a block of `block_bytes` (or the longest line) and a batch; the size of a block changes nothing
     else. Raises PipelineError if the file can no longer be read, or has a line of more than MAX_LINE_BYTES.
     """
     if batch_rows < 1:
         raise ValueError(f"batch_rows is {batch_rows}: it must be 1 or more")
     path = Path(path)
-    shape = Shape(header.names, header.delimiter.encode())
+    shape = Shape(header.names, header.delimiter.encode(), only)
     rows, rejected = shape.schema.empty_table(), REJECTED.empty_table()
     with reading(path):
         for parsed in _parse_blocks(path, header, shape, block_bytes):

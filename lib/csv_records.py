@@ -35,14 +35,19 @@ REJECTED = pa.schema([("source_row", pa.int64()), ("raw_text", pa.string()), ("r
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes a row: the names of its fields, and their delimiter (one byte)."""
+    """What makes a row: the names of its fields, their delimiter (one byte), and the only one asked for if it is one."""
 
     names: tuple[str, ...]
     delimiter: bytes
+    only: str | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        return (self.only,) if self.only else self.names
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(name, pa.string()) for name in self.names]).append(pa.field("source_row", pa.int64()))
+        return pa.schema([(name, pa.string()) for name in self.wanted]).append(pa.field("source_row", pa.int64()))
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -
             position = line_end.end()
     ends = _line_ends(text[:position])
     row_lines, rejected_lines = (first_line + np.searchsorted(ends, starts) for starts in (row_starts, rejected_starts))
-    fields = ([_value(field) for field in column] for column in zip(*rows, strict=True))
+    columns = dict(zip(shape.names, zip(*rows, strict=True), strict=True)) if rows else {}
+    fields = ([_value(field) for field in columns[name]] for name in shape.wanted if columns)
     return Parsed(
         rows=_table(shape.schema, [*fields, row_lines]),
         rejected=_table(REJECTED, [rejected_lines, *zip(*rejected, strict=True)]),
@@ -229,5 +235,5 @@ def _read_with_arrow(text: bytes, shape: Shape, longest_record: int) -> pa.Table
         pa.BufferReader(text),
         arrow_csv.ReadOptions(column_names=shape.names, block_size=max(ARROW_BLOCK_BYTES, longest_record)),
         arrow_csv.ParseOptions(delimiter=shape.delimiter.decode(), newlines_in_values=True),
-        arrow_csv.ConvertOptions(column_types=dict.fromkeys(shape.names, pa.string()), null_values=[""],
+        arrow_csv.ConvertOptions(include_columns=shape.wanted, column_types=dict.fromkeys(shape.names, pa.string()), null_values=[""],
                                  strings_can_be_null=True, quoted_strings_can_be_null=True))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib import audit, commits
+from lib.ahead import one_ahead
 from lib.contract import SOURCES
 from lib.raw_layer import SERIAL
 from lib.sql import quote
@@ -43,16 +44,21 @@ class CuratedStep(WritingStep):
         delivered = [name for name in SOURCES[source].column_names if name in in_raw]
         never_delivered = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
         names = [SERIAL, "source_filename", "source_row", *delivered]
-        next_id = 1 if self.is_full else new.first_row_id if new else None
-        while self._batch is None or next_id is not None:
-            rows = self.input.read(source, names, f"where {SERIAL} >= ? order by {SERIAL} limit ?",
-                                   (next_id, self.batch_rows) if next_id is not None else (1, 0))
-            next_id = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == self.batch_rows else None
+        first_row_id = 1 if self.is_full else new.first_row_id if new else None
+        for rows in one_ahead(self._read(source, names, first_row_id)):
             frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(never_delivered, pd.Series(dtype="str")))
             gone = frame["source_row"].isna()
             self._deletions = dict(zip(frame.loc[gone, SOURCES[source].key].str.strip(), frame.index[gone], strict=True))
             self._batch = frame[~gone].astype({"source_row": "int64"})
             yield self._batch.drop(columns=["source_filename", "source_row"])
+
+    def _read(self, source: str, names: list[str], next_id: int | None) -> Iterator[pa.Table]:
+        is_first = True
+        while is_first or next_id is not None:
+            rows = self.input.read(source, names, f"where {SERIAL} >= ? order by {SERIAL} limit ?",
+                                   (next_id, self.batch_rows) if next_id is not None else (1, 0))
+            next_id, is_first = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == self.batch_rows else None, False
+            yield rows
 
     def waiting(self) -> pd.DataFrame:
         """Return how many rows of each source this step is about to read, for a notebook to show."""

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lib import commits
+from lib.ahead import one_ahead
 from lib.curated_step import DELETED, RUN_COLUMNS
 from lib.raw_layer import SERIAL
 from lib.sql import literal, quote, quoted
@@ -80,7 +81,7 @@ class GoldStep(WritingStep):
             result = _storable(cursor.sql(sql))
             reader = result.to_arrow_reader(self.batch_rows)
             empty = True
-            for batch in reader:
+            for batch in one_ahead(reader):
                 empty = False
                 yield pa.Table.from_batches([batch]).to_pandas()
             if empty:
@@ -142,9 +143,10 @@ class GoldStep(WritingStep):
         if table not in self._loaded:
             self._loaded.add(table)
             schema = self.input.columns(table, self._business_columns(table))
-            self._create(table, schema)
-            for batch in self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema):
-                self._insert(table, batch)
+            rows = self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema)
+            self._compare.register("arrived", pa.RecordBatchReader.from_batches(schema, rows))
+            self._compare.execute(f"create table {quote(table)} as select * from arrived")
+            self._compare.unregister("arrived")
 
     def _load_matching(self, name: str, table: str, names: list[str], column: str, query: str) -> None:
         wanted = self.work.sql(f"select distinct * from ({query}) where columns(*) is not null").to_arrow_table().column(0)

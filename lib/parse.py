@@ -1,5 +1,7 @@
 """Read the contract's text columns as numbers, money and dates, and keep what cannot be read in sight."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from lib.contract import SOURCES
@@ -29,12 +31,19 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
         text = text.mask(text == "")
         typed[column.name] = text
         if column.type in readers:
-            values = readers[column.type](text)
+            values = _each_once(text, readers[column.type])
             typed[column.name] = values
             typed[f"{column.name}_unreadable"] = rows[column.name].where(text.notna() & values.isna())
         if column.type == "date":
-            typed[f"{column.name}_zoned"] = text.where(text.str.fullmatch(ZONED, na=False) & values.notna())
+            zoned = _each_once(text, lambda distinct: distinct.where(distinct.str.fullmatch(ZONED)))
+            typed[f"{column.name}_zoned"] = zoned.where(values.notna())
     return typed
+
+
+def _each_once(text: pd.Series, read: Callable[[pd.Series], pd.Series]) -> pd.Series:
+    """Return what `read` makes of the text, having read each distinct one once: there are few dates, quantities and prices."""
+    places, distinct = pd.factorize(text)
+    return pd.Series(read(pd.Series(distinct, dtype="str")).array.take(places, allow_fill=True), index=text.index)
 
 
 def _numbers(text: pd.Series, pattern: str) -> pd.Series:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from lib import commits, drift, raw_layer
-from lib.contract import SOURCES
-from lib.csv_reader import read_batches, read_header
+from lib.ahead import one_ahead
+from lib.contract import SOURCES, Source
+from lib.csv_reader import Header, read_batches, read_header
 from lib.deliveries import Delivery, find_deliveries, hash_file
 from lib.errors import PipelineError
 from lib.raw_layer import SERIAL
@@ -49,8 +51,7 @@ class RawStep(Step):
         header = read_header(path, source.column_names, source.column_names)
         raw_layer.check_columns(delivery, header.names)
         known = self.output.schema(source.name).names
-        superseded = pd.Index(raw_layer.superseded_rows(
-            self.work, (batch.rows for batch in read_batches(path, header, self.batch_rows)), source.key))
+        superseded = self._superseded(path, header, source)
         count, before = self.count(delivery.source), asdict(self.count(delivery.source))
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
@@ -58,14 +59,16 @@ class RawStep(Step):
         change = self._changes[delivery.source]
         change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
         profile = drift.Profile(source)
-        for batch in read_batches(path, header, self.batch_rows):
+        for batch in one_ahead(read_batches(path, header, self.batch_rows)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
             rows = batch.rows.to_pandas()
-            late = rows["source_row"].isin(superseded)
-            count.duplicates += int(late.sum())
-            yield rows[~late]
+            if len(superseded):
+                late = rows["source_row"].isin(superseded)
+                count.duplicates += int(late.sum())
+                rows = rows[~late]
+            yield rows
         if hash_file(path) != delivery.sha256:
             raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
         done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
@@ -85,6 +88,16 @@ class RawStep(Step):
             self.warnings.append(f"{delivery.name}: column {name} is {'' if name in known else 'new, and '}not in the contract; "
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, profile, self.batch_id)
+
+    def _superseded(self, path: Path, header: Header, source: Source) -> pd.Index:
+        """Return the `source_row` numbers of a file whose key a later row repeats; a snapshot's keys are put aside, too."""
+        def keys() -> Iterator[pa.Table]:
+            return (batch.rows for batch in read_batches(path, header, self.batch_rows, only=source.key))
+
+        if source.name not in self.snapshots and not raw_layer.may_repeat(self.work, keys(), source.key):
+            return pd.Index([])
+        raw_layer.put_delivered_keys(self.work, keys(), source.key)
+        return pd.Index(raw_layer.superseded_rows(self.work))
 
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
         """Append those of the rows that say something new (see lib.raw_layer)."""
