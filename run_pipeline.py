@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -42,6 +43,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
+    parser.add_argument("--timings", action="store_true", help="say at the end what each phase of each step took")
     return parser.parse_args(arguments)
 
 
@@ -113,6 +115,12 @@ def run(given: argparse.Namespace) -> int:
     say(changes_table(result))
     for warning in result.warnings():
         say(f"warning: {warning}")
+    if given.timings and any(step.record for step in result.steps):
+        from lib.timings import timings_table
+
+        say("")
+        say(timings_table(asdict(result)))
+        say("")
     say(f"{result.verdict} in {result.seconds:.1f} s; report: {reports / 'index.html'}")
     if result.error:
         print(f"error: {result.error}", file=sys.stderr)

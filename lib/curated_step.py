@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from lib import audit, commits
 from lib.ahead import one_ahead
 from lib.contract import SOURCES
+from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
 from lib.step_base import as_text, to_arrow
@@ -33,6 +34,7 @@ class CuratedStep(WritingStep):
                                     (source, 1 if self.is_full else new.first_row_id))
         self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
 
+    @timed("read")
     def changes(self, source: str) -> Iterator[pd.DataFrame]:
         """Yield the rows of a source that are newer than the watermark, as delivered, in batches in order of arrival.
 
@@ -68,6 +70,7 @@ class CuratedStep(WritingStep):
         since = "everything (full load)" if self.is_full else self.watermark.timestamp
         return pd.DataFrame({"source": rows.keys(), "rows to read": rows.values(), "newer than": since})
 
+    @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
         """Write a batch's rows by key: the latest version of each wins, and only what differs is written.
 

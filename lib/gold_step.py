@@ -10,6 +10,7 @@ import pyarrow as pa
 from lib import commits
 from lib.ahead import one_ahead
 from lib.curated_step import DELETED, RUN_COLUMNS
+from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import literal, quote, quoted
 from lib.step_base import to_arrow
@@ -24,6 +25,7 @@ class GoldStep(WritingStep):
         self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
         self._loaded: set[str] = set()
 
+    @timed("read")
     def changed(self, name: str, table: str, columns: Sequence[str]) -> None:
         """Make `name`: the columns of every row of a curated table that is new since the watermark, and of every one it replaced.
 
@@ -39,6 +41,7 @@ class GoldStep(WritingStep):
                 if new:
                     self._insert(name, self.input.read(origin, columns, f"where {SERIAL} >= ?", (new.first_row_id,)))
 
+    @timed("read")
     def load(self, name: str, table: str, **wanted: str) -> None:
         """Make `name`: the rows of a curated table, deleted ones aside, whose `column` the query given for it returns.
 
@@ -54,6 +57,7 @@ class GoldStep(WritingStep):
             for column, query in wanted.items():
                 self._load_matching(name, table, names, column, query)
 
+    @timed("read")
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
         """Make `name`: columns of the rows of a gold table, as published so far, that meet a condition; none in a full load."""
         if self.is_full or self.output.schema(table) is None:
@@ -66,6 +70,7 @@ class GoldStep(WritingStep):
         """Name a query, for the queries behind."""
         self.work.execute(f"create or replace view {quote(name)} as {sql}")
 
+    @timed("compute")
     def table(self, name: str, sql: str) -> None:
         """Make a table of a query's result, for the queries behind."""
         self.work.execute(f"create or replace table {quote(name)} as {sql}")
@@ -75,6 +80,7 @@ class GoldStep(WritingStep):
         return pd.DataFrame([{"table": name, "rows": self.work.execute(f"select count(*) from {quote(name)}").fetchall()[0][0]}
                              for name in names])
 
+    @timed("compute")
     def batches(self, sql: str) -> Iterator[pd.DataFrame]:
         """Yield a query's result in batches; at least one, empty when there are no rows."""
         with self.work.cursor() as cursor:
@@ -87,6 +93,7 @@ class GoldStep(WritingStep):
             if empty:
                 yield reader.schema.empty_table().to_pandas()
 
+    @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
         """Write rows by key; only what differs is written. `remove_missing` then takes out what is no more."""
         count = self.count(table)
@@ -100,6 +107,7 @@ class GoldStep(WritingStep):
             self._insert("produced_keys", pa.table({"table_name": pa.repeat(table, len(rows)), "record_key": incoming[key]}))
         self._indexes += [(table, column, False) for column in indexes]
 
+    @timed("write")
     def remove_missing(self, table: str, *, key: str, affected: str) -> None:
         """Delete the rows of the affected keys that were not produced again."""
         change = self._changes[table]
@@ -119,6 +127,7 @@ class GoldStep(WritingStep):
         """Return one figure of a whole layer, `curated` or `gold` (as it will be after `publish`)."""
         return (self.output if layer == "gold" else self.input).scalar(sql)
 
+    @timed("reconcile")
     def reconcile(self, figures: dict[str, tuple[str, str]]) -> pd.DataFrame:
         """Return each figure's total in gold and in curated, rounded to cents, one row per figure."""
         return pd.DataFrame([

@@ -14,6 +14,7 @@ from lib.contract import SOURCES, Source
 from lib.csv_reader import Header, read_batches, read_header
 from lib.deliveries import Delivery, find_deliveries, hash_file
 from lib.errors import PipelineError
+from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
 from lib.step_base import Count, Step, as_text, to_arrow
@@ -25,6 +26,7 @@ class RawStep(Step):
     snapshots: set[str] = frozenset()
     snapshot_limit = 0.2
 
+    @timed("open")
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
         raw_layer.create_raw_tables(self.output)
@@ -41,6 +43,7 @@ class RawStep(Step):
         """Return the deliveries to read, in the order in which they are applied."""
         return [delivery for delivery in self.found if delivery.is_to_read]
 
+    @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
         """Yield a delivery's rows in batches of text, each key once; then record the delivery in the manifest.
 
@@ -99,6 +102,7 @@ class RawStep(Step):
         raw_layer.put_delivered_keys(self.work, keys(), source.key)
         return pd.Index(raw_layer.superseded_rows(self.work))
 
+    @timed("write")
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
         """Append those of the rows that say something new (see lib.raw_layer)."""
         count, source = self.count(delivery.source), SOURCES[delivery.source]

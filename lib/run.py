@@ -59,6 +59,8 @@ class RunResult:
     overdue: list[str] = field(default_factory=list)  # sources that have not delivered for longer than usual
     ended: str = ""
     seconds: float = 0.0
+    look_seconds: float = 0.0  # to tell what is new in the source folder
+    report_seconds: float = 0.0  # waiting for pages and data docs, after the last step
     verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
     error: str | None = None
 
@@ -125,12 +127,14 @@ def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -
 def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None], waiting: kernels.KernelQueue) -> RunResult:
     if options.full_refresh or not (options.warehouse / "raw.db").exists():
         kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
+    begun = time.perf_counter()
     deliveries, silent = look_at_source(options)
+    looked = time.perf_counter() - begun
     batch_id = audit.new_batch_id(log)
     for step in audit.mark_died(log, batch_id):
         say(f"an earlier run died in step {step}: its work is done now")
     result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
-                       deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent)
+                       deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent, look_seconds=looked)
     folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
     try:
         for spec in STEPS.values():
@@ -188,12 +192,14 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Expo
     A report that cannot be written makes the run a failed one: what it did to the layers stays.
     """
     try:
+        begun = time.perf_counter()
         if exporter:
             if not exporter.finish([("lib.docs:build_docs", folder), ("lib.trends:draw_trends", reports, folder, asdict(result)),
                                     ("lib.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
                 _fail(result, f"a page or the data docs could not be written: {folder / EXPORT_LOG} says why.")
             elif not (folder / EXPORT_LOG).stat().st_size:
                 (folder / EXPORT_LOG).unlink()
+        result.report_seconds = time.perf_counter() - begun
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / ".run.json.partial"
         partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False), encoding="utf-8")

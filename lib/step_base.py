@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from sqlite3 import Connection
 
 import duckdb
@@ -15,6 +16,7 @@ from lib import audit, commits
 from lib.clock import utc_now
 from lib.errors import PipelineError
 from lib.gate import Gate
+from lib.phases import Phases, timed
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
@@ -61,11 +63,13 @@ class Step:
         self.warnings: list[str] = []
         self.set_aside: list[dict] = []  # per table and rule: the reason, how many rows, and the first of them
         self.stack = ExitStack()
+        self.phases = Phases()
         self._log = log
         self._gate: Gate | None = None
         self._changes: dict[str, commits.TableChange] = {}
         self._indexes: list[tuple[str, str, bool]] = []  # table, column, whether each value is there once
 
+    @timed("open")
     def begin(self, stack: ExitStack) -> None:
         """Append the RUNNING row, read the watermark, open the layers and the working database."""
         self._execution = audit.start_execution(self._log, self.batch_id, self.spec.name, self.spec.writes)
@@ -90,6 +94,7 @@ class Step:
             # everything committed to the input so far is seen: what is news of this step, and that the rest is none
             self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
 
+    @timed("gates")
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that may pass the suite; the others go to the quarantine, or the step fails (see lib.gate).
 
@@ -139,6 +144,7 @@ class Step:
                 f"export, not bad rows. Nothing was written.\n{'; '.join(shown[:SAMPLE])}. Deliver it again, corrected; or raise "
                 "--quarantine-limit to load the rest.")
 
+    @timed("publish")
     def publish(self) -> dict:
         """Commit what the step has written, then its log row and watermark; return the step's record.
 
@@ -180,6 +186,8 @@ class Step:
             "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
             "quarantine": self.set_aside,
             "warnings": self.warnings,
+            "seconds": self.phases.so_far(),
+            "peak_mib": getrusage(RUSAGE_SELF).ru_maxrss // 1024,
         }
 
     def summary(self) -> pd.DataFrame:
