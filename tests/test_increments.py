@@ -147,8 +147,8 @@ def test_rows_that_arrive_while_a_run_is_going_are_picked_up_by_the_next(small: 
     small.deliver("orders_2.csv", ORDERS, "O7,C1,2025-01-07,,1.00,")
     execute = in_process.execute
 
-    def deliver_behind_raw(spec, folder, parameters):
-        record = execute(spec, folder, parameters)
+    def deliver_behind_raw(spec, *others):
+        record = execute(spec, *others)
         if spec.name == "raw" and not (small.source / "orders_3.csv").exists():
             small.deliver("orders_3.csv", ORDERS, "O8,C1,2025-01-08,,1.00,")
         return record
