@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOAK ?= 5
+ORDERS ?= 333000
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ test: $(VENV)/.locked  ## run all tests
 soak: $(VENV)/.locked  ## run SOAK times as many random histories and kills, and print one line of figures
 	SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_histories.py tests/test_resilience.py
 
+bench: $(VENV)/.locked  ## time the pipeline, beside dbt and pandas when PEERS names their environment (ORDERS="333000 3330000")
+	$(BIN)/python benchmarks/run.py --orders $(ORDERS)
+
 sample: $(VENV)/.locked  ## write the sample in data/source anew
 	$(BIN)/python data/generate.py data/source
 
@@ -35,5 +39,5 @@ $(VENV)/.locked: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	touch $@
 
-.PHONY: help run browse test soak sample lock clean
+.PHONY: help run browse test soak bench sample lock clean
 .DEFAULT_GOAL := help
