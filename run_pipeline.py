@@ -43,6 +43,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
+    parser.add_argument("--keep-runs", type=_positive, default=0, metavar="N",
+                        help="keep the folders of the newest N runs in the reports and delete the others (default: all stay). The "
+                             "audit log keeps every run")
     parser.add_argument("--timings", action="store_true", help="say at the end what each phase of each step took")
     return parser.parse_args(arguments)
 
@@ -62,6 +65,12 @@ def _stop(*_: object) -> NoReturn:
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)  # stopping is a matter of a second: once asked is enough
     raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return int(text)
 
 
 def _share(text: str) -> float:
@@ -109,7 +118,7 @@ def run(given: argparse.Namespace) -> int:
         from lib.run import Options, changes_table, run  # here, not above: it takes a second, and the lock may be taken
 
         options = Options(source, warehouse, reports, given.full_refresh, given.steps, given.snapshot, given.snapshot_limit,
-                          given.quarantine_limit)
+                          given.quarantine_limit, given.keep_runs)
         result = run(options, log, say)
     say("")
     say(changes_table(result))

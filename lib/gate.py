@@ -7,6 +7,7 @@ quarantine: it stops the step unless it only warns.
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from lib.steps import PROJECT
 ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
 SAMPLE_TEXT = 100  # characters of a value
+KEPT_RESULTS = 3  # of a suite in a run, in the data docs: of those that passed and of those that did not
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")  # where an expectation names what it is about
 
 
@@ -46,6 +48,7 @@ class Gate:
         self._context = open_context(folder)
         self._batch_id = batch_id
         self.tallies: dict[str, Tally] = {}
+        self._kept: Counter[tuple[str, bool]] = Counter()
 
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
@@ -59,6 +62,7 @@ class Gate:
         rows = _relevant(checkpoint.validation_definitions, rows)
         result = checkpoint.run(batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
         failed = [(outcome, self._count(suite, rows, outcome)) for run in result.run_results.values() for outcome in run.results]
+        self._drop_surplus(suite, result)
         refused, stops = [], []
         for outcome, tally in failed:
             if outcome.success or tally.on_failure == "warn":
@@ -74,6 +78,13 @@ class Gate:
                 f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}" for tally in stops))
         bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
         return bad_rows[~bad_rows.index.duplicated()]
+
+    def _drop_surplus(self, suite: str, result: Any) -> None:
+        """Keep the results of a suite's first batches, and of the first that failed: the docs of a large load stay small."""
+        for key, outcome in result.run_results.items():
+            self._kept[suite, outcome.success] += 1
+            if self._kept[suite, outcome.success] > KEPT_RESULTS:
+                self._context.validation_results_store.remove_key(key)
 
     def _count(self, suite: str, rows: pd.DataFrame, outcome: Any) -> Tally:
         config = outcome.expectation_config

@@ -14,6 +14,7 @@ from lib import audit, kernels, news, notebooks, pages
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
+from lib.retention import prune_runs
 from lib.steps import STEPS, StepSpec
 
 EXPORT_LOG = "pages.log"  # in a run's folder: what the making of its pages said
@@ -31,6 +32,7 @@ class Options:
     snapshot: tuple[str, ...] = ()
     snapshot_limit: float = 0.2
     quarantine_limit: float = 0.1
+    keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
 
 
 @dataclass
@@ -148,7 +150,7 @@ def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None], 
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
-        _write_report(result, options.reports, folder, exporter)
+        _write_report(result, options.reports, folder, exporter, options.keep_runs)
     except BaseException as error:
         is_stopped = isinstance(error, KeyboardInterrupt)
         result.verdict = "interrupted" if is_stopped else "failed"
@@ -186,7 +188,7 @@ class Exporter:
         return not any(fork.exitcode for fork in self._forks)
 
 
-def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Exporter | None) -> None:
+def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Exporter | None, keep_runs: int = 0) -> None:
     """Leave the notebooks' pages (which `exporter` is at work on), the data docs, `run.json` and the run's pages.
 
     A report that cannot be written makes the run a failed one: what it did to the layers stays.
@@ -204,6 +206,8 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Expo
         partial = folder / ".run.json.partial"
         partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False), encoding="utf-8")
         partial.replace(folder / "run.json")
+        if keep_runs:
+            prune_runs(reports, keep_runs)
         pages.write_run_page(folder)
         pages.write_index(reports)
     except OSError as error:

@@ -253,7 +253,8 @@ def _connected(file: Path, mode: str, path: Path) -> Iterator[Layer]:
     layer = Layer(connection, path)
     try:
         layer.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
-        layer.execute("pragma temp_store = memory")
+        if mode == "ro":  # a writer sorts whole indexes: in files
+            layer.execute("pragma temp_store = memory")
         yield layer
     finally:
         layer.close()

@@ -224,8 +224,9 @@ def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch)
     small.deliver("orders_2.csv", ORDERS, *(f"B{number % 7},C1,2025-03-0{1 + number % 5},,{number}.00," for number in range(20)))
     run()
     expected = days(small), small.query("raw", "select order_id, total_amount from orders order by row_id")
-    parameters = in_process.execute
-    monkeypatch.setattr(in_process, "execute", lambda spec, folder, given: parameters(spec, folder, given | {"batch_rows": 3}))
+    execute = in_process.execute
+    monkeypatch.setattr(in_process, "execute", lambda spec, folder, given, kernel: execute(
+        spec, folder, given | {"batch_rows": 3}, kernel))
     again = Shop(small.folder / "again")
     shutil.copytree(small.source, again.source)
     in_process.run(again, monkeypatch)
