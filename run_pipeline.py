@@ -2,16 +2,17 @@
 """Carry the deliveries in a folder through raw, curated and gold. `--help` says how."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lib.errors import PipelineError, closest
 from lib.options import DONE, FAILED, INTERRUPTED, Parser
+
+if TYPE_CHECKING:
+    from lib.steps import Options
 
 STEP_NAMES = ("raw", "dimensions", "facts", "gold")  # lib.steps has them too, but --help should not wait for imports
 SOURCE_NAMES = ("customers", "products", "orders", "order_lines", "payments")
@@ -47,7 +48,22 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
                         help="keep the folders of the newest N runs in the reports and delete the others (default: all stay). The "
                              "audit log keeps every run")
     parser.add_argument("--timings", action="store_true", help="say at the end what each phase of each step took")
-    return parser.parse_args(arguments)
+    instead = parser.add_argument_group("instead of a run").add_mutually_exclusive_group()
+    instead.add_argument("--plan", action="store_true", help="say what a run would do and why; nothing is executed or written")
+    instead.add_argument("--status", action="store_true",
+                         help="say how things stand: last runs, watermarks, freshness, quarantine, what to do next")
+    instead.add_argument("--watch", action="store_true", help="keep running: whenever deliveries arrive, until Ctrl-C")
+    said = parser.add_argument_group("what is said")
+    said.add_argument("--json", action="store_true", help="with --status: as JSON")
+    said.add_argument("--log-format", choices=("text", "json"), default="text", metavar="FORMAT",
+                      help="text, or json: one object per event and line (default: text)")
+    said.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    said.add_argument("--on-failure", metavar="CMD", help="shell command that is called when a run fails, with a summary of it as "
+                                                          "JSON on its standard input")
+    given = parser.parse_args(arguments)
+    if given.json and not given.status:
+        parser.error("--json goes with --status; for a run it is --log-format json")
+    return given
 
 
 def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
@@ -84,12 +100,16 @@ def _share(text: str) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the pipeline and return the exit code."""
+    """Run the pipeline, or what was asked for instead, and return the exit code."""
     given = parse_arguments(arguments)
     for signum in STOPPING:
         signal.signal(signum, _stop)
     try:
-        return run(given)
+        if given.plan:
+            return plan(given)
+        if given.status:
+            return status(given)
+        return watch(given) if given.watch else run(given)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -98,42 +118,59 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
 
 
-def say(line: str) -> None:
-    """Print a line; a reader that has gone (`| head`) does not stop the run."""
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def options_of(given: argparse.Namespace) -> "Options":
+    from lib.steps import Options
+
+    return Options(given.source.resolve(), given.warehouse.resolve(), given.reports.resolve(), given.full_refresh, given.steps,
+                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.keep_runs)
 
 
 def run(given: argparse.Namespace) -> int:
-    from lib.audit import open_audit
-    from lib.deliveries import check_source
-    from lib.lock import run_lock
+    from lib.console import open_console
+    from lib.one_run import run_once
 
-    source, warehouse, reports = given.source.resolve(), given.warehouse.resolve(), given.reports.resolve()
-    if not (warehouse / "raw.db").exists():
-        check_source(source)
-    with run_lock(warehouse), open_audit(warehouse) as log:
-        from lib.run import Options, changes_table, run  # here, not above: it takes a second, and the lock may be taken
+    with open_console(given.log_format, given.quiet) as console:
+        return run_once(options_of(given), console, given.on_failure, given.timings)
 
-        options = Options(source, warehouse, reports, given.full_refresh, given.steps, given.snapshot, given.snapshot_limit,
-                          given.quarantine_limit, given.keep_runs)
-        result = run(options, log, say)
-    say("")
-    say(changes_table(result))
-    for warning in result.warnings():
-        say(f"warning: {warning}")
-    if given.timings and any(step.record for step in result.steps):
-        from lib.timings import timings_table
 
-        say("")
-        say(timings_table(asdict(result)))
-        say("")
-    say(f"{result.verdict} in {result.seconds:.1f} s; report: {reports / 'index.html'}")
-    if result.error:
-        print(f"error: {result.error}", file=sys.stderr)
-    return FAILED if result.error else DONE
+def plan(given: argparse.Namespace) -> int:
+    from lib.console import put
+    from lib.plan import describe, make_plan
+
+    put("\n".join(describe(make_plan(options_of(given)))))
+    return DONE
+
+
+def status(given: argparse.Namespace) -> int:
+    import json
+
+    from lib.clock import utc_now
+    from lib.console import put
+    from lib.status import describe, read_status
+
+    found = read_status(options_of(given), utc_now())
+    put(json.dumps(found, indent=1, ensure_ascii=False) if given.json else "\n".join(describe(found)))
+    return DONE if found["is_well"] else FAILED
+
+
+def watch(given: argparse.Namespace) -> NoReturn:
+    from lib.console import open_console
+    from lib.lock import LockTaken
+    from lib.one_run import run_once
+    from lib.watch import watch_source
+
+    options = options_of(given)
+    with open_console(given.log_format, given.quiet) as console:
+        def run_now() -> bool:
+            try:
+                run_once(options, console, given.on_failure, given.timings)
+            except LockTaken:
+                return False
+            except PipelineError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            return True
+
+        watch_source(options.source, run_now, console)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from lib.clock import later_than, utc_now
 from lib.errors import explain
 from lib.lock import BUSY_SECONDS
+from lib.sql import traceless_uri
 
 INITIAL = "1900-01-01"
 
@@ -74,6 +75,14 @@ def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.executescript(SCHEMA)
+        yield connection
+
+
+@contextmanager
+def open_audit_to_read(warehouse: Path) -> Iterator[sqlite3.Connection]:
+    """Open audit.db, which must be there, for reading, and change no byte of the warehouse. Raises PipelineError as `open_audit`."""
+    path = warehouse / "audit.db"
+    with _explained(path), closing(sqlite3.connect(traceless_uri(path), uri=True, timeout=BUSY_SECONDS)) as connection:
         yield connection
 
 

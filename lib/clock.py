@@ -18,3 +18,9 @@ def later_than(timestamp: str | None, now: str) -> str:
     if timestamp is None or now > timestamp:
         return now
     return (datetime.strptime(timestamp, FORMAT) + timedelta(microseconds=1)).strftime(FORMAT)
+
+
+def duration(span: timedelta) -> str:
+    """Return a span of time in words, in the largest unit that fits it."""
+    hours = span / timedelta(hours=1)
+    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"

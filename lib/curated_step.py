@@ -13,7 +13,7 @@ from lib.contract import SOURCES
 from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
-from lib.step_base import as_text, to_arrow
+from lib.step_base import as_text, in_deliveries, to_arrow
 from lib.upserts import WritingStep
 
 DELETED = "is_deleted"
@@ -32,6 +32,9 @@ class CuratedStep(WritingStep):
             if new:  # these rows are judged now, perhaps again: after a crash, or in a full refresh
                 self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
                                     (source, 1 if self.is_full else new.first_row_id))
+        self._to_read = {source: 0 if not (self.is_full or new) else self.input.scalar(
+            f"select count(*) from {quote(source)} where {SERIAL} >= ?", (1 if self.is_full else new.first_row_id,))
+            for source, new in self._new.items()}
         self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
 
     @timed("read")
@@ -46,13 +49,16 @@ class CuratedStep(WritingStep):
         delivered = [name for name in SOURCES[source].column_names if name in in_raw]
         never_delivered = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
         names = [SERIAL, "source_filename", "source_row", *delivered]
-        first_row_id = 1 if self.is_full else new.first_row_id if new else None
+        first_row_id, done = 1 if self.is_full else new.first_row_id if new else None, 0
+        self._say_how_far(source, done)
         for rows in one_ahead(self._read(source, names, first_row_id)):
             frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(never_delivered, pd.Series(dtype="str")))
             gone = frame["source_row"].isna()
             self._deletions = dict(zip(frame.loc[gone, SOURCES[source].key].str.strip(), frame.index[gone], strict=True))
             self._batch = frame[~gone].astype({"source_row": "int64"})
             yield self._batch.drop(columns=["source_filename", "source_row"])
+            done += rows.num_rows
+            self._say_how_far(source, done)
 
     def _read(self, source: str, names: list[str], next_id: int | None) -> Iterator[pa.Table]:
         is_first = True
@@ -64,11 +70,8 @@ class CuratedStep(WritingStep):
 
     def waiting(self) -> pd.DataFrame:
         """Return how many rows of each source this step is about to read, for a notebook to show."""
-        rows = {source: 0 if not (self.is_full or new) else self.input.scalar(
-            f"select count(*) from {quote(source)} where {SERIAL} >= ?", (1 if self.is_full else new.first_row_id,))
-            for source, new in self._new.items()}
         since = "everything (full load)" if self.is_full else self.watermark.timestamp
-        return pd.DataFrame({"source": rows.keys(), "rows to read": rows.values(), "newer than": since})
+        return pd.DataFrame({"source": self._to_read.keys(), "rows to read": self._to_read.values(), "newer than": since})
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
@@ -92,6 +95,11 @@ class CuratedStep(WritingStep):
             if gone:
                 self._mark_deleted(table, key, pa.array(gone, pa.string()))
         self._indexes += [(table, column, False) for column in indexes]
+
+    def describe_rows(self, rows: pd.DataFrame) -> list[str]:
+        delivered = self._batch.loc[rows.index]
+        text = as_text(delivered.drop(columns=["source_filename", "source_row"]))
+        return in_deliveries(delivered["source_filename"], delivered["source_row"], text)
 
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source = SOURCES[self._source]
@@ -119,6 +127,11 @@ class CuratedStep(WritingStep):
         if table not in self._quarantined:
             self._quarantined[table] = commits.has_quarantined(self.output, table)
         return self._quarantined[table] or self.count(table).quarantined > 0
+
+    def _say_how_far(self, source: str, rows: int) -> None:
+        sources = list(self._to_read)
+        before = sum(self._to_read[other] for other in sources[:sources.index(source)])
+        self.progress.say(source, rows, (before + rows) / max(1, sum(self._to_read.values())))
 
     def _mark_deleted(self, table: str, key: str, keys: pa.Array) -> None:
         names = [name for name in self.output.schema(table).names if name not in (*self.stamp, SERIAL)]

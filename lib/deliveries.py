@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from lib.clock import FORMAT
+from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError, WrongUse
 
@@ -88,7 +88,7 @@ def overdue(known: Iterable[Known], now: str) -> list[str]:
         waits = [later - earlier for earlier, later in pairwise(moments)]
         silent = datetime.strptime(now, FORMAT) - moments[-1]
         if len(waits) >= WAITS_NEEDED and silent > max(2 * max(waits), timedelta(hours=1)):
-            said.append(f"{source}: nothing new for {_duration(silent)}; the longest wait before was {_duration(max(waits))}")
+            said.append(f"{source}: nothing new for {duration(silent)}; the longest wait before was {duration(max(waits))}")
     return said
 
 
@@ -176,8 +176,3 @@ def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str
         return Delivery(name, "copy", source, after.st_size, sha256, same_as=first_name[sha256],
                         note=f"same bytes as {first_name[sha256]}")
     return Delivery(name, "new", source, after.st_size, sha256)
-
-
-def _duration(span: timedelta) -> str:
-    hours = span / timedelta(hours=1)
-    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"

@@ -8,6 +8,7 @@ quarantine: it stops the step unless it only warns.
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ class Gate:
         self.tallies: dict[str, Tally] = {}
         self._kept: Counter[tuple[str, bool]] = Counter()
 
-    def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
+    def check(self, suite: str, rows: pd.DataFrame, describe_rows: Callable[[pd.DataFrame], list[str]]) -> pd.DataFrame:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
 
         Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it failed).
-        Raises PipelineError when an expectation that means "fail" fails, naming it, the rows and a sample.
+        Raises PipelineError when an expectation that means "fail" fails, naming it, how many rows, a sample of values, and the
+        first rows, a line each, as `describe_rows` puts them.
         """
         from great_expectations import RunIdentifier
 
@@ -67,15 +69,16 @@ class Gate:
         for outcome, tally in failed:
             if outcome.success or tally.on_failure == "warn":
                 continue
-            bad = self._failing_rows(suite, rows, outcome) if tally.on_failure == "quarantine" else None
-            if bad is None:
-                stops.append(tally)
+            bad = self._failing_rows(suite, rows, outcome)
+            if tally.on_failure == "fail" or bad is None:
+                stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
             else:
                 refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
         if stops:
             raise PipelineError("\n".join(
-                f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
-                f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}" for tally in stops))
+                "\n  ".join([f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
+                             f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}", *first_rows])
+                for tally, first_rows in stops))
         bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
         return bad_rows[~bad_rows.index.duplicated()]
 
@@ -108,7 +111,8 @@ class Gate:
                 raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
             tally.failed += found.get("unexpected_count", len(rows))
-            sample = [value for value in found.get("partial_unexpected_list", [found.get("observed_value")]) if not pd.isna(value)]
+            values = found.get("partial_unexpected_list", [found.get("observed_value")])
+            sample = [value for value in values if not (pd.api.types.is_scalar(value) and pd.isna(value))]
             tally.sample = list(dict.fromkeys(tally.sample + [_clipped(repr(value)) for value in sample]))[:SAMPLE]
         return tally
 

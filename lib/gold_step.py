@@ -24,6 +24,7 @@ class GoldStep(WritingStep):
         super().begin(stack)
         self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
         self._loaded: set[str] = set()
+        self._rows_in_all = 0  # of the query whose rows are being written
 
     @timed("read")
     def changed(self, name: str, table: str, columns: Sequence[str]) -> None:
@@ -85,6 +86,7 @@ class GoldStep(WritingStep):
         """Yield a query's result in batches; at least one, empty when there are no rows."""
         with self.work.cursor() as cursor:
             result = _storable(cursor.sql(sql))
+            self._rows_in_all = result.count("*").fetchall()[0][0]
             reader = result.to_arrow_reader(self.batch_rows)
             empty = True
             for batch in one_ahead(reader):
@@ -97,11 +99,14 @@ class GoldStep(WritingStep):
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
         """Write rows by key; only what differs is written. `remove_missing` then takes out what is no more."""
         count = self.count(table)
+        if not count.read:
+            self._say_how_far(table, 0)
         count.read += len(rows)
         before = count.added + count.changed
         incoming = to_arrow(rows)
         self._write(table, incoming, key)
         count.unchanged += len(rows) - (count.added + count.changed - before)
+        self._say_how_far(table, count.read)
         self.work.execute("create table if not exists produced_keys (table_name varchar, record_key varchar)")
         if not self._changes[table].was_empty:
             self._insert("produced_keys", pa.table({"table_name": pa.repeat(table, len(rows)), "record_key": incoming[key]}))
@@ -134,6 +139,9 @@ class GoldStep(WritingStep):
             {"figure": name, "gold": round(self.figure("gold", gold) or 0.0, 2),
              "curated": round(self.figure("curated", curated) or 0.0, 2)} for name, (gold, curated) in figures.items()])
 
+    def _say_how_far(self, table: str, rows: int) -> None:
+        self.progress.say(table, rows, min(1.0, rows / max(1, self._rows_in_all)))
+
     def _create(self, name: str, schema: pa.Schema) -> None:
         self._compare.register("shape", schema.empty_table())
         self._compare.execute(f"create table {quote(name)} as select * from shape")
@@ -152,10 +160,16 @@ class GoldStep(WritingStep):
         if table not in self._loaded:
             self._loaded.add(table)
             schema = self.input.columns(table, self._business_columns(table))
-            rows = self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema)
-            self._compare.register("arrived", pa.RecordBatchReader.from_batches(schema, rows))
+            self._compare.register("arrived", pa.RecordBatchReader.from_batches(schema, self._all_of(table, schema)))
             self._compare.execute(f"create table {quote(table)} as select * from arrived")
             self._compare.unregister("arrived")
+
+    def _all_of(self, table: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        rows = 0
+        for batch in self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema):
+            yield batch
+            rows += batch.num_rows
+            self.progress.say(f"reading {table}", rows)
 
     def _load_matching(self, name: str, table: str, names: list[str], column: str, query: str) -> None:
         wanted = self.work.sql(f"select distinct * from ({query}) where columns(*) is not null").to_arrow_table().column(0)

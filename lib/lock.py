@@ -40,4 +40,23 @@ def run_lock(warehouse: Path) -> Iterator[None]:
         with suppress(OSError):  # a full disk need not stop a run that may write nothing; the lock holds without the number
             file.truncate(0)
             file.write(str(os.getpid()).encode())
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                file.truncate(0)
+
+
+def lock_holder(warehouse: Path) -> int | None:
+    """Return the number of the process whose run works on a warehouse, None when there is none.
+
+    It looks at the number in the file and leaves the lock alone: a run that begins at this moment would find it taken.
+    """
+    try:
+        process = int((warehouse / ".lock").read_text())
+        os.kill(process, 0)
+    except PermissionError:  # it is somebody else's
+        return process
+    except (OSError, ValueError):
+        return None
+    return process

@@ -18,7 +18,11 @@ class ParameterError(WrongUse):
 
 
 class NotebookFailed(PipelineError):
-    """A notebook's cell failed; the saved copy shows where."""
+    """A notebook's cell failed; the saved copy shows where. `cell` is its number, None when no cell is to blame."""
+
+    def __init__(self, message: str, cell: int | None = None) -> None:
+        super().__init__(message)
+        self.cell = cell
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
         partial.replace(saved)
     except papermill.PapermillExecutionError as error:
         partial.replace(saved)
-        raise NotebookFailed(_explain(spec, error)) from error
+        raise NotebookFailed(_explain(spec, error), error.exec_count) from error
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise NotebookFailed(f"{spec.notebook}: {error.filename or folder} cannot be written ({error.strerror}). "

@@ -17,7 +17,7 @@ from lib.errors import PipelineError
 from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
-from lib.step_base import Count, Step, as_text, to_arrow
+from lib.step_base import Count, Step, as_text, in_deliveries, to_arrow
 
 
 class RawStep(Step):
@@ -54,7 +54,7 @@ class RawStep(Step):
         header = read_header(path, source.column_names, source.column_names)
         raw_layer.check_columns(delivery, header.names)
         known = self.output.schema(source.name).names
-        superseded = self._superseded(path, header, source)
+        superseded, rows_in_all = self._superseded(path, header, source)
         count, before = self.count(delivery.source), asdict(self.count(delivery.source))
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
@@ -62,6 +62,7 @@ class RawStep(Step):
         change = self._changes[delivery.source]
         change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
         profile = drift.Profile(source)
+        self._say_how_far(delivery, 0, rows_in_all)
         for batch in one_ahead(read_batches(path, header, self.batch_rows)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             profile.add(batch.rows)
@@ -72,6 +73,7 @@ class RawStep(Step):
                 count.duplicates += int(late.sum())
                 rows = rows[~late]
             yield rows
+            self._say_how_far(delivery, count.read - before["read"], rows_in_all)
         if hash_file(path) != delivery.sha256:
             raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
         done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
@@ -92,15 +94,24 @@ class RawStep(Step):
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, profile, self.batch_id)
 
-    def _superseded(self, path: Path, header: Header, source: Source) -> pd.Index:
-        """Return the `source_row` numbers of a file whose key a later row repeats; a snapshot's keys are put aside, too."""
+    def _superseded(self, path: Path, header: Header, source: Source) -> tuple[pd.Index, int]:
+        """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
+
+        A snapshot's keys are put aside, too.
+        """
+        rows = 0
+
         def keys() -> Iterator[pa.Table]:
-            return (batch.rows for batch in read_batches(path, header, self.batch_rows, only=source.key))
+            nonlocal rows
+            rows = 0
+            for batch in read_batches(path, header, self.batch_rows, only=source.key):
+                rows += batch.rows.num_rows
+                yield batch.rows
 
         if source.name not in self.snapshots and not raw_layer.may_repeat(self.work, keys(), source.key):
-            return pd.Index([])
+            return pd.Index([]), rows
         raw_layer.put_delivered_keys(self.work, keys(), source.key)
-        return pd.Index(raw_layer.superseded_rows(self.work))
+        return pd.Index(raw_layer.superseded_rows(self.work)), rows
 
     @timed("write")
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
@@ -110,6 +121,9 @@ class RawStep(Step):
         appended = raw_layer.append_news(self.output, self._compare, self._changes[source.name], delivery, table, self._stamp)
         count.added += appended
         count.unchanged += table.num_rows - appended
+
+    def describe_rows(self, rows: pd.DataFrame) -> list[str]:
+        return in_deliveries([self._delivery.name] * len(rows), rows["source_row"], as_text(rows.drop(columns="source_row")))
 
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         text = as_text(rows.drop(columns="source_row"))
@@ -128,6 +142,13 @@ class RawStep(Step):
     def _set_aside(self, bad: pd.DataFrame) -> None:
         self.put_into_quarantine(self._delivery.source, bad.assign(
             source_name=self._delivery.source, source_filename=self._delivery.name))
+
+    def _say_how_far(self, delivery: Delivery, rows: int, rows_in_all: int) -> None:
+        """Count by size, which is known beforehand of every delivery, and within one by its rows."""
+        to_read = self.deliveries()
+        before = sum(other.size for other in to_read[:to_read.index(delivery)])
+        done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not among all rows
+        self.progress.say(delivery.name, rows, (before + delivery.size * done) / max(1, sum(other.size for other in to_read)))
 
     def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
         source = SOURCES[delivery.source]

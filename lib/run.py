@@ -7,32 +7,19 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib import audit, kernels, news, notebooks, pages
+from lib import audit, kernels, news, notebooks, pages, progress
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.retention import prune_runs
-from lib.steps import STEPS, StepSpec
+from lib.steps import STEPS, Options, StepSpec
 
 EXPORT_LOG = "pages.log"  # in a run's folder: what the making of its pages said
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a run is asked to do. Paths are absolute."""
-
-    source: Path
-    warehouse: Path
-    reports: Path
-    full_refresh: bool = False
-    steps: tuple[str, ...] = tuple(STEPS)
-    snapshot: tuple[str, ...] = ()
-    snapshot_limit: float = 0.2
-    quarantine_limit: float = 0.1
-    keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
+Tell = Callable[..., None]  # is told of an event: its name, and by keyword what there is to say of it
 
 
 @dataclass
@@ -43,6 +30,7 @@ class StepResult:
     status: str  # SUCCESS, FAILED or SKIPPED
     seconds: float = 0.0
     notebook: str | None = None  # the executed copy's file name
+    cell: int | None = None  # the notebook's cell that failed
     error: str | None = None
     record: dict[str, Any] | None = None  # what the notebook handed back; None when it did not run
 
@@ -65,6 +53,12 @@ class RunResult:
     report_seconds: float = 0.0  # waiting for pages and data docs, after the last step
     verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
     error: str | None = None
+
+    def tables(self) -> list[dict[str, Any]]:
+        """Return what the run changed in each table of each layer."""
+        return [{"layer": STEPS[step.name].writes, "table": table, "added": count["added"], "changed": count["changed"],
+                 "removed": count["removed"], "rows_now": count["rows_after"]}
+                for step in self.steps if step.record for table, count in step.record["tables"].items()]
 
     def warnings(self) -> list[str]:
         """Return what a person should know of a run, though it did not stop it."""
@@ -89,32 +83,38 @@ def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict
     return common
 
 
-def look_at_source(options: Options) -> tuple[list[Delivery], list[str]]:
+def look_at_source(options: Options, traceless: bool = False) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
-    known = news.known_deliveries(options.warehouse)
+    known = news.known_deliveries(options.warehouse, traceless)
     deliveries = find_deliveries(options.source, known)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], utc_now())
 
 
-def has_news(options: Options, step: StepSpec, deliveries: list[dict], watermark: audit.Watermark) -> bool:
-    """Return whether a step has anything to do: a delivery to read, or input that is newer than its watermark.
+def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, traceless: bool = False) -> str:
+    """Return why a step has something to do: deliveries to read, or input that is newer than its watermark; "" if it has nothing.
 
     A step that never succeeded has: its tables are yet to be created, even if they stay empty. So has one whose tables are
     gone (somebody has moved the file aside), and raw when a run died between committing its rows and its watermark.
     """
     if not (options.warehouse / f"{step.writes}.db").exists():
-        return True
-    last = news.last_timestamp(options.warehouse, step.writes, step.name)
+        return f"{step.writes}.db is not there yet"
+    last = news.last_timestamp(options.warehouse, step.writes, step.name, traceless)
     if step.reads == "source":
-        return any(Delivery(**delivery).is_to_read for delivery in deliveries) or last > watermark.timestamp
-    if options.full_refresh or watermark == audit.Watermark() or not last:
-        return True
-    return news.is_newer(options.warehouse, step.reads, step.inputs, watermark.timestamp)
+        died = "a run died before it could set the watermark" if last > watermark.timestamp else ""
+        return f"{to_read} deliveries to read" if to_read > 1 else "one delivery to read" if to_read else died
+    if options.full_refresh:
+        return "everything is built anew from raw"
+    if watermark == audit.Watermark() or not last:
+        return f"it has never succeeded on this {step.writes}.db"
+    changed = news.newer_tables(options.warehouse, step.reads, step.inputs, watermark.timestamp, traceless)
+    return f"{', '.join(changed)}: newer in {step.reads}.db than {watermark.timestamp}" if changed else ""
 
 
-def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -> RunResult:
+def run(options: Options, log: sqlite3.Connection, tell: Tell) -> RunResult:
     """Run the steps in order and return what became of them; the caller holds the run lock and has the audit log open.
+
+    `tell` is told as it goes: run_started, died, step_started, step_progress, step_ended, report_started (see lib.console).
 
     Every step of the run leaves a row in the log, the ones with nothing to do and the ones behind a failure included, and
     a run that executed a notebook leaves its folder in the reports, also when it failed. Raises PipelineError, before
@@ -123,33 +123,37 @@ def run(options: Options, log: sqlite3.Connection, say: Callable[[str], None]) -
     with ExitStack() as held, kernels.KernelQueue() as waiting:
         for layer in {step.writes: None for step in STEPS.values()}:
             held.enter_context(news.hold_open(options.warehouse, layer))
-        return _run(options, log, say, waiting)
+        return _run(options, log, tell, waiting)
 
 
-def _run(options: Options, log: sqlite3.Connection, say: Callable[[str], None], waiting: kernels.KernelQueue) -> RunResult:
+def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue) -> RunResult:
     if options.full_refresh or not (options.warehouse / "raw.db").exists():
         kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
     begun = time.perf_counter()
     deliveries, silent = look_at_source(options)
     looked = time.perf_counter() - begun
     batch_id = audit.new_batch_id(log)
+    tell("run_started", batch_id=batch_id, source=str(options.source), warehouse=str(options.warehouse),
+         deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries if delivery.is_to_read])
     for step in audit.mark_died(log, batch_id):
-        say(f"an earlier run died in step {step}: its work is done now")
+        tell("died", step=step)
     result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
                        deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent, look_seconds=looked)
     folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
     try:
         for spec in STEPS.values():
             if spec.name in options.steps:
-                step = _run_step(options, log, result, spec, folder, waiting)
+                step = _run_step(options, log, result, spec, folder, tell, waiting)
                 result.steps.append(step)
-                say(progress_line(step))
+                tell("step_ended", **_in_short(step))
                 if step.notebook:
                     exporter = exporter or Exporter(folder)
                     exporter.export(folder / step.notebook)
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
+        if exporter:
+            tell("report_started")
         _write_report(result, options.reports, folder, exporter, options.keep_runs)
     except BaseException as error:
         is_stopped = isinstance(error, KeyboardInterrupt)
@@ -225,19 +229,21 @@ def _fail(result: RunResult, message: str) -> None:
         result.verdict, result.error = "failed", f"{message} What was published stays."
 
 
-def progress_line(step: StepResult) -> str:
-    """Return the one line that a terminal shows for a step: name, rows, watermark, seconds, verdict."""
-    number = list(STEPS).index(step.name) + 1
-    head = f"{number}/{len(STEPS)} {step.name:<11}"
-    if step.record is None:
-        return f"{head} {'nothing new' if step.status == 'SUCCESS' else step.status.lower()}"
-    tables = step.record["tables"].values()
-    added, changed, removed = (sum(table[name] for table in tables) for name in ("added", "changed", "removed"))
-    return (f"{head} {step.record['rows_processed']:>9,} rows read  {added:>9,} added  {changed:,} changed  {removed:,} removed  "
-            f"{step.record['rows_quarantined']:,} quarantined  {step.seconds:5.1f} s  done")
+def _in_short(step: StepResult) -> dict[str, Any]:
+    """Return what there is to tell of a step that has ended."""
+    record = step.record or {"tables": {}, "rows_processed": 0, "rows_quarantined": 0, "watermark_before": None,
+                             "watermark_after": None}
+    changes = {name: sum(table[name] for table in record["tables"].values()) for name in ("added", "changed", "removed")}
+    return {**_place(step.name), "status": step.status, "has_run": step.record is not None, "seconds": round(step.seconds, 3),
+            "rows_read": record["rows_processed"], **changes, "quarantined": record["rows_quarantined"],
+            "watermark_before": record["watermark_before"], "watermark_after": record["watermark_after"], "error": step.error}
 
 
-def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path,
+def _place(step: str) -> dict[str, Any]:
+    return {"step": step, "number": list(STEPS).index(step) + 1, "of": len(STEPS)}
+
+
+def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path, tell: Tell,
               waiting: kernels.KernelQueue) -> StepResult:
     """Run one step, or log why it does not run."""
     failed = next((step.name for step in result.steps if step.status == "FAILED"), None)
@@ -247,13 +253,16 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         return StepResult(spec.name, "SKIPPED", error=message)
     begun = time.perf_counter()
     try:
-        if not has_news(options, spec, result.deliveries, audit.read_watermark(log, spec.name)):
+        to_read = sum(Delivery(**delivery).is_to_read for delivery in result.deliveries)
+        if not why_run(options, spec, to_read, audit.read_watermark(log, spec.name)):
             _log_row(log, result.batch_id, spec, "SUCCESS", None)
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
+        tell("step_started", **_place(spec.name))
         if not any(step.record for step in result.steps):
             _get_ready(options, result.batch_id)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
-        record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec), waiting.take(is_last))
+        with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
+            record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec), waiting.take(is_last))
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
     except WrongUse:
         raise
@@ -261,7 +270,8 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         if not _finish_open_row(log, result.batch_id, str(error)) and not _has_row(log, result.batch_id, spec.name):
             _log_row(log, result.batch_id, spec, "FAILED", str(error))
         saved = spec.notebook if (folder / spec.notebook).exists() else None
-        return StepResult(spec.name, "FAILED", time.perf_counter() - begun, saved, error=str(error))
+        cell = error.cell if isinstance(error, notebooks.NotebookFailed) else None
+        return StepResult(spec.name, "FAILED", time.perf_counter() - begun, saved, cell, str(error))
 
 
 def _get_ready(options: Options, batch_id: str) -> None:
@@ -288,13 +298,3 @@ def _finish_open_row(log: sqlite3.Connection, batch_id: str, message: str) -> bo
 def _has_row(log: sqlite3.Connection, batch_id: str, step: str) -> bool:
     return log.execute("select 1 from pipeline_execution_log where batch_id = ? and process_name = ?",
                        [batch_id, step]).fetchone() is not None
-
-
-def changes_table(result: RunResult) -> str:
-    """Return, as lines for a terminal, what the run changed in each table of each layer."""
-    lines = [f"{'layer':<9}{'table':<26}{'added':>11}{'changed':>11}{'removed':>11}{'rows now':>12}"]
-    for step in result.steps:
-        for table, count in (step.record or {"tables": {}})["tables"].items():
-            lines.append(f"{STEPS[step.name].writes:<9}{table:<26}{count['added']:>11,}{count['changed']:>11,}"
-                         f"{count['removed']:>11,}{count['rows_after']:>12,}")
-    return "\n".join(lines) if len(lines) > 1 else "no table changed"

@@ -22,3 +22,15 @@ def literal(text: str) -> str:
 def file_uri(path: Path, how: str) -> str:
     """Return the address under which SQLite opens a file; `how` is what stands behind the question mark."""
     return f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{how}"
+
+
+def traceless_uri(path: Path) -> str:
+    """Return the address under which SQLite reads a file and neither makes nor changes its -wal and -shm files.
+
+    Without a -shm file nobody has the database open, and it is read as the file that it is; with a -wal file and no -shm file
+    (somebody copied these two) SQLite must make one.
+    """
+    wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if shm.exists():
+        return file_uri(path, "mode=ro&readonly_shm=1")
+    return file_uri(path, "mode=ro" if wal.exists() and wal.stat().st_size else "immutable=1")

@@ -1,7 +1,7 @@
 """What all steps share: the gate, the counts that must add up, and publishing all of it or nothing."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from lib.clock import utc_now
 from lib.errors import PipelineError
 from lib.gate import Gate
 from lib.phases import Phases, timed
+from lib.progress import Progress
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
@@ -64,6 +65,7 @@ class Step:
         self.set_aside: list[dict] = []  # per table and rule: the reason, how many rows, and the first of them
         self.stack = ExitStack()
         self.phases = Phases()
+        self.progress = Progress(reports / "runs" / batch_id)
         self._log = log
         self._gate: Gate | None = None
         self._changes: dict[str, commits.TableChange] = {}
@@ -104,11 +106,15 @@ class Step:
             return rows
         if self._gate is None:
             self._gate = Gate(self.reports / "runs" / self.batch_id, self.batch_id)
-        refused = self._gate.check(suite, rows)
+        refused = self._gate.check(suite, rows, self.describe_rows)
         if refused.empty:
             return rows
         self.quarantine(suite, rows.loc[refused.index], refused)
         return rows.drop(index=refused.index)
+
+    def describe_rows(self, rows: pd.DataFrame) -> list[str]:
+        """Return rows as one line each, for a person who has to find them."""
+        return as_text(rows)
 
     def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         """Set rows aside that a gate refused; a step whose rows cannot be set aside fails."""
@@ -137,12 +143,15 @@ class Step:
         One bad row never is, however small the file.
         """
         if quarantined > max(1, self.quarantine_limit * rows):
-            shown = [f"line {row['source_row']} ({entry['reason'].rstrip('.')})" for entry in self.set_aside
-                     for row in entry["samples"] if row["source_filename"] == filename]
-            raise PipelineError(
+            first = self.output.read("quarantine", ["source_row", "rule", "reason", "raw_text"],
+                                     f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
+                                     (self.batch_id, filename)).to_pylist()
+            shown = in_deliveries([filename] * len(first), [row["source_row"] for row in first], [row["raw_text"] for row in first])
+            raise PipelineError("\n  ".join([
                 f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self.quarantine_limit:.0%}: a broken "
-                f"export, not bad rows. Nothing was written.\n{'; '.join(shown[:SAMPLE])}. Deliver it again, corrected; or raise "
-                "--quarantine-limit to load the rest.")
+                "export, not bad rows. Nothing was written. Deliver it again, corrected; or raise --quarantine-limit to load the "
+                "rest.",
+                *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(shown, first, strict=True))]))
 
     @timed("publish")
     def publish(self) -> dict:
@@ -231,6 +240,12 @@ def _working_database() -> Iterator[duckdb.DuckDBPyConnection]:
 def as_text(rows: pd.DataFrame) -> list[str]:
     """Return each row as one line of JSON: its text as delivered, by column."""
     return rows.to_json(orient="records", lines=True, force_ascii=False).rstrip("\n").split("\n")
+
+
+def in_deliveries(filenames: Iterable[str], numbers: Iterable[int], texts: Iterable[str]) -> list[str]:
+    """Return rows as delivered as one line each: file, line and text."""
+    return [f"{filename}, line {number}: {text[:SAMPLE_TEXT]}"
+            for filename, number, text in zip(filenames, numbers, texts, strict=True)]
 
 
 def to_arrow(rows: pd.DataFrame) -> pa.Table:

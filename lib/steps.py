@@ -16,14 +16,33 @@ class StepSpec:
     reads: str
     inputs: tuple[str, ...]
     writes: str
+    outputs: tuple[str, ...]
     timestamp: str  # the column of `writes` that says when a row was committed
 
 
 STEPS: dict[str, StepSpec] = {spec.name: spec for spec in [
-    StepSpec("raw", "1_raw.ipynb", "source", (), "raw", "ingestion_timestamp"),
-    StepSpec("dimensions", "2_dimensions.ipynb", "raw", ("customers", "products"), "curated", "transformation_timestamp"),
-    StepSpec("facts", "3_facts.ipynb", "raw", ("orders", "order_lines", "payments"), "curated", "transformation_timestamp"),
+    StepSpec("raw", "1_raw.ipynb", "source", (),
+             "raw", ("customers", "products", "orders", "order_lines", "payments"), "ingestion_timestamp"),
+    StepSpec("dimensions", "2_dimensions.ipynb", "raw", ("customers", "products"),
+             "curated", ("dim_customers", "dim_products"), "transformation_timestamp"),
+    StepSpec("facts", "3_facts.ipynb", "raw", ("orders", "order_lines", "payments"),
+             "curated", ("fact_orders", "fact_order_lines", "fact_payments"), "transformation_timestamp"),
     StepSpec("gold", "4_gold.ipynb", "curated",
-             ("dim_customers", "dim_products", "fact_orders", "fact_order_lines", "fact_payments"), "gold",
-             "aggregation_timestamp"),
+             ("dim_customers", "dim_products", "fact_orders", "fact_order_lines", "fact_payments"),
+             "gold", ("reporting_sales_wide", "sales_summary_daily", "reporting_customer_stats"), "aggregation_timestamp"),
 ]}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked to do. Paths are absolute."""
+
+    source: Path = PROJECT / "data" / "source"
+    warehouse: Path = PROJECT / "data" / "warehouse"
+    reports: Path = PROJECT / "reports"
+    full_refresh: bool = False
+    steps: tuple[str, ...] = tuple(STEPS)
+    snapshot: tuple[str, ...] = ()
+    snapshot_limit: float = 0.2
+    quarantine_limit: float = 0.1
+    keep_runs: int = 0  # folders of runs that stay in the reports; 0: all

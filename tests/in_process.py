@@ -37,7 +37,7 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
         raise
 
 
-def run(shop: Shop, monkeypatch, **options) -> lib.run.RunResult:
+def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.run.RunResult:
     """Run the pipeline on a shop and return the result; raises for a step that failed."""
     monkeypatch.setattr("lib.notebooks.execute", execute)
     monkeypatch.setattr("lib.run._get_ready", lambda *_: None)
@@ -46,6 +46,6 @@ def run(shop: Shop, monkeypatch, **options) -> lib.run.RunResult:
     monkeypatch.setattr("lib.news.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.store
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, **options), log, lambda line: None)
+        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, **options), log, tell)
     assert result.verdict != "failed", result.error
     return result

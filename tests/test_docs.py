@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import LAYERS, PROJECT, Shop
 from ruamel.yaml import YAML
+from terminal import seen
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 DESIGN = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
@@ -56,7 +57,7 @@ def without_what_varies(transcript: str) -> str:
 def test_the_transcript_is_what_the_first_run_of_the_sample_prints(loaded: Shop):
     command, _, shown = blocks(README, "text")[0].partition("\n")
     assert command == "$ python run_pipeline.py"
-    assert without_what_varies(shown) == without_what_varies((loaded.folder / "stdout.txt").read_text())
+    assert without_what_varies(shown) == without_what_varies(seen((loaded.folder / "terminal.txt").read_bytes().decode()))
 
 
 def test_the_inventory_has_every_table_with_its_key_and_no_other(loaded: Shop):

@@ -302,7 +302,7 @@ def test_readers_see_the_old_state_or_the_new_one_and_are_never_locked_out(secon
         run.wait_for(lambda: run.is_in("raw"))
         readers = [subprocess.Popen([sys.executable, "-c", READER, shop.warehouse, stop, json.dumps(FIGURES)],
                                     stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        while not run.process.stdout.readline().startswith("4/4 gold"):
+        while " 4/4 gold" not in run.process.stdout.readline():
             assert run.process.poll() is None
         time.sleep(0.3)  # while the data docs are built
         stop.touch()

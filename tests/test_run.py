@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import PROJECT, Shop, new_shop
+from terminal import seen
 from warm_runs import WarmRuns
 
 RAW = ("customers", "products", "orders", "order_lines", "payments")
@@ -93,7 +94,7 @@ def test_full_refresh_rebuilds_the_same_tables_and_keeps_raw_and_the_log(used: S
 
 
 def test_one_progress_line_per_step_a_table_of_changes_and_the_reports_path(loaded: Shop):
-    lines = (loaded.folder / "stdout.txt").read_text().splitlines()
+    lines = seen((loaded.folder / "terminal.txt").read_bytes().decode()).strip().splitlines()
     assert [re.match(r"(\d/4 \w+) .* done$", line)[1] for line in lines[:4]] == [
         "1/4 raw", "2/4 dimensions", "3/4 facts", "4/4 gold"]
     assert [line.split()[:3] for line in lines if line.startswith("gold")] == [
@@ -190,4 +191,4 @@ def test_help_imports_nothing_slow_and_says_what_full_refresh_does():
     assert "Raw is kept" in " ".join(done.stdout.split())
     heavy = subprocess.run([sys.executable, "-X", "importtime", PROJECT / "run_pipeline.py", "--help"],
                            capture_output=True, text=True)
-    assert not re.search(r"\b(pandas|pyarrow|papermill|great_expectations|duckdb)\b", heavy.stderr)
+    assert not re.search(r"\b(pandas|pyarrow|papermill|great_expectations|duckdb|rich|watchfiles)\b", heavy.stderr)

@@ -1,0 +1,83 @@
+"""What a run would do and why, without doing any of it: no byte of the source, the warehouse or the reports changes."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from lib import audit
+from lib.deliveries import Delivery, check_source
+from lib.run import look_at_source, why_run
+from lib.steps import STEPS, Options, StepSpec
+
+SKIPPED = {"known": "read before", "copy": "copies of others", "waiting": "not finished", "stray": "of no source"}
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """What a run would do in one step. `runs` is "yes", "no" or "if", which is when its input turns out to say something new."""
+
+    spec: StepSpec
+    runs: str
+    why: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    options: Options
+    deliveries: list[Delivery]
+    steps: list[PlannedStep]
+    overdue: list[str]
+
+
+def make_plan(options: Options) -> Plan:
+    """Return what a run with these options would do. Raises what the run would raise before it began."""
+    if not (options.warehouse / "raw.db").exists():
+        check_source(options.source)
+    deliveries, overdue = look_at_source(options, traceless=True)
+    marks = dict.fromkeys(STEPS, audit.Watermark())
+    if (options.warehouse / "audit.db").exists():
+        with audit.open_audit_to_read(options.warehouse) as log:
+            marks = {name: audit.read_watermark(log, name) for name in STEPS}
+    to_read = [delivery for delivery in deliveries if delivery.is_to_read]
+    steps, changing = [], {}  # tables that the steps before may change, and because of what
+    for spec in STEPS.values():
+        if spec.name not in options.steps:
+            steps.append(PlannedStep(spec, "no", "not among --steps", ()))
+            continue
+        why = why_run(options, spec, len(to_read), marks[spec.name], traceless=True)
+        causes = {table: changing[table] for table in spec.inputs if table in changing}
+        if spec.name == "raw":
+            tables = tuple(table for table in spec.outputs if any(delivery.source == table for delivery in to_read))
+            changing |= {table: " or ".join(delivery.name for delivery in to_read if delivery.source == table) for table in tables}
+        else:
+            tables = spec.outputs if why or causes else ()
+            changing |= dict.fromkeys(tables, f"step {spec.name}")
+        because = " or ".join(dict.fromkeys(causes.values()))
+        steps.append(PlannedStep(spec, "yes" if why else "if" if causes else "no",
+                                 why or (f"something new comes from {because}" if causes else "nothing new"), tables))
+    return Plan(options, deliveries, steps, overdue)
+
+
+def describe(plan: Plan) -> list[str]:
+    """Return a plan as lines for a terminal."""
+    to_read = [delivery for delivery in plan.deliveries if delivery.is_to_read]
+    size = sum(delivery.size for delivery in to_read)
+    lines = [f"deliveries to read: {len(to_read)} of {len(plan.deliveries)} files in {plan.options.source}, {size:,} bytes"]
+    width = max((len(delivery.name) for delivery in to_read), default=0)
+    for delivery in to_read:
+        snapshot = "  complete: keys missing from it are deleted" if delivery.source in plan.options.snapshot else ""
+        lines.append(f"  {delivery.status:<8} {delivery.name:<{width}} {delivery.size:>13,} bytes{snapshot}")
+    skipped = Counter(delivery.status for delivery in plan.deliveries if not delivery.is_to_read)
+    for status, count in skipped.items():
+        named = [f"{delivery.name} ({delivery.note})" for delivery in plan.deliveries if delivery.status == status and delivery.note]
+        lines.append(f"  skipped  {count} {SKIPPED[status]}{': ' + ', '.join(named) if named else ''}")
+    lines.append("steps")
+    for number, step in enumerate(plan.steps, 1):
+        does = {"yes": "runs: ", "if": "runs if ", "no": ""}[step.runs]
+        lines.append(f"  {number}/{len(plan.steps)} {step.spec.name:<11}{does}{step.why}")
+        if step.tables:
+            lines.append(f"      {'':<11}writes {step.spec.writes}.db: {', '.join(step.tables)}")
+    lines += [f"warning: {line}" for line in plan.overdue]
+    return [*lines, "nothing was executed or written"]

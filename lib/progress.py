@@ -1,0 +1,79 @@
+"""How far a step is: its process appends a line to a file beside its notebook after each batch, the runner reads them.
+
+A file, because the runner cannot see into a kernel: it needs no connection that could break, and whoever is killed at
+whatever moment leaves nothing behind but a small hidden file in the run's folder.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FILE = ".progress"
+LOOKS = 0.1  # seconds between two looks at the file
+
+
+class Progress:
+    """The step's side. Says nothing where nobody listens, as when a notebook is run by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._at, self._batch, self._rows, self._share = "", 0, 0, 0.0
+        self._begun = self._part_begun = 0.0
+
+    def say(self, at: str, rows: int, share: float | None = None) -> None:
+        """Say how many rows of a part of the work (a delivery, a source, a table) are done; 0 when it begins.
+
+        `share` is how much of the work that is, where it is known: of all the step's, or of the part's when it begins at 0
+        again.
+        """
+        now = time.monotonic()
+        if at != self._at:
+            self._at, self._batch, self._rows, self._part_begun = at, 0, 0, now
+            if share is not None and share <= self._share:
+                self._begun = now
+        self._batch += rows > self._rows
+        self._rows, self._share = rows, share or 0.0
+        taken = now - self._part_begun
+        line = {"at": at, "batch": self._batch, "rows": rows, "rows_per_second": round(rows / taken) if rows and taken else None,
+                "share": share, "seconds_left": round((now - self._begun) * (1 - share) / share, 1) if share else None}
+        with suppress(OSError):  # nobody listens, or the disk is full, which the step will find out where it matters
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(file, json.dumps(line).encode() + b"\n")
+            finally:
+                os.close(file)
+
+
+@contextmanager
+def follow(folder: Path, tell: Callable[..., None]) -> Iterator[None]:
+    """While the context is open, call `tell` with what a step says whose notebook will be saved in `folder`."""
+    path, is_over = folder / FILE, threading.Event()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    except OSError:  # the notebook cannot be saved there either, and that is an error
+        yield
+        return
+    reader = threading.Thread(target=_read, args=(path, is_over, tell), daemon=True, name="progress")
+    reader.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        reader.join()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path, is_over: threading.Event, tell: Callable[..., None]) -> None:
+    rest, is_last = b"", False
+    with path.open("rb") as file:
+        while not is_last:
+            is_last = is_over.wait(LOOKS)
+            *lines, rest = (rest + file.read()).split(b"\n")
+            for line in lines:
+                tell(**json.loads(line))

@@ -1,0 +1,61 @@
+"""Run whenever deliveries arrive, from one process that has done what is slow, until it is stopped."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import papermill  # noqa: F401 - here, although lib.notebooks imports it late: the first delivery need not wait for it
+from watchfiles import Change, watch
+
+from lib import kernels
+from lib.console import Silent
+from lib.contract import SOURCES
+from lib.deliveries import UNFINISHED, list_files, source_of
+from lib.errors import PipelineError
+
+LOOK = 50  # milliseconds between two looks at what has changed
+QUIET = 300  # milliseconds without a change after which a burst of deliveries is over
+LONGEST_BURST = 30  # seconds; what is not finished then is left for the next run
+
+
+def watch_source(source: Path, run_now: Callable[[], bool], console: Silent) -> None:
+    """Call `run_now` at once when there are deliveries, and whenever some arrive. It returns whether it could run; if not, it is
+    called again soon.
+
+    The folder is watched during a run, too. Raises PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
+    """
+    kernels.warm_up()
+    folder = _identity(source)
+    since = time.monotonic() if any(source_of(_name(path, source)) for path in list_files(source)) else None
+    is_said = False
+    for changes in watch(source, watch_filter=lambda change, path: change != Change.deleted and _matters(_name(Path(path), source)),
+                         step=LOOK, debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
+        if _identity(source) != folder:
+            raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
+        if changes and since is None:
+            since = time.monotonic()
+        if since is not None and (not changes or time.monotonic() - since > LONGEST_BURST):
+            if run_now():
+                since, is_said = None, False
+        elif since is None and not is_said:
+            console("waiting", source=str(source))
+            is_said = True
+
+
+def _name(path: Path, source: Path) -> str:
+    return path.relative_to(source).as_posix()
+
+
+def _matters(name: str) -> bool:
+    """Return whether a file of that name is a delivery, or a folder may hold some."""
+    if any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
+        return False
+    return source_of(name) is not None or name.lower() in SOURCES
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino

@@ -1,0 +1,99 @@
+"""The README's schedules and what an operator reads and types: each is what the command says or does."""
+
+import ast
+import configparser
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ORDERS, PROJECT, Shop
+from test_docs import README, blocks
+
+SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in blocks(README, "ini")}
+[CRON] = [line for block in blocks(README, "crontab") for line in block.splitlines()]
+[DAG] = [block for block in blocks(README, "python") if "airflow" in block]
+
+
+def shown(command: str) -> list[str]:
+    """Return the lines that the README shows under a command."""
+    [block] = [block for block in blocks(README, "text") if block.startswith(f"$ {command}\n")]
+    return block.splitlines()[1:]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """The project as on a server, with an environment that has the packages of this one."""
+    folder = tmp_path / "srv" / "shop"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "reports", "warehouse", "__pycache__", "tests"))
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "srv" / "deliveries").mkdir()
+    (tmp_path / "srv" / "deliveries" / "orders.csv").write_text(f"{ORDERS}\nO1,C1,2026-01-05,web,1.00,placed\n")
+    return tmp_path
+
+
+def test_the_line_for_cron_fills_gold_and_says_nothing(server: Path):
+    times, command = CRON.split("  ", 1)
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", times)
+    here = command.replace("/srv/", f"{server}/srv/")
+    environment = {"HOME": str(server), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(here, shell=True, cwd="/", env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (server / "srv" / "shop" / "data" / "warehouse" / "gold.db").exists()
+
+
+def test_every_schedule_runs_the_command_that_cron_runs(server: Path):
+    command = CRON.split("  ", 1)[1].removeprefix("cd /srv/shop && ").removesuffix(" --quiet")
+    units = {name: configparser.ConfigParser() for name in SERVICES}
+    for name, unit in units.items():
+        unit.read_string(SERVICES[name])
+    assert units["shop.service"]["Service"]["ExecStart"] == f"/srv/shop/{command}"
+    assert units["shop-watch.service"]["Service"]["ExecStart"] == f"/srv/shop/{command} --watch"
+    assert f'return "cd /srv/shop && {command}"' in DAG
+    ast.parse(DAG)
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(server: Path):
+    if not shutil.which("systemd-analyze"):
+        return  # the test above has read them
+    for name, unit in SERVICES.items():
+        (server / name).write_text(unit.replace("/srv/", f"{server}/srv/").replace("User=shop\n", ""))
+    done = subprocess.run(["systemd-analyze", "verify", *(str(server / name) for name in SERVICES)], capture_output=True, text=True)
+    ours = [line for line in done.stderr.splitlines() if "shop" in line]
+    assert ours == [], done.stderr
+
+
+def without_what_varies(text: str, shop: Shop) -> str:
+    text = text.replace(str(shop.source), "…/source").replace(str(shop.warehouse), "…/warehouse")
+    text = re.sub(r"\d{8}T\d{6}\.\d{6}", "BATCH", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", text))
+    return re.sub(r" +[\d.]+ s\b", " # s", re.sub(r"\d+ (minutes|hours) ago", "# ago", text)).strip()
+
+
+def test_the_plan_in_the_readme_is_that_of_the_second_day(used: Shop):
+    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", used.source, "--day", "2"], check=True, capture_output=True)
+    assert without_what_varies(used.run("--plan").stdout, used) == "\n".join(shown("python run_pipeline.py --plan"))
+
+
+def test_the_status_in_the_readme_is_that_of_the_first_run(loaded: Shop):
+    expected = without_what_varies("\n".join(shown("python run_pipeline.py --status")), loaded)
+    assert without_what_varies(loaded.run("--status").stdout, loaded) == expected
+
+
+def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
+    [line] = [line for block in blocks(README, "sh") for line in block.splitlines() if "--on-failure" in line]
+    mail = tmp_path / "bin" / "mail"
+    mail.parent.mkdir()
+    mail.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments; cat > {tmp_path}/body\n')
+    mail.chmod(0o755)
+    words = shlex.split(line)
+    assert words[:2] == ["python", "run_pipeline.py"]
+    Shop(tmp_path).run(*words[2:], expect=2, env={**os.environ, "PATH": f"{mail.parent}:{os.environ['PATH']}"})
+    assert (tmp_path / "arguments").read_text() == "-s The shop is not in gold operator@example.org\n"
+    assert '"exit_code": 2' in (tmp_path / "body").read_text()
