@@ -24,7 +24,7 @@ def draw_trends(reports: Path, folder: Path, run: dict[str, Any]) -> None:
     before, _ = read_runs(reports, 3 * TREND)
     runs = [describe(run, folder), *(other for other in before if other["name"] != folder.name)]
     worked = [run for run in runs if run["verdict"] not in ("damaged", "nothing new")][:TREND][::-1]
-    latest = next((run["series"] for run in reversed(worked) if run["series"]), None)
+    latest = next((run["series"] for run in reversed(worked) if run["series"] and run["series"]["values"]), None)
     charts = [_draw_series(latest)] if latest else []
     charts += [_draw_trend(title, [run[figure] for run in worked], [run["verdict"] in STOPPED for run in worked])
                for figure, title in FIGURES.items()]
