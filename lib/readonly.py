@@ -26,7 +26,7 @@ STEPS_BETWEEN_LOOKS = 100_000  # how often a long SELECT asks whether Ctrl-C was
 
 @dataclass(frozen=True)
 class Table:
-    """One table: its columns with their declared types, and the columns of its primary key."""
+    """One table: its columns with their declared types, and the columns of its primary key or, without one, of a unique index."""
 
     name: str
     columns: dict[str, str]
@@ -131,9 +131,17 @@ def _tables(connection: sqlite3.Connection) -> dict[str, Table]:
             "select list.name, info.name, lower(info.type), info.pk from sqlite_schema as list, pragma_table_info(list.name) as info "
             "where list.type in ('table', 'view') and list.name not like 'sqlite~_%' escape '~' order by list.name, info.cid"):
         columns.setdefault(table, []).append(tuple(column))
-    return {table: Table(table, {name: type_ for name, type_, _ in found},
-                         tuple(name for name, _, place in sorted(found, key=lambda column: column[2]) if place))
-            for table, found in columns.items()}
+    unique: dict[str, dict[str, list[str]]] = {}
+    for table, index, name in connection.execute(
+            "select list.name, indexes.name, info.name from sqlite_schema as list, pragma_index_list(list.name) as indexes, "
+            'pragma_index_info(indexes.name) as info where list.type = \'table\' and indexes."unique" order by 1, 2, info.seqno'):
+        unique.setdefault(table, {}).setdefault(index, []).append(name)
+    tables = {}
+    for table, found in columns.items():
+        primary = [name for name, _, place in sorted(found, key=lambda column: column[2]) if place]
+        key = primary or next(iter(unique.get(table, {}).values()), [])
+        tables[table] = Table(table, {name: type_ for name, type_, _ in found}, tuple(key))
+    return tables
 
 
 def _without_twins(names: list[str]) -> list[str]:

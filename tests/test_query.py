@@ -70,11 +70,13 @@ def test_a_table_is_shown_in_order_of_its_key_with_types_and_cents(ask, loaded: 
     assert lines[-1] == "… the first 3 rows; there are more"
 
 
-def test_rows_written_last_stand_where_their_key_belongs(ask, used: Shop):
-    with closing(sqlite3.connect(used.warehouse / "audit.db")) as writer, writer:
-        writer.execute("insert into pipeline_watermark values ('a first step', '2026-01-01', 'x')")
-    (row,) = json.loads(ask("audit", "pipeline_watermark", "--limit", "1", "--format", "json", warehouse=used.warehouse))
-    assert row["process_name"] == "a first step"
+@pytest.mark.parametrize("database, table, key", [("audit", "pipeline_watermark", "process_name"),
+                                                  ("gold", "sales_summary_daily", "order_date")])
+def test_rows_written_last_stand_where_their_key_belongs(database: str, table: str, key: str, ask, used: Shop):
+    with closing(sqlite3.connect(used.warehouse / f"{database}.db")) as writer, writer:
+        writer.execute(f"update {table} set {key} = '1' where rowid = (select max(rowid) from {table})")
+    (row,) = json.loads(ask(database, table, "--limit", "1", "--format", "json", warehouse=used.warehouse))
+    assert row[key] == "1"
 
 
 def test_money_has_two_decimals_quantities_what_they_need_and_a_mean_what_it_has():
@@ -363,8 +365,10 @@ def test_the_menu_leads_to_tables_rows_a_select_and_files(terminal, tmp_path: Pa
     child.expect("leave")
     child.send("3\r")
     child.expect(r"reporting_sales_wide +3,064 rows")
+    child.expect(r"(\d+)\. sales_summary_daily +60 rows")
+    table = child.match[1]
     child.expect("back")
-    child.send("4\r")
+    child.send(f"{table}\r")
     child.expect('select \\* from "sales_summary_daily" order by "order_date"')
     child.expect("back")
     child.send("1\r")
@@ -401,8 +405,10 @@ def test_ctrl_c_leaves_the_menu_and_stops_a_select(terminal):
     child = terminal()
     child.expect("leave")
     child.send("3\r")
+    child.expect(r"(\d+)\. write a SELECT")
+    typing = child.match[1]
     child.expect("back")
-    child.send("5\r")
+    child.send(f"{typing}\r")
     child.expect("gold.db> ")
     child.send(f"\x15{ENDLESS}\r")
     child.expect(r"\x1b\[\?2004l")  # the line is accepted
