@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ORDERS, PROJECT, Shop
 from test_docs import README, blocks
+from warm_runs import WarmRuns
 
 SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in blocks(README, "ini")}
 [CRON] = [line for block in blocks(README, "crontab") for line in block.splitlines()]
@@ -97,3 +98,15 @@ def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
     Shop(tmp_path).run(*words[2:], expect=2, env={**os.environ, "PATH": f"{mail.parent}:{os.environ['PATH']}"})
     assert (tmp_path / "arguments").read_text() == "-s The shop is not in gold operator@example.org\n"
     assert '"exit_code": 2' in (tmp_path / "body").read_text()
+
+
+def test_what_the_readme_backs_up_can_be_restored(used: Shop, tmp_path: Path, warm: WarmRuns):
+    [command] = [block for block in blocks(README, "sh") if block.startswith("flock ")]
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    before = used.state()
+    subprocess.run(["sh", "-ec", command.replace("data/warehouse", str(used.warehouse)).replace("/backup", str(backup))], check=True)
+    shutil.rmtree(used.warehouse)
+    backup.rename(used.warehouse)
+    assert used.state() == before
+    assert warm.run(used).stdout.count("nothing new") == 5
