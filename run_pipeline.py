@@ -127,10 +127,11 @@ def options_of(given: argparse.Namespace) -> "Options":
 
 def run(given: argparse.Namespace) -> int:
     from lib.console import open_console
+    from lib.kernels import KernelQueue
     from lib.one_run import run_once
 
     with open_console(given.log_format, given.quiet) as console:
-        return run_once(options_of(given), console, given.on_failure, given.timings)
+        return run_once(options_of(given), console, given.on_failure, given.timings, KernelQueue())
 
 
 def plan(given: argparse.Namespace) -> int:
@@ -155,15 +156,16 @@ def status(given: argparse.Namespace) -> int:
 
 def watch(given: argparse.Namespace) -> NoReturn:
     from lib.console import open_console
+    from lib.kernels import KernelQueue
     from lib.lock import LockTaken
     from lib.one_run import run_once
     from lib.watch import watch_source
 
     options = options_of(given)
     with open_console(given.log_format, given.quiet) as console:
-        def run_now() -> bool:
+        def run_now(waiting: KernelQueue) -> bool:
             try:
-                run_once(options, console, given.on_failure, given.timings)
+                run_once(options, console, given.on_failure, given.timings, waiting)
             except LockTaken:
                 return False
             except PipelineError as error:

@@ -93,11 +93,15 @@ class KernelQueue(ExitStack):
         super().__init__()
         self._waiting: list[tuple[ExitStack, AsyncKernelManager]] = []
 
+    def start_ahead(self) -> None:
+        """Let a kernel get ready before the first notebook comes."""
+        if not self._waiting:
+            self._fork()
+
     @contextmanager
     def take(self, is_last: bool) -> Iterator["AsyncKernelManager"]:
         """Yield the manager of a kernel, as `warm_kernel` does, while the one after it gets ready unless this is the last."""
-        if not self._waiting:
-            self._fork()
+        self.start_ahead()
         life, manager = self._waiting.pop()
         with life:
             if not is_last:

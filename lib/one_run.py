@@ -7,15 +7,16 @@ from lib.audit import open_audit
 from lib.console import Silent
 from lib.deliveries import check_source
 from lib.errors import PipelineError
+from lib.kernels import KernelQueue
 from lib.lock import LockTaken, run_lock
 from lib.options import DONE, FAILED, INTERRUPTED
 from lib.steps import Options
 
 
-def run_once(options: Options, console: Silent, on_failure: str | None, timings: bool) -> int:
+def run_once(options: Options, console: Silent, on_failure: str | None, timings: bool, waiting: KernelQueue) -> int:
     """Run the pipeline once, tell `console`, and return the exit code; call the hook `on_failure` when the run failed.
 
-    With `timings` the console is told what each phase of each step took.
+    With `timings` the console is told what each phase of each step took. `waiting` may have a kernel ready.
 
     Raises PipelineError when the run could not begin (the hook was then called, too, unless another run has the lock) and
     KeyboardInterrupt when it was stopped.
@@ -26,7 +27,7 @@ def run_once(options: Options, console: Silent, on_failure: str | None, timings:
         with run_lock(options.warehouse), open_audit(options.warehouse) as log:
             from lib.run import run  # here, not above: it takes a second, and the lock may be taken
 
-            result = run(options, log, console)
+            result = run(options, log, console, waiting)
     except LockTaken:
         raise
     except KeyboardInterrupt:

@@ -111,7 +111,7 @@ def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Wat
     return f"{', '.join(changed)}: newer in {step.reads}.db than {watermark.timestamp}" if changed else ""
 
 
-def run(options: Options, log: sqlite3.Connection, tell: Tell) -> RunResult:
+def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue) -> RunResult:
     """Run the steps in order and return what became of them; the caller holds the run lock and has the audit log open.
 
     `tell` is told as it goes: run_started, died, step_started, step_progress, step_ended, report_started (see lib.console).
@@ -120,7 +120,7 @@ def run(options: Options, log: sqlite3.Connection, tell: Tell) -> RunResult:
     a run that executed a notebook leaves its folder in the reports, also when it failed. Raises PipelineError, before
     anything is logged, for a delivery that cannot be read, and KeyboardInterrupt when it is stopped.
     """
-    with ExitStack() as held, kernels.KernelQueue() as waiting:
+    with ExitStack() as held, waiting:
         for layer in {step.writes: None for step in STEPS.values()}:
             held.enter_context(news.hold_open(options.warehouse, layer))
         return _run(options, log, tell, waiting)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import papermill  # noqa: F401 - here, although lib.notebooks imports it late: the first delivery need not wait for it
@@ -18,37 +19,42 @@ QUIET = 300  # milliseconds without a change after which a burst of deliveries i
 LONGEST_BURST = 30  # seconds; what is not finished then is left for the next run
 
 
-def watch_source(source: Path, run_now: Callable[[], bool], console: Silent) -> None:
+def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue], bool], console: Silent) -> None:
     """Call `run_now` at once when there are deliveries, and whenever some arrive. It returns whether it could run; if not, it is
     called again soon.
 
-    The folder is watched during a run, too. Raises PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
+    It is given a queue in which a kernel got ready while the deliveries settled. The folder is watched during a run, too. Raises
+    PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
     """
     kernels.warm_up()
     folder = _identity(source)
-    since = time.monotonic() if any(source_of(_name(path, source)) for path in list_files(source)) else None
-    is_said = False
-    for changes in watch(source, watch_filter=lambda change, path: change != Change.deleted and _matters(_name(Path(path), source)),
-                         step=LOOK, debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
-        if _identity(source) != folder:
-            raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
-        if changes and since is None:
-            since = time.monotonic()
-        if since is not None and (not changes or time.monotonic() - since > LONGEST_BURST):
-            if run_now():
-                since, is_said = None, False
-        elif since is None and not is_said:
-            console("waiting", source=str(source))
-            is_said = True
+    has_news, is_said = any(source_of(_name(path, source)) for path in list_files(source)), False
+    with ExitStack() as kept:
+        waiting, since = None, 0.0
+        for changes in watch(source, watch_filter=lambda change, path: _matters(change, _name(Path(path), source)), step=LOOK,
+                             debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
+            if _identity(source) != folder:
+                raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
+            has_news = has_news or bool(changes)
+            if has_news and waiting is None:
+                waiting, since = kept.enter_context(kernels.KernelQueue()), time.monotonic()
+                waiting.start_ahead()
+            if has_news and (not changes or time.monotonic() - since > LONGEST_BURST):
+                if run_now(waiting):
+                    kept.close()
+                    waiting, has_news, is_said = None, False, False
+            elif not has_news and not is_said:
+                console("waiting", source=str(source))
+                is_said = True
 
 
 def _name(path: Path, source: Path) -> str:
     return path.relative_to(source).as_posix()
 
 
-def _matters(name: str) -> bool:
-    """Return whether a file of that name is a delivery, or a folder may hold some."""
-    if any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
+def _matters(change: Change, name: str) -> bool:
+    """Return whether a file of that name is a delivery that arrived, or a folder may hold some."""
+    if change == Change.deleted or any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
         return False
     return source_of(name) is not None or name.lower() in SOURCES
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 from conftest import PROJECT, Shop
 
+import lib.kernels
 import lib.run
 from lib import audit
 from lib.lock import run_lock
@@ -46,6 +47,7 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) ->
     monkeypatch.setattr("lib.news.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.store
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, **options), log, tell)
+        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, **options), log, tell,
+                             lib.kernels.KernelQueue())
     assert result.verdict != "failed", result.error
     return result

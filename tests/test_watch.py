@@ -37,15 +37,24 @@ def later(seconds: float, act: Callable[[], object]) -> Iterator[None]:
         timer.join()
 
 
+def without_kernels(monkeypatch) -> list[object]:
+    """Keep processes from being started; return the queues in which a kernel would have got ready."""
+    started: list[object] = []
+    monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
+    monkeypatch.setattr("lib.kernels.KernelQueue.start_ahead", lambda queue: started.append(queue))
+    return started
+
+
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch) -> Callable:
     """Watch a source folder in this process and return what it held at each run; the last of so many answers ends it."""
-    monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
+    started = without_kernels(monkeypatch)
 
     def watch(*answers: bool) -> list[list[str]]:
         seen, left = [], list(answers)
 
-        def run_now() -> bool:
+        def run_now(waiting: object) -> bool:
+            assert started[-1] is waiting  # it got ready while the deliveries settled
             seen.append(sorted(path.name for path in tmp_path.rglob("*.csv")))
             answer = left.pop(0)
             if not left:
@@ -99,13 +108,13 @@ def test_a_folder_of_deliveries_that_is_moved_in_starts_a_run(watched, tmp_path:
 
 
 def test_a_source_folder_that_is_not_there_or_goes_away_ends_the_watch(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
+    without_kernels(monkeypatch)
     source = tmp_path / "source"
     with pytest.raises(WrongUse, match="there is no source folder"):
-        watch_source(source, lambda: True, Silent())
+        watch_source(source, lambda _: True, Silent())
     source.mkdir()
     with later(0.5, source.rmdir), pytest.raises(PipelineError, match=r"has gone, .* Start --watch again"):
-        watch_source(source, lambda: True, Silent())
+        watch_source(source, lambda _: True, Silent())
 
 
 def test_watch_runs_what_arrives_survives_a_failed_run_holds_no_lock_between_and_ends_on_sigterm(used: Shop):
