@@ -41,7 +41,11 @@ def without_kernels(monkeypatch) -> list[object]:
     """Keep processes from being started; return the queues in which a kernel would have got ready."""
     started: list[object] = []
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
-    monkeypatch.setattr("lib.kernels.KernelQueue.start_ahead", lambda queue: started.append(queue))
+
+    def start_ahead(queue: object) -> None:
+        started.append(queue)
+
+    monkeypatch.setattr("lib.kernels.KernelQueue.start_ahead", start_ahead)
     return started
 
 
@@ -61,8 +65,11 @@ def watched(tmp_path: Path, monkeypatch) -> Callable:
                 raise Enough
             return answer
 
+        too_long = threading.Timer(30, tmp_path.rename, [tmp_path.with_name("gone")])
+        too_long.start()
         with pytest.raises(Enough):
             watch_source(tmp_path, run_now, Silent())
+        too_long.cancel()
         return seen
 
     return watch
