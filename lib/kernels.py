@@ -32,7 +32,8 @@ def warm_up() -> None:
     """Start importing in the background what kernels need. Returns at once."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
     # CPython's forkserver looks for modules in the working directory first and not where this process finds them.
-    surroundings = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false"}
+    surroundings = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
+                    "PIPELINE_RUNNER": str(os.getpid())}  # see lib.die_with_parent, which must not be imported here
     before = {name: os.environ.get(name) for name in surroundings}
     os.environ.update(surroundings)
     resource_tracker.ensure_running()  # or the forkserver would start it, which unblocks what is blocked here

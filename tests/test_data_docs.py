@@ -82,11 +82,11 @@ def test_text_from_data_stays_text(tmp_path: Path):
     columns = {expectation["kwargs"]["column"] for expectation in SUITES["fact_orders"]["expectations"]}
     rows = pd.DataFrame({name: pd.Series(hostile) for name in columns})
     checker = gate.Gate(tmp_path, "20260101T000000.000000")
-    checker.check("fact_orders", rows.assign(total_amount=1.0))
+    checker.check("fact_orders", rows.assign(total_amount=1.0), lambda rows: [])
     with pytest.raises(PipelineError, match="gate reporting_customer_stats"):
         checker.check("reporting_customer_stats", pd.DataFrame({
             "customer_id": hostile * 2, "orders": 1, "first_order_date": "a", "last_order_date": hostile * 2,
-            "churn_risk": hostile * 2, "value_tier": hostile * 2}))
+            "churn_risk": hostile * 2, "value_tier": hostile * 2}), lambda rows: [])
     docs.build_docs(tmp_path)
     for suite in ("fact_orders", "reporting_customer_stats"):
         page = result_of(tmp_path, suite)

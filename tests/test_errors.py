@@ -218,10 +218,10 @@ FORBIDDEN = {
     "gold.db": ("warehouse/gold.db", 0o000, ["gold.db: unable to open database file", "Check"]),
     "audit.db": ("warehouse/audit.db", 0o444, ["audit.db: attempt to write a readonly database", "Make the file"]),
     "a delivery": ("source/orders_2.csv", 0o000, [
-        "error: orders_2.csv: cannot be read (Permission denied). Check its permissions and run again.\n"]),
+        "error: orders_2.csv: cannot be read (Permission denied). Check its permissions and run again."]),
     "the source folder": ("source", 0o000, [
         "error: source folder /", "/source cannot be read (Permission denied). Correct its permissions, or name another with "
-        "--source.\n"]),
+        "--source."]),
     "a folder of deliveries": ("source/payments", 0o000, ["payments cannot be read (Permission denied)", "permissions"]),
     "the reports folder": ("reports/runs", 0o555, ["reports", "cannot be written (Permission denied)", "run again"]),
 }

@@ -139,8 +139,12 @@ def test_rows_that_stop_a_step(small: Shop, monkeypatch, edit):
     refused(small, monkeypatch,
             "gate fact_order_lines: expect_column_values_to_not_be_null(unit_price) failed on 1 of 2 rows. "
             "A line without a price has no value.\n"
+            '  order_lines_2.csv, line 3: {"order_line_id":"L9","order_id":"O1","product_id":"P1","quantity":"1","unit_price":null,'
+            '"discount_amount":null}\n'
             "gate fact_order_lines: expect_column_values_to_be_between(unit_price) failed on 1 of 2 rows, such as -2.0. "
-            "A price is not negative; a return has a negative quantity.")
+            "A price is not negative; a return has a negative quantity.\n"
+            '  order_lines_2.csv, line 2: {"order_line_id":"L8","order_id":"O1","product_id":"P1","quantity":"1","unit_price":"-2.00",'
+            '"discount_amount":null}')
 
 
 def test_a_gate_of_gold_that_asks_for_a_quarantine(small: Shop, monkeypatch, edit):
@@ -156,7 +160,7 @@ def test_an_expectation_that_means_nothing(tmp_path: Path, edit):
     with pytest.raises(PipelineError, match=exactly(
             "gx/expectations/dim_customers.json: meta.on_failure of expect_column_values_to_match_regex(email) is 'ignore'. "
             "Set it to one of fail, quarantine, warn.")):
-        Gate(tmp_path / "run", "b").check("dim_customers", pd.DataFrame({"customer_id": ["C1"], "email": ["a@b.c"]}))
+        Gate(tmp_path / "run", "b").check("dim_customers", pd.DataFrame({"customer_id": ["C1"], "email": ["a@b.c"]}), lambda rows: [])
 
 
 def test_an_expectation_that_cannot_be_evaluated(tmp_path: Path, edit):
@@ -165,4 +169,4 @@ def test_an_expectation_that_cannot_be_evaluated(tmp_path: Path, edit):
             r'^gate dim_customers: expect_column_values_to_match_regex\(e-mail\) could not be evaluated: '
             r'Error: The column "e-mail" in BatchData does not exist\..* '
             r"Correct gx/expectations/dim_customers\.json or the notebook's columns\.$")):
-        Gate(tmp_path / "run", "b").check("dim_customers", pd.DataFrame({"customer_id": ["C1"], "email": ["a@b.c"]}))
+        Gate(tmp_path / "run", "b").check("dim_customers", pd.DataFrame({"customer_id": ["C1"], "email": ["a@b.c"]}), lambda rows: [])
