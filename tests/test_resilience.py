@@ -245,6 +245,14 @@ def test_a_run_that_is_stopped_ends_within_two_seconds_and_leaves_no_process(
     assert_finished(delivered, lambda: warm.run(shop))
 
 
+def test_a_warm_process_whose_runner_died_while_it_started_ends_at_once():
+    code = "import lib.die_with_parent; print('alive')"
+    for runner, said in ((os.getpid(), "alive\n"), (1, "")):
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env={**os.environ, "PIPELINE_RUNNER": str(runner)},
+                              capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == (said, "")
+
+
 READER = """
 import json, sqlite3, sys, time
 from contextlib import closing
