@@ -69,12 +69,15 @@ def warm_kernel() -> Iterator["AsyncKernelManager"]:
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning import KernelProvisionerFactory
 
+    from lib.provisioner import PromptClient
+
     KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
         PROVISIONER, "lib.provisioner:ForkProvisioner", KernelProvisionerFactory.GROUP_NAME)
     sockets = tempfile.mkdtemp(prefix="kernel-")  # a short path: a socket's name has 108 bytes at most
     manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/s", connection_file=f"{sockets}/c.json")
     manager._kernel_spec = KernelSpec(argv=[], display_name="Python 3", language="python", metadata={
         "kernel_provisioner": {"provisioner_name": PROVISIONER}})
+    manager.client_factory = PromptClient
     try:
         manager.write_connection_file()
         manager.forked = start_fork("lib.kernels:run_kernel", manager.connection_file)

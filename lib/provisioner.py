@@ -2,7 +2,11 @@
 
 import multiprocessing
 import os
+import time
+from contextlib import suppress
+from queue import Empty
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 
@@ -17,6 +21,25 @@ class ForkProvisioner(LocalProvisioner):
         self.process = _ForkedProcess(self.parent.forked)
         self.pid = self.process.pid
         return self.connection_info
+
+
+class PromptClient(AsyncKernelClient):
+    """Is ready as soon as the kernel has answered on both channels.
+
+    The client that it extends then waits two tenths of a second for messages that answer no cell, which nbclient skips anyway.
+    """
+
+    async def wait_for_ready(self, timeout: float = 60) -> None:
+        """Return when the kernel can execute; raises RuntimeError when it died or does not answer."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until and await self.is_alive():
+            self.kernel_info()
+            with suppress(Empty):
+                reply = await self.get_shell_msg(timeout=1)
+                if reply["msg_type"] == "kernel_info_reply":
+                    await self.get_iopub_msg(timeout=0.2)  # connected: nothing that the first cell says will be missed
+                    return
+        raise RuntimeError("the kernel died or does not answer")
 
 
 class _ForkedProcess:
