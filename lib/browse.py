@@ -41,7 +41,7 @@ def command(given: argparse.Namespace) -> list[str]:
             pass
     except (OSError, OverflowError) as error:
         raise WrongUse(f"port {given.port} cannot be used ({error}). Name another with --port.") from error
-    settings = {"sql_time_limit_ms": "10000", "facet_time_limit_ms": "1000", "suggest_facets": "off"}
+    settings = {"sql_time_limit_ms": "10000", "facet_time_limit_ms": "1000", "suggest_facets": "off", "allow_csv_stream": "off"}
     return ["serve", "--host", HOST, "--port", str(given.port), "--metadata", str(PROJECT / "browse" / "metadata.yml"),
             "--plugins-dir", str(PROJECT / "browse" / "plugins"), "--static", f"reports:{given.reports.resolve()}",
             *(word for name, value in settings.items() for word in ("--setting", name, value)), *map(str, databases)]

@@ -34,10 +34,10 @@ def write_csv(rows: Rows, out: TextIO) -> int:
     """
     # The writer quotes a lone \r only where it ends lines itself with \r\n, which shells do not like.
     writer = csv.writer(SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n")))
-    writer.writerow(map(_inert, rows.columns))
+    writer.writerow(map(inert, rows.columns))
     count = 0
     for row in rows.rows:
-        writer.writerow(map(_inert, row))
+        writer.writerow(map(inert, row))
         count += 1
     return count
 
@@ -157,7 +157,8 @@ def _arrow_array(values: tuple, type_: "pa.DataType") -> "pa.Array":
         return pa.array([value if value is None or isinstance(value, str) else cell(value) for value in values], type_)
 
 
-def _inert(value: Any) -> Any:
+def inert(value: Any) -> Any:
+    """Return a value as CSV may hold it: text that a spreadsheet would run as a formula with an apostrophe in front."""
     if isinstance(value, bytes):
         return value.hex()
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

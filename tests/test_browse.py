@@ -222,3 +222,10 @@ def test_without_databases_reports_or_port_it_says_what_to_do(loaded: Shop, tmp_
             assert browse.main(arguments) == 2
             error = capsys.readouterr().err
             assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", ["/gold.csv?sql=", "/gold.csv?_dl=1&sql="])
+def test_csv_runs_no_formula_in_a_spreadsheet_and_keeps_numbers(path: str, site: Site):
+    sql = """select '=1+1' as a, -2.5 as b, '@x' as c, 'y
+=z' as d, '-' as e"""
+    assert site.get(path + quote(sql)).replace("\r\n", "\n") == 'a,b,c,d,e\n\'=1+1,-2.5,\'@x,"y\n=z",\'-\n'

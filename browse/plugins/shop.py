@@ -1,5 +1,9 @@
 """What Datasette cannot know: which column names a row of which table, what is money, and who may ask."""
 
+import csv
+import io
+import re
+import sys
 from urllib.parse import urlencode
 
 from datasette import Response, hookimpl
@@ -7,6 +11,7 @@ from datasette.utils.asgi import asgi_send_html
 from markupsafe import Markup
 
 from lib.contract import SOURCES
+from lib.query_export import inert
 from lib.query_table import cell, places
 from lib.steps import STEPS
 
@@ -16,6 +21,8 @@ NAMED_BY = {key: [table for table in STEPS["gold"].inputs
                   if key in SOURCES[table.partition("_")[2]].column_names and table != CURRENT[key]] for key in CURRENT}
 KEYS = {table: key for key, table in CURRENT.items()}
 HERE = ("127.0.0.1", "localhost")
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
+csv.field_size_limit(sys.maxsize)
 
 
 @hookimpl
@@ -51,16 +58,46 @@ def register_routes():
 
 @hookimpl
 def asgi_wrapper():
-    """Answer only who asks this machine by its own name: a page elsewhere cannot read along under a name that it made up."""
+    """Answer only who asks this machine by its own name: a page elsewhere cannot read along under a name that it made up.
+
+    What is answered as CSV is made inert, as `lib.query` does.
+    """
     def wrap(app):
         async def only_here(scope, receive, send):
             host = dict(scope.get("headers") or ()).get(b"host", b"").decode("latin-1")
             if scope["type"] == "http" and host.partition(":")[0] not in HERE:
                 await asgi_send_html(send, "403: open it as http://127.0.0.1 or http://localhost", 403)
+            elif scope["type"] == "http" and (scope["path"].endswith(".csv") or b"_format=csv" in scope["query_string"]):
+                await app(scope, receive, _Inert(send))
             else:
                 await app(scope, receive, send)
         return only_here
     return wrap
+
+
+class _Inert:
+    """Sends on an answer of CSV, when it is complete, without formulas."""
+
+    def __init__(self, send):
+        self._send, self._start, self._body = send, {}, b""
+
+    async def __call__(self, message):
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if not message.get("more_body"):
+            body = _without_formulas(self._body) if self._start["status"] == 200 else self._body
+            headers = [(name, value) for name, value in self._start["headers"] if name.lower() != b"content-length"]
+            await self._send(self._start | {"headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            await self._send({"type": "http.response.body", "body": body})
+
+
+def _without_formulas(text: bytes) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([cell if NUMBER.fullmatch(cell) else inert(cell) for cell in row]
+                              for row in csv.reader(io.StringIO(text.decode("utf-8"), newline="")))
+    return out.getvalue().encode("utf-8")
 
 
 def _rows(datasette, database, table, column, value, text=None):
