@@ -20,7 +20,7 @@ from conftest import LAYERS, PROJECT, SOAKED, Shop, new_shop
 from test_errors import refused
 from warm_runs import MARK, WarmRuns, left_after, processes
 
-KILLS = 4 * int(os.environ.get("SOAK", "1"))  # at moments of a run's length, beside those at the places in FAULTS
+KILLS = 2 * int(os.environ.get("SOAK", "1"))  # at moments of a run's length, beside those at the places in FAULTS
 TABLES = {
     "raw": ("raw", ["customers", "products", "orders", "order_lines", "payments", "deliveries"]),
     "dimensions": ("curated", ["dim_customers", "dim_products"]),
@@ -141,14 +141,14 @@ def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_does_the
 
 @pytest.mark.parametrize("step", TABLES)
 def test_a_step_that_dies_between_its_data_and_its_watermark_does_the_batch_again_and_doubles_nothing(
-        step: str, delivered: Delivered, warm: WarmRuns):
-    shop = delivered.shop
+        step: str, second_day: Delivered, warm: WarmRuns):
+    shop = second_day.shop
     SOAKED["kills"] += 1
     warm.run(shop, expect=-signal.SIGKILL, fault=("data committed, watermark not", step))
     assert warm.left_after(2) == []
-    assert content(shop)[step] == delivered.after[step] != delivered.before[step]
+    assert content(shop)[step] == second_day.after[step] != second_day.before[step]
     watermark = shop.query("audit", "select last_processed_timestamp from pipeline_watermark where process_name = ?", step)
-    assert_finished(delivered, lambda: warm.run(shop))
+    assert_finished(second_day, lambda: warm.run(shop))
     assert shop.query("audit", "select last_processed_timestamp from pipeline_watermark where process_name = ?", step) > watermark
     again = shop.query("audit", "select rows_processed from pipeline_execution_log where process_name = ? and status = 'SUCCESS' "
                                 "order by execution_id desc limit 1 offset 1", step)[0][0]
@@ -368,7 +368,7 @@ def fill(disk: Path, left: int) -> Path:
     return filler
 
 
-@pytest.mark.parametrize("left", [0, 40_000, 300_000, 700_000])
+@pytest.mark.parametrize("left", [0, 300_000])
 def test_a_full_disk_is_named_and_leaves_the_previous_state(left: int, delivered: Delivered, small_disk: Path, warm: WarmRuns):
     shop = delivered.shop
     shop.warehouse.mkdir(exist_ok=True)
@@ -392,7 +392,7 @@ def test_a_file_that_may_not_grow_is_named_and_leaves_the_previous_state(tmp_pat
     assert_finished(delivered, lambda: warm.run(shop))
 
 
-@pytest.mark.parametrize("left", [0, 100_000, 1_000_000])
+@pytest.mark.parametrize("left", [0, 100_000])
 def test_reports_on_a_full_disk_are_named_and_the_next_run_does_the_rest(
         left: int, second_day: Delivered, small_disk: Path, warm: WarmRuns):
     shop = second_day.shop
