@@ -44,6 +44,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
+    parser.add_argument("--now", type=_time, default="", metavar="TIME",
+                        help="the run's clock, ISO 8601, in UTC unless it says otherwise: times in the layers and days since an "
+                             "order count from it (default: the time at its start)")
     parser.add_argument("--keep-runs", type=_positive, default=0, metavar="N",
                         help="keep the folders of the newest N runs in the reports and delete the others (default: all stay). The "
                              "audit log keeps every run")
@@ -89,6 +92,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _time(text: str) -> str:
+    from lib.clock import read_time
+
+    try:
+        return read_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, such as 2026-01-31T06:00:00") from error
+
+
 def _share(text: str) -> float:
     try:
         share = float(text)
@@ -122,7 +134,7 @@ def options_of(given: argparse.Namespace) -> "Options":
     from lib.steps import Options
 
     return Options(given.source.resolve(), given.warehouse.resolve(), given.reports.resolve(), given.full_refresh, given.steps,
-                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.keep_runs)
+                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now, given.keep_runs)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -19,8 +19,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.clock import later_than, utc_now
-from lib.errors import explain
+from lib.clock import as_name, later_than, of_name, utc_now
+from lib.errors import WrongUse, explain
 from lib.lock import BUSY_SECONDS
 from lib.sql import traceless_uri
 
@@ -147,7 +147,14 @@ def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
     return [step for _, _, step in dead]
 
 
-def new_batch_id(audit: sqlite3.Connection) -> str:
-    """Return the id of a new run: its start in UTC, later than every run before it, fit for a folder's name."""
-    latest = audit.execute("select max(start_time) from pipeline_execution_log").fetchone()[0]
-    return later_than(latest, utc_now()).replace("-", "").replace(":", "").replace(" ", "T")
+def begin_run(audit: sqlite3.Connection, now: str = "") -> tuple[str, str]:
+    """Return the id of a new run and its clock: all times in the layers count from it, and no two runs share one.
+
+    It is `now` or, without one, the clock's time. Raises WrongUse when `now` is not later than every run before.
+    """
+    latest = audit.execute("select max(batch_id) from pipeline_execution_log").fetchone()[0]
+    last = of_name(latest) if latest else None
+    if now and last and now <= last:
+        raise WrongUse(f"--now {now} is not later than the last run, {last}. Name a later time, or another --warehouse.")
+    now = now or later_than(last, utc_now())
+    return as_name(now), now

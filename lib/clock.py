@@ -3,11 +3,28 @@
 from datetime import UTC, datetime, timedelta
 
 FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+NAME = "%Y%m%dT%H%M%S.%f"  # the same, fit for a folder
 
 
 def utc_now() -> str:
     """Return the time as ISO 8601 text in UTC with microseconds, which sorts as it counts."""
     return datetime.now(UTC).strftime(FORMAT)
+
+
+def read_time(text: str) -> str:
+    """Return an ISO 8601 date or time, in UTC unless it says otherwise, as `utc_now` writes it. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime(FORMAT)
+
+
+def as_name(timestamp: str) -> str:
+    """Return a timestamp as a name that is fit for a folder and sorts as it counts."""
+    return datetime.strptime(timestamp, FORMAT).strftime(NAME)
+
+
+def of_name(name: str) -> str:
+    """Return the timestamp that `as_name` made a name of."""
+    return datetime.strptime(name, NAME).strftime(FORMAT)
 
 
 def later_than(timestamp: str | None, now: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lib import audit
+from lib.clock import utc_now
 from lib.deliveries import Delivery, check_source
 from lib.run import look_at_source, why_run
 from lib.steps import STEPS, Options, StepSpec
@@ -35,7 +36,7 @@ def make_plan(options: Options) -> Plan:
     """Return what a run with these options would do. Raises what the run would raise before it began."""
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
-    deliveries, overdue = look_at_source(options, traceless=True)
+    deliveries, overdue = look_at_source(options, options.now or utc_now(), traceless=True)
     marks = dict.fromkeys(STEPS, audit.Watermark())
     if (options.warehouse / "audit.db").exists():
         with audit.open_audit_to_read(options.warehouse) as log:

@@ -40,6 +40,7 @@ class RunResult:
     """What became of a run: this is `run.json`."""
 
     batch_id: str
+    now: str  # its clock: what the times in the layers count from
     started: str
     source: str
     warehouse: str
@@ -72,10 +73,10 @@ class RunResult:
         return said
 
 
-def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict[str, Any]:
+def notebook_parameters(options: Options, result: RunResult, step: StepSpec) -> dict[str, Any]:
     """Return the parameters that a step's notebook is given."""
     common = {"source": str(options.source), "warehouse": str(options.warehouse), "reports": str(options.reports),
-              "batch_id": batch_id, "full_refresh": options.full_refresh}
+              "batch_id": result.batch_id, "now": result.now, "full_refresh": options.full_refresh}
     if step.name != "gold":
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
@@ -83,12 +84,12 @@ def notebook_parameters(options: Options, batch_id: str, step: StepSpec) -> dict
     return common
 
 
-def look_at_source(options: Options, traceless: bool = False) -> tuple[list[Delivery], list[str]]:
+def look_at_source(options: Options, now: str, traceless: bool = False) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
     known = news.known_deliveries(options.warehouse, traceless)
     deliveries = find_deliveries(options.source, known)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
-    return deliveries, overdue([entry for entry in known if entry.source not in arrived], utc_now())
+    return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
 
 
 def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, traceless: bool = False) -> str:
@@ -130,14 +131,14 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
     if options.full_refresh or not (options.warehouse / "raw.db").exists():
         kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
     begun = time.perf_counter()
-    deliveries, silent = look_at_source(options)
+    batch_id, now = audit.begin_run(log, options.now)
+    deliveries, silent = look_at_source(options, now)
     looked = time.perf_counter() - begun
-    batch_id = audit.new_batch_id(log)
     tell("run_started", batch_id=batch_id, source=str(options.source), warehouse=str(options.warehouse),
          deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries if delivery.is_to_read])
     for step in audit.mark_died(log, batch_id):
         tell("died", step=step)
-    result = RunResult(batch_id, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
+    result = RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
                        deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent, look_seconds=looked)
     folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
     try:
@@ -259,10 +260,10 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
         tell("step_started", **_place(spec.name))
         if not any(step.record for step in result.steps):
-            _get_ready(options, result.batch_id)
+            _get_ready(options, result)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
         with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
-            record = notebooks.execute(spec, folder, notebook_parameters(options, result.batch_id, spec), waiting.take(is_last))
+            record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec), waiting.take(is_last))
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
     except WrongUse:
         raise
@@ -274,11 +275,11 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         return StepResult(spec.name, "FAILED", time.perf_counter() - begun, saved, cell, str(error))
 
 
-def _get_ready(options: Options, batch_id: str) -> None:
+def _get_ready(options: Options, result: RunResult) -> None:
     """Check every notebook's parameters before any kernel starts, while the warm process imports."""
     kernels.warm_up()
     for spec in STEPS.values():
-        notebooks.check_parameters(spec, notebook_parameters(options, batch_id, spec))
+        notebooks.check_parameters(spec, notebook_parameters(options, result, spec))
 
 
 def _log_row(log: sqlite3.Connection, batch_id: str, spec: StepSpec, status: str, message: str | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib import audit
+from lib.clock import utc_now
 from lib.curated_step import CuratedStep
 from lib.gold_step import GoldStep
 from lib.lock import run_lock
@@ -13,12 +14,13 @@ from lib.raw_step import RawStep
 from lib.step_base import Step
 
 
-def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, full_refresh: bool,
+def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, now: str, full_refresh: bool,
               batch_rows: int, quarantine_limit: float = 0.1, snapshot: str = "", snapshot_limit: float = 0.2) -> "Step":
     """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
     With an empty `batch_id` (a notebook run by hand) the step takes the run lock and makes an id of its own; otherwise
-    the runner has done so. Raises PipelineError when the lock is taken or a file cannot be used.
+    the runner has done so. `now` is the run's clock, from which all times in the layers count. Raises PipelineError when
+    the lock is taken or a file cannot be used.
     """
     pd.set_option("display.max_colwidth", None, "display.float_format", "{:,.2f}".format)  # the notebooks are the report
     folder = Path(warehouse).resolve()
@@ -27,10 +29,11 @@ def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id:
             stack.enter_context(run_lock(folder))
         log = stack.enter_context(audit.open_audit(folder))
         if not batch_id:
-            batch_id = audit.new_batch_id(log)
+            batch_id, now = audit.begin_run(log, now)
             audit.mark_died(log, batch_id)
         kind = {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
-        step = kind(name, log, Path(source).resolve(), folder, Path(reports).resolve(), batch_id, full_refresh, batch_rows)
+        step = kind(name, log, Path(source).resolve(), folder, Path(reports).resolve(), batch_id, now or utc_now(),
+                    full_refresh, batch_rows)
         step.quarantine_limit = quarantine_limit
         if isinstance(step, RawStep):
             step.snapshots, step.snapshot_limit = set(filter(None, snapshot.split(","))), snapshot_limit

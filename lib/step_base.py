@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 
 from lib import audit, commits
-from lib.clock import utc_now
 from lib.errors import PipelineError
 from lib.gate import Gate
 from lib.phases import Phases, timed
@@ -54,11 +53,11 @@ class Step:
 
     quarantine_limit = 0.1  # the largest share of a delivery that may be set aside
 
-    def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str,
+    def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str, now: str,
                  full_refresh: bool, batch_rows: int):
         self.spec = STEPS[name]
         self.source, self.warehouse, self.reports = source, warehouse, reports
-        self.batch_id, self.batch_rows = batch_id, batch_rows
+        self.batch_id, self.now, self.batch_rows = batch_id, now, batch_rows
         self.is_full = full_refresh and name != "raw"  # raw is never rebuilt: it is what the others are rebuilt from
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
@@ -81,7 +80,7 @@ class Step:
         self._commit = stack.enter_context(ExitStack())
         self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
         commits.create_system_tables(self.output)
-        self.timestamp = commits.next_timestamp(self.output, utc_now())
+        self.timestamp = commits.next_timestamp(self.output, self.now)
         self.reached, last = self.watermark.timestamp, commits.last_timestamp(self.output, self.spec.name)
         if self.spec.reads == "source":
             self.reached = max(self.reached, last)  # later than the watermark if a run died between the two commits

@@ -45,4 +45,5 @@ class Options:
     snapshot: tuple[str, ...] = ()
     snapshot_limit: float = 0.2
     quarantine_limit: float = 0.1
+    now: str = ""  # the run's clock; empty: the time at its start
     keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
