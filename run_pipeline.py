@@ -44,7 +44,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
-    parser.add_argument("--now", type=_time, default="", metavar="TIME",
+    parser.add_argument("--now", type=_time, metavar="TIME",
                         help="the run's clock, ISO 8601, in UTC unless it says otherwise: times in the layers and days since an "
                              "order count from it (default: the time at its start)")
     parser.add_argument("--keep-runs", type=_positive, default=0, metavar="N",
@@ -134,7 +134,7 @@ def options_of(given: argparse.Namespace) -> "Options":
     from lib.steps import Options
 
     return Options(given.source.resolve(), given.warehouse.resolve(), given.reports.resolve(), given.full_refresh, given.steps,
-                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now, given.keep_runs)
+                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now or "", given.keep_runs)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -120,7 +120,7 @@ def heard(small: Shop, monkeypatch):
 
     def run() -> list[dict]:
         monkeypatch.setattr("lib.run.notebook_parameters", lambda options, result, step: {
-            "source": str(small.source), "warehouse": str(small.warehouse), "reports": str(small.reports), "batch_id": batch_id,
+            "source": str(small.source), "warehouse": str(small.warehouse), "reports": str(small.reports), "batch_id": result.batch_id,
             "full_refresh": False, "batch_rows": 2})
         in_process.run(small, monkeypatch, tell=listen)
         return said
