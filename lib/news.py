@@ -20,14 +20,14 @@ def known_deliveries(warehouse: Path, traceless: bool = False) -> list[Known]:
     """Return the manifest, oldest first; empty when nothing was ever delivered."""
     if not (warehouse / "raw.db").exists():
         return []
-    return [Known(*row) for row in _ask(
+    return [Known(*row) for row in ask(
         warehouse, "raw", "deliveries", "select source_filename, content_sha256, source_name, "
         "ingestion_timestamp from deliveries order by delivery_id", traceless=traceless)]
 
 
 def last_timestamp(warehouse: Path, layer: str, process_name: str, traceless: bool = False) -> str:
     """Return the timestamp of what the step last committed to the layer; empty when there is nothing of it."""
-    rows = _ask(warehouse, layer, "layer_commits",
+    rows = ask(warehouse, layer, "layer_commits",
                 "select max(committed_timestamp) from layer_commits where process_name = ?", process_name,
                 traceless=traceless)
     return (rows[0][0] if rows else None) or ""
@@ -35,14 +35,14 @@ def last_timestamp(warehouse: Path, layer: str, process_name: str, traceless: bo
 
 def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark: str, traceless: bool = False) -> list[str]:
     """Return those of the tables that have a commit newer than the watermark."""
-    rows = _ask(warehouse, layer, "layer_commits", "select distinct table_name from layer_commits where committed_timestamp > ?",
+    rows = ask(warehouse, layer, "layer_commits", "select distinct table_name from layer_commits where committed_timestamp > ?",
                 watermark, traceless=traceless)
     return [table for table in tables if (table,) in rows]
 
 
 def open_quarantine(warehouse: Path, layer: str) -> list[tuple[str, str, str, int]]:
     """Return table, rule, reason and number of the rows that are set aside in a layer; reads without a trace."""
-    return _ask(warehouse, layer, "quarantine",
+    return ask(warehouse, layer, "quarantine",
                 "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
                 "group by table_name, rule, reason order by 4 desc, table_name, rule", traceless=True)
 
@@ -62,7 +62,7 @@ def hold_open(warehouse: Path, layer: str) -> Iterator[None]:
         yield
 
 
-def _ask(warehouse: Path, layer: str, table: str, sql: str, *parameters: str, traceless: bool) -> list[tuple]:
+def ask(warehouse: Path, layer: str, table: str, sql: str, *parameters: str, traceless: bool) -> list[tuple]:
     """Return a query's rows; none when the layer has no such table yet."""
     path = warehouse / f"{layer}.db"
     if not path.exists():

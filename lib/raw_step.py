@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from lib import commits, drift, raw_layer
+from lib import archive, commits, drift, raw_layer
 from lib.ahead import one_ahead
 from lib.contract import SOURCES, Source
 from lib.csv_reader import Header, read_batches, read_header
-from lib.deliveries import Delivery, find_deliveries, hash_file
+from lib.deliveries import Delivery, find_deliveries
 from lib.errors import PipelineError
 from lib.phases import timed
 from lib.raw_layer import SERIAL
@@ -74,7 +74,7 @@ class RawStep(Step):
                 rows = rows[~late]
             yield rows
             self._say_how_far(delivery, count.read - before["read"], rows_in_all)
-        if hash_file(path) != delivery.sha256:
+        if not archive.keep(self.warehouse, path, delivery.sha256):
             raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
         done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)

@@ -3,7 +3,6 @@
 Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite3`) would drop its locks on close.
 """
 
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
+from lib.disk import sync
 from lib.errors import PipelineError, explain, missing_layer
 from lib.lock import BUSY_SECONDS
 from lib.sql import file_uri, literal, quote, quoted
@@ -230,17 +230,14 @@ def _new_file(path: Path) -> Iterator[Layer]:
             yield layer
             layer.execute("commit")
             layer.execute("pragma journal_mode = wal")
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(aside)
         for leftover in ("-wal", "-shm"):  # of a file that was moved away without them: SQLite would apply them to this one
             path.with_name(path.name + leftover).unlink(missing_ok=True)
         if path.exists():
             raise PipelineError(f"{path.name} was put into {path.parent} by another program during the run. Nothing was written; "
                                 "run again.")
         aside.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
