@@ -28,8 +28,7 @@ def known_deliveries(warehouse: Path, traceless: bool = False) -> list[Known]:
 def last_timestamp(warehouse: Path, layer: str, process_name: str, traceless: bool = False) -> str:
     """Return the timestamp of what the step last committed to the layer; empty when there is nothing of it."""
     rows = ask(warehouse, layer, "layer_commits",
-                "select max(committed_timestamp) from layer_commits where process_name = ?", process_name,
-                traceless=traceless)
+               "select max(committed_timestamp) from layer_commits where process_name = ?", process_name, traceless=traceless)
     return (rows[0][0] if rows else None) or ""
 
 
@@ -43,8 +42,8 @@ def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark
 def open_quarantine(warehouse: Path, layer: str) -> list[tuple[str, str, str, int]]:
     """Return table, rule, reason and number of the rows that are set aside in a layer; reads without a trace."""
     return ask(warehouse, layer, "quarantine",
-                "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
-                "group by table_name, rule, reason order by 4 desc, table_name, rule", traceless=True)
+               "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
+               "group by table_name, rule, reason order by 4 desc, table_name, rule", traceless=True)
 
 
 @contextmanager
@@ -62,7 +61,7 @@ def hold_open(warehouse: Path, layer: str) -> Iterator[None]:
         yield
 
 
-def ask(warehouse: Path, layer: str, table: str, sql: str, *parameters: str, traceless: bool) -> list[tuple]:
+def ask(warehouse: Path, layer: str, table: str, sql: str, *parameters: str, traceless: bool = False) -> list[tuple]:
     """Return a query's rows; none when the layer has no such table yet."""
     path = warehouse / f"{layer}.db"
     if not path.exists():

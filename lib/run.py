@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib import audit, kernels, news, notebooks, pages, progress
+from lib import audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
@@ -138,6 +138,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
          deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries if delivery.is_to_read])
     for step in audit.mark_died(log, batch_id):
         tell("died", step=step)
+    manifests = manifest.complete(log, options.warehouse)  # of runs that died
     result = RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
                        deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent, look_seconds=looked)
     folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
@@ -153,9 +154,11 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
+        manifest.begin(log, options, batch_id, now)
+        manifests |= manifest.complete(log, options.warehouse)
         if exporter:
             tell("report_started")
-        _write_report(result, options.reports, folder, exporter, options.keep_runs)
+        _write_report(result, options.reports, folder, manifests, exporter, options.keep_runs)
     except BaseException as error:
         is_stopped = isinstance(error, KeyboardInterrupt)
         result.verdict = "interrupted" if is_stopped else "failed"
@@ -163,10 +166,13 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
         with suppress(PipelineError, sqlite3.Error):  # the next run then finds the row and marks it
             _finish_open_row(log, batch_id, result.error)
-            for spec in STEPS.values():
-                if spec.name in options.steps and not isinstance(error, WrongUse) and not _has_row(log, batch_id, spec.name):
-                    _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
-        _write_report(result, options.reports, folder, None)
+            if not isinstance(error, WrongUse):
+                for spec in STEPS.values():
+                    if spec.name in options.steps and not _has_row(log, batch_id, spec.name):
+                        _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
+                manifest.begin(log, options, batch_id, now)
+            manifests |= manifest.complete(log, options.warehouse)
+        _write_report(result, options.reports, folder, manifests, None)
         raise
     return result
 
@@ -193,8 +199,9 @@ class Exporter:
         return not any(fork.exitcode for fork in self._forks)
 
 
-def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Exporter | None, keep_runs: int = 0) -> None:
-    """Leave the notebooks' pages (which `exporter` is at work on), the data docs, `run.json` and the run's pages.
+def _write_report(result: RunResult, reports: Path, folder: Path, manifests: dict[str, str],
+                  exporter: Exporter | None, keep_runs: int = 0) -> None:
+    """Leave the notebooks' pages (which `exporter` is at work on), the data docs, `run.json`, manifests and the run's pages.
 
     A report that cannot be written makes the run a failed one: what it did to the layers stays.
     """
@@ -211,6 +218,7 @@ def _write_report(result: RunResult, reports: Path, folder: Path, exporter: Expo
         partial = folder / ".run.json.partial"
         partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False), encoding="utf-8")
         partial.replace(folder / "run.json")
+        manifest.put(manifests, reports)
         if keep_runs:
             prune_runs(reports, keep_runs)
         pages.write_run_page(folder)
@@ -261,6 +269,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         tell("step_started", **_place(spec.name))
         if not any(step.record for step in result.steps):
             _get_ready(options, result)
+            manifest.begin(log, options, result.batch_id, result.now)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
         with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec), waiting.take(is_last))

@@ -24,6 +24,7 @@ LINES = "order_line_id,order_id,product_id,quantity,unit_price,discount_amount"
 CUSTOMERS = "customer_id,first_name,last_name,email,phone,city,state,country,segment"
 PRODUCTS = "product_id,product_name,category,sub_category,brand,unit_price,status"
 PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount"
+LOGS = {"audit.pipeline_execution_log", "audit.pipeline_manifest"}  # what every run adds to
 LAYERS = ("raw", "curated", "gold", "audit")
 sys.path.insert(0, str(PROJECT))
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # speed is for benchmarks/

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT, Shop
+from conftest import LOGS, PROJECT, Shop
 from warm_runs import WarmRuns
 
 from lib.lock import run_lock
@@ -61,7 +61,7 @@ def log_of(shop: Shop) -> list[tuple]:
 
 
 def without_the_log(state: dict) -> dict:
-    return {table: rows for table, rows in state.items() if table != "audit.pipeline_execution_log"}
+    return {table: rows for table, rows in state.items() if table not in LOGS}
 
 
 @pytest.mark.parametrize(("options", "words"), [
@@ -248,7 +248,7 @@ def test_what_a_user_may_not_do_is_named_and_nothing_changes(what: str, used: Sh
     after = used.state()
     untouched = {"curated.db": "curated.fact", "gold.db": "gold"}.get(what)
     assert layer_of(after, untouched or "") == (layer_of(before, untouched) if untouched else before | {
-        "audit.pipeline_execution_log": after["audit.pipeline_execution_log"]})
+        log: after[log] for log in LOGS})
     warm.run(used, obey=True)
     assert shown_orders(used) == [(1,)]
     assert used.query("curated", "select count(*) from fact_payments where payment_id = 'Y1'") == [(1,)]

@@ -161,7 +161,7 @@ def test_rows_that_arrive_while_a_run_is_going_are_picked_up_by_the_next(small: 
 
 
 def test_a_clock_set_back_skips_nothing(small: Shop, run, monkeypatch):
-    for module in ("lib.step_base", "lib.audit", "lib.run"):
+    for module in ("lib.step", "lib.audit", "lib.run"):
         monkeypatch.setattr(f"{module}.utc_now", lambda: "2001-01-01 00:00:00.000000")
     for number in range(3):
         small.deliver(f"orders_{number}.csv", ORDERS, f"N{number},C1,2025-02-0{number + 1},,1.00,")

@@ -55,7 +55,8 @@ def test_alone_it_lists_every_table_with_its_rows(ask, loaded: Shop):
         layer, "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'")}
     assert set(listed) == tables
     assert listed["gold", "reporting_sales_wide"] == 3064
-    assert {row["table"] for row in json.loads(ask("audit", "--format", "json"))} == {"pipeline_execution_log", "pipeline_watermark"}
+    assert {row["table"] for row in json.loads(ask("audit", "--format", "json"))} == {
+        "pipeline_execution_log", "pipeline_manifest", "pipeline_watermark"}
 
 
 def test_a_table_is_shown_in_order_of_its_key_with_types_and_cents(ask, loaded: Shop):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT, Shop, new_shop
+from conftest import LOGS, PROJECT, Shop, new_shop
 from terminal import seen
 from warm_runs import WarmRuns
 
@@ -25,7 +25,7 @@ STEPS = ["raw", "dimensions", "facts", "gold"]
 
 def without_the_run(state: dict) -> dict:
     """Return a warehouse's state without the log, which every run adds to."""
-    return {table: rows for table, rows in state.items() if table != "audit.pipeline_execution_log"}
+    return {table: rows for table, rows in state.items() if table not in LOGS}
 
 
 def test_first_run_fills_every_layer(loaded: Shop):
