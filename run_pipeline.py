@@ -56,6 +56,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     instead.add_argument("--status", action="store_true",
                          help="say how things stand: last runs, watermarks, freshness, quarantine, what to do next")
     instead.add_argument("--watch", action="store_true", help="keep running: whenever deliveries arrive, until Ctrl-C")
+    instead.add_argument("--replay", metavar="BATCH_ID",
+                         help="make the warehouse again as this run left it, beside this one, and say whether every table is the same")
+    instead.add_argument("--verify", action="store_true",
+                         help="load all that was ever delivered at once, beside this warehouse, and compare; check log, manifests, "
+                              "watermarks and counts")
+    parser.add_argument("--into", type=Path, metavar="DIR",
+                        help="with --replay or --verify: a new folder for what they make (default: a temporary one)")
     said = parser.add_argument_group("what is said")
     said.add_argument("--json", action="store_true", help="with --status: as JSON")
     said.add_argument("--log-format", choices=("text", "json"), default="text", metavar="FORMAT",
@@ -66,6 +73,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     if given.json and not given.status:
         parser.error("--json goes with --status; for a run it is --log-format json")
+    if given.into and not (given.replay or given.verify):
+        parser.error("--into goes with --replay and --verify; for a run it is --warehouse")
     return given
 
 
@@ -121,6 +130,8 @@ def main(arguments: list[str]) -> int:
             return plan(given)
         if given.status:
             return status(given)
+        if given.replay or given.verify:
+            return DONE if check_again(given) else FAILED
         return watch(given) if given.watch else run(given)
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -164,6 +175,18 @@ def status(given: argparse.Namespace) -> int:
     found = read_status(options_of(given), utc_now())
     put(json.dumps(found, indent=1, ensure_ascii=False) if given.json else "\n".join(describe(found)))
     return DONE if found["is_well"] else FAILED
+
+
+def check_again(given: argparse.Namespace) -> bool:
+    import tempfile
+
+    from lib.console import put
+    from lib.replay import replay
+    from lib.verify import verify
+
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
+        into = given.into.resolve() if given.into else Path(temporary)
+        return replay(options_of(given), given.replay, into, put) if given.replay else verify(options_of(given), into, put)
 
 
 def watch(given: argparse.Namespace) -> NoReturn:

@@ -114,6 +114,12 @@ def read_watermark(audit: sqlite3.Connection, step: str) -> Watermark:
     return Watermark(*row) if row else Watermark()
 
 
+def set_watermarks(audit: sqlite3.Connection, marks: dict[str, list[str]]) -> None:
+    """Set all watermarks, each a timestamp and a batch_id, to what a run that is made again left."""
+    audit.execute("delete from pipeline_watermark")
+    audit.executemany("insert into pipeline_watermark values (?, ?, ?)", [[step, *mark] for step, mark in marks.items()])
+
+
 def start_execution(audit: sqlite3.Connection, batch_id: str, step: str, layer: str) -> int:
     """Append a RUNNING row for a step and return its execution_id."""
     return audit.execute(

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import os
 import re
 import time
@@ -37,10 +38,16 @@ class Delivery:
     sha256: str = ""
     same_as: str = ""
     note: str = ""
+    is_snapshot: bool = False  # said of one that comes from a list
+    file: str = ""  # where it lies, beside the list
 
     @property
     def is_to_read(self) -> bool:
         return self.status in ("new", "changed")
+
+    def path(self, source: Path) -> Path:
+        """Return the file, given the source folder or the list that names it."""
+        return source.parent / self.file if self.file else source / self.name
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Known:
 def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
     """Return everything that lies in the source folder, in the order in which it is applied: by name.
 
+    A file in its place is a list of deliveries, JSON, for a run that is made again: they are applied in its order.
+
     `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it.
     Raises PipelineError when the folder is missing or a file cannot be read.
     """
@@ -63,6 +72,8 @@ def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
     first_name = {}
     for entry in known:
         first_name.setdefault(entry.sha256, entry.name)
+    if folder.is_file():
+        return [Delivery(**delivery) for delivery in json.loads(folder.read_text(encoding="utf-8"))]
     deliveries = []
     for path in list_files(folder):
         delivery = _inspect(path, path.relative_to(folder).as_posix(), latest, first_name)

@@ -50,11 +50,11 @@ class RawStep(Step):
         Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no CSV, or
         changed while it was read.
         """
-        source, path = SOURCES[delivery.source], self.source / delivery.name
+        source, path = SOURCES[delivery.source], delivery.path(self.source)
         header = read_header(path, source.column_names, source.column_names)
         raw_layer.check_columns(delivery, header.names)
         known = self.output.schema(source.name).names
-        superseded, rows_in_all = self._superseded(path, header, source)
+        superseded, rows_in_all = self._superseded(delivery, path, header, source)
         count, before = self.count(delivery.source), asdict(self.count(delivery.source))
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
@@ -79,14 +79,14 @@ class RawStep(Step):
         done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
         self.check_share(delivery.name, done.quarantined, done.read)
-        deleted = self._apply_snapshot(delivery, done) if delivery.source in self.snapshots else 0
+        deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         self._became[delivery.name] = {"rows": done.read, "appended": done.added, "unchanged": done.unchanged,
                                        "duplicates": done.duplicates, "quarantined": done.quarantined, "deleted": deleted}
         self.output.insert("deliveries", pa.Table.from_pylist([dict(
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
             content_sha256=delivery.sha256, **self._stamp, **self._became[delivery.name],
-            is_snapshot=int(delivery.source in self.snapshots), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
+            is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:
@@ -94,7 +94,7 @@ class RawStep(Step):
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, profile, self.batch_id)
 
-    def _superseded(self, path: Path, header: Header, source: Source) -> tuple[pd.Index, int]:
+    def _superseded(self, delivery: Delivery, path: Path, header: Header, source: Source) -> tuple[pd.Index, int]:
         """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
 
         A snapshot's keys are put aside, too.
@@ -108,7 +108,7 @@ class RawStep(Step):
                 rows += batch.rows.num_rows
                 yield batch.rows
 
-        if source.name not in self.snapshots and not raw_layer.may_repeat(self.work, keys(), source.key):
+        if not self._is_snapshot(delivery) and not raw_layer.may_repeat(self.work, keys(), source.key):
             return pd.Index([]), rows
         raw_layer.put_delivered_keys(self.work, keys(), source.key)
         return pd.Index(raw_layer.superseded_rows(self.work)), rows
@@ -149,6 +149,9 @@ class RawStep(Step):
         before = sum(other.size for other in to_read[:to_read.index(delivery)])
         done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not among all rows
         self.progress.say(delivery.name, rows, (before + delivery.size * done) / max(1, sum(other.size for other in to_read)))
+
+    def _is_snapshot(self, delivery: Delivery) -> bool:
+        return delivery.is_snapshot or delivery.source in self.snapshots
 
     def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
         source = SOURCES[delivery.source]

@@ -73,10 +73,10 @@ class RunResult:
         return said
 
 
-def notebook_parameters(options: Options, result: RunResult, step: StepSpec) -> dict[str, Any]:
+def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_full: bool) -> dict[str, Any]:
     """Return the parameters that a step's notebook is given."""
     common = {"source": str(options.source), "warehouse": str(options.warehouse), "reports": str(options.reports),
-              "batch_id": result.batch_id, "now": result.now, "full_refresh": options.full_refresh}
+              "batch_id": result.batch_id, "now": result.now, "full_refresh": options.full_refresh or is_full}
     if step.name != "gold":
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
@@ -112,8 +112,11 @@ def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Wat
     return f"{', '.join(changed)}: newer in {step.reads}.db than {watermark.timestamp}" if changed else ""
 
 
-def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue) -> RunResult:
+def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue, *, full: frozenset[str] = frozenset(),
+        is_replay: bool = False) -> RunResult:
     """Run the steps in order and return what became of them; the caller holds the run lock and has the audit log open.
+
+    `full` names steps that rebuild their tables whatever is new. `is_replay` leaves out the pages for people.
 
     `tell` is told as it goes: run_started, died, step_started, step_progress, step_ended, report_started (see lib.console).
 
@@ -124,10 +127,11 @@ def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.
     with ExitStack() as held, waiting:
         for layer in {step.writes: None for step in STEPS.values()}:
             held.enter_context(news.hold_open(options.warehouse, layer))
-        return _run(options, log, tell, waiting)
+        return _run(options, log, tell, waiting, full, is_replay)
 
 
-def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue) -> RunResult:
+def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue, full: frozenset[str],
+         is_replay: bool) -> RunResult:
     if options.full_refresh or not (options.warehouse / "raw.db").exists():
         kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
     begun = time.perf_counter()
@@ -145,10 +149,10 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
     try:
         for spec in STEPS.values():
             if spec.name in options.steps:
-                step = _run_step(options, log, result, spec, folder, tell, waiting)
+                step = _run_step(options, log, result, spec, folder, tell, waiting, spec.name in full)
                 result.steps.append(step)
                 tell("step_ended", **_in_short(step))
-                if step.notebook:
+                if step.notebook and not is_replay:
                     exporter = exporter or Exporter(folder)
                     exporter.export(folder / step.notebook)
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
@@ -253,7 +257,7 @@ def _place(step: str) -> dict[str, Any]:
 
 
 def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec: StepSpec, folder: Path, tell: Tell,
-              waiting: kernels.KernelQueue) -> StepResult:
+              waiting: kernels.KernelQueue, is_full: bool) -> StepResult:
     """Run one step, or log why it does not run."""
     failed = next((step.name for step in result.steps if step.status == "FAILED"), None)
     if failed:
@@ -263,7 +267,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
     begun = time.perf_counter()
     try:
         to_read = sum(Delivery(**delivery).is_to_read for delivery in result.deliveries)
-        if not why_run(options, spec, to_read, audit.read_watermark(log, spec.name)):
+        if not is_full and not why_run(options, spec, to_read, audit.read_watermark(log, spec.name)):
             _log_row(log, result.batch_id, spec, "SUCCESS", None)
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
         tell("step_started", **_place(spec.name))
@@ -272,7 +276,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             manifest.begin(log, options, result.batch_id, result.now)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
         with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
-            record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec), waiting.take(is_last))
+            record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
     except WrongUse:
         raise
@@ -288,7 +292,7 @@ def _get_ready(options: Options, result: RunResult) -> None:
     """Check every notebook's parameters before any kernel starts, while the warm process imports."""
     kernels.warm_up()
     for spec in STEPS.values():
-        notebooks.check_parameters(spec, notebook_parameters(options, result, spec))
+        notebooks.check_parameters(spec, notebook_parameters(options, result, spec, False))
 
 
 def _log_row(log: sqlite3.Connection, batch_id: str, spec: StepSpec, status: str, message: str | None) -> None:

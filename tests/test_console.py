@@ -119,7 +119,7 @@ def heard(small: Shop, monkeypatch):
             said.append(about)
 
     def run() -> list[dict]:
-        monkeypatch.setattr("lib.run.notebook_parameters", lambda options, result, step: {
+        monkeypatch.setattr("lib.run.notebook_parameters", lambda options, result, step, is_full: {
             "source": str(small.source), "warehouse": str(small.warehouse), "reports": str(small.reports), "batch_id": result.batch_id,
             "full_refresh": False, "batch_rows": 2})
         in_process.run(small, monkeypatch, tell=listen)
