@@ -50,6 +50,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--keep-runs", type=_positive, default=0, metavar="N",
                         help="keep the folders of the newest N runs in the reports and delete the others (default: all stay). The "
                              "audit log keeps every run")
+    parser.add_argument("--keep-archive", type=_positive, default=0, metavar="DAYS",
+                        help="delete deliveries from the archive that were last read more than so many days ago, and say which runs "
+                             "can then no longer be replayed (default: all stay)")
     parser.add_argument("--timings", action="store_true", help="say at the end what each phase of each step took")
     instead = parser.add_argument_group("instead of a run").add_mutually_exclusive_group()
     instead.add_argument("--plan", action="store_true", help="say what a run would do and why; nothing is executed or written")
@@ -145,7 +148,7 @@ def options_of(given: argparse.Namespace) -> "Options":
     from lib.steps import Options
 
     return Options(given.source.resolve(), given.warehouse.resolve(), given.reports.resolve(), given.full_refresh, given.steps,
-                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now or "", given.keep_runs)
+                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now or "", given.keep_runs, given.keep_archive)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ A delivery lies under its sha256, compressed with Zstandard (`zstd -d` reads it)
 import hashlib
 from pathlib import Path
 
+from lib import news
+from lib.clock import days_before
 from lib.deliveries import hash_file
 from lib.disk import sync
 from lib.errors import PipelineError, remedy
@@ -72,9 +74,15 @@ def take_out(warehouse: Path, sha256: str, target: Path) -> None:
                             "back from a backup.")
 
 
-def prune(warehouse: Path, kept: set[str]) -> int:
-    """Delete from the archive all deliveries but those of the hashes given, and return how many went."""
-    gone = [path for path in (warehouse / FOLDER).glob("*/*.zst") if path.stem not in kept]
-    for path in gone:
-        path.unlink()
-    return len(gone)
+def prune(warehouse: Path, days: int, now: str) -> str:
+    """Delete the deliveries that were last read more than so many days before `now`, and return what that makes impossible."""
+    limit = days_before(now, days)
+    read = news.ask(warehouse, "raw", "deliveries", "select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries "
+                    "group by content_sha256")
+    runs = []
+    for sha256, last, run in read:
+        if last < limit and place(warehouse, sha256).exists():
+            place(warehouse, sha256).unlink()
+            runs.append(run)
+    return (f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted: no run from {min(runs)} on can be replayed "
+            "or verified any more") if runs else ""

@@ -37,6 +37,11 @@ def later_than(timestamp: str | None, now: str) -> str:
     return (datetime.strptime(timestamp, FORMAT) + timedelta(microseconds=1)).strftime(FORMAT)
 
 
+def days_before(timestamp: str, days: int) -> str:
+    """Return the timestamp of so many days earlier."""
+    return (datetime.strptime(timestamp, FORMAT) - timedelta(days=days)).strftime(FORMAT)
+
+
 def duration(span: timedelta) -> str:
     """Return a span of time in words, in the largest unit that fits it."""
     hours = span / timedelta(hours=1)

@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +29,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--format", choices=FORMATS, metavar="FORMAT",
                         help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]} (default: table, which is paged on a terminal)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the rows to this new file, .csv or .parquet, instead")
+    parser.add_argument("--as-of", metavar="BATCH_ID", help="show the databases as this run left them, made again from the archive")
     parser.add_argument("--warehouse", type=Path, default=PROJECT / "data/warehouse", metavar="DIR",
                         help="folder of the four databases (default: data/warehouse)")
     given = parser.parse_args(arguments)
@@ -52,15 +55,11 @@ def main(arguments: list[str]) -> int:
     given = parse_arguments(arguments)
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
     try:
-        asked = given.database or given.format or given.limit is not None
-        if not asked and sys.stdin.isatty() and sys.stdout.isatty():
-            from lib.query_menu import ask
-
-            ask(given.warehouse)
-        elif given.table or given.sql is not None:
-            answer(given)
+        if given.as_of:
+            with made_again(given.warehouse, given.as_of) as given.warehouse:
+                show(given)
         else:
-            overview(given)
+            show(given)
         sys.stdout.flush()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,6 +70,33 @@ def main(arguments: list[str]) -> int:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
     return DONE
+
+
+@contextmanager
+def made_again(warehouse: Path, batch_id: str) -> Iterator[Path]:
+    """Yield a warehouse as a run left it. Raises PipelineError when it does not come out as it was."""
+    import tempfile
+
+    from lib.replay import replay
+    from lib.steps import Options
+
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        if not replay(Options(warehouse=warehouse.resolve()), batch_id, Path(folder), lambda line: print(line, file=sys.stderr)):
+            raise PipelineError(f"run {batch_id} cannot be shown as it was: see above. Check out the code that ran then.")
+        yield Path(folder) / "warehouse"
+
+
+def show(given: argparse.Namespace) -> None:
+    """Ask on a terminal, if nothing was asked for; else answer."""
+    asked = given.database or given.format or given.limit is not None
+    if not asked and sys.stdin.isatty() and sys.stdout.isatty():
+        from lib.query_menu import ask
+
+        ask(given.warehouse)
+    elif given.table or given.sql is not None:
+        answer(given)
+    else:
+        overview(given)
 
 
 def answer(given: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib import audit, kernels, manifest, news, notebooks, pages, progress
+from lib import archive, audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
@@ -52,6 +52,7 @@ class RunResult:
     seconds: float = 0.0
     look_seconds: float = 0.0  # to tell what is new in the source folder
     report_seconds: float = 0.0  # waiting for pages and data docs, after the last step
+    forgotten: str = ""  # what was deleted from the archive, and what can then no longer be done
     verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
     error: str | None = None
 
@@ -64,6 +65,7 @@ class RunResult:
     def warnings(self) -> list[str]:
         """Return what a person should know of a run, though it did not stop it."""
         said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]] + self.overdue
+        said += [self.forgotten] if self.forgotten else []
         for step in self.steps:
             if step.record:
                 said += step.record["warnings"]
@@ -158,6 +160,8 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         result.error = next((step.error for step in result.steps if step.status == "FAILED"), None)
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
+        if options.keep_archive and not result.error:
+            result.forgotten = archive.prune(options.warehouse, options.keep_archive, now)
         manifest.begin(log, options, batch_id, now)
         manifests |= manifest.complete(log, options.warehouse)
         if exporter:
