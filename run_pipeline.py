@@ -34,6 +34,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--full-refresh", action="store_true",
                         help="rebuild curated and gold from all of raw. Raw is kept (new deliveries are read as always): it is "
                              "what the others are rebuilt from. The audit history is never deleted")
+    parser.add_argument("--no-rebuild", action="store_true",
+                        help="only warn when a step's notebook, suites or contract changed since its tables were made, instead of "
+                             "rebuilding them and those behind")
     parser.add_argument("--steps", type=_names(STEP_NAMES), default=STEP_NAMES, metavar="STEP,…",
                         help=f"run only these, in their order (default: {','.join(STEP_NAMES)})")
     parser.add_argument("--snapshot", type=_names(SOURCE_NAMES), default=(), metavar="SOURCE,…",
@@ -44,7 +47,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quarantine-limit", type=_share, default=0.1, metavar="SHARE",
                         help="fail the step when more than this share of a delivery's rows, and more than one, cannot be loaded "
                              "(default: 0.1)")
-    parser.add_argument("--now", type=_time, metavar="TIME",
+    parser.add_argument("--now", type=_time, default="", metavar="TIME",
                         help="the run's clock, ISO 8601, in UTC unless it says otherwise: times in the layers and days since an "
                              "order count from it (default: the time at its start)")
     parser.add_argument("--keep-runs", type=_positive, default=0, metavar="N",
@@ -108,7 +111,7 @@ def _time(text: str) -> str:
     from lib.clock import read_time
 
     try:
-        return read_time(text)
+        return text and read_time(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, such as 2026-01-31T06:00:00") from error
 
@@ -145,10 +148,12 @@ def main(arguments: list[str]) -> int:
 
 
 def options_of(given: argparse.Namespace) -> "Options":
+    from dataclasses import fields
+
     from lib.steps import Options
 
-    return Options(given.source.resolve(), given.warehouse.resolve(), given.reports.resolve(), given.full_refresh, given.steps,
-                   given.snapshot, given.snapshot_limit, given.quarantine_limit, given.now or "", given.keep_runs, given.keep_archive)
+    values = {field.name: getattr(given, field.name) for field in fields(Options)}
+    return Options(**values | {name: values[name].resolve() for name in ("source", "warehouse", "reports")})
 
 
 def run(given: argparse.Namespace) -> int:

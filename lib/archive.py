@@ -74,8 +74,8 @@ def take_out(warehouse: Path, sha256: str, target: Path) -> None:
                             "back from a backup.")
 
 
-def prune(warehouse: Path, days: int, now: str) -> str:
-    """Delete the deliveries that were last read more than so many days before `now`, and return what that makes impossible."""
+def prune(warehouse: Path, days: int, now: str) -> list[str]:
+    """Delete the deliveries that were last read more than so many days before `now`, and say what that makes impossible."""
     limit = days_before(now, days)
     read = news.ask(warehouse, "raw", "deliveries", "select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries "
                     "group by content_sha256")
@@ -84,5 +84,5 @@ def prune(warehouse: Path, days: int, now: str) -> str:
         if last < limit and place(warehouse, sha256).exists():
             place(warehouse, sha256).unlink()
             runs.append(run)
-    return (f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted: no run from {min(runs)} on can be replayed "
-            "or verified any more") if runs else ""
+    return [f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted: no run from {min(runs)} on can be replayed "
+            "or verified any more"] if runs else []

@@ -38,7 +38,8 @@ create table if not exists pipeline_execution_log (
     rows_processed integer not null default 0,
     rows_quarantined integer not null default 0,
     error_message text,
-    table_digests text
+    table_digests text,
+    rules text
 ) strict;
 create index if not exists pipeline_execution_log_batch on pipeline_execution_log (batch_id);
 create table if not exists pipeline_watermark (
@@ -120,6 +121,13 @@ def set_watermarks(audit: sqlite3.Connection, marks: dict[str, list[str]]) -> No
     audit.executemany("insert into pipeline_watermark values (?, ?, ?)", [[step, *mark] for step, mark in marks.items()])
 
 
+def read_rules(audit: sqlite3.Connection, step: str) -> tuple[dict[str, str], str]:
+    """Return the fingerprint of the rules by which all of a step's rows were made, and since when; nothing if it never succeeded."""
+    row = audit.execute("select rules, end_time from pipeline_execution_log where process_name = ? and rules is not null "
+                        "order by execution_id desc limit 1", [step]).fetchone()
+    return (json.loads(row[0]), row[1]) if row else ({}, "")
+
+
 def start_execution(audit: sqlite3.Connection, batch_id: str, step: str, layer: str) -> int:
     """Append a RUNNING row for a step and return its execution_id."""
     return audit.execute(
@@ -131,16 +139,17 @@ def start_execution(audit: sqlite3.Connection, batch_id: str, step: str, layer: 
 
 def finish_execution(audit: sqlite3.Connection, execution_id: int, status: str, *, rows_processed: int = 0,
                      rows_quarantined: int = 0, error_message: str | None = None,
-                     table_digests: dict[str, str] | None = None, watermark: tuple[str, Watermark] | None = None) -> None:
+                     table_digests: dict[str, str] | None = None, rules: dict[str, str] | None = None,
+                     watermark: tuple[str, Watermark] | None = None) -> None:
     """Make a RUNNING row final and, with it, move a step's watermark: both in one transaction."""
     path = audit.execute("pragma database_list").fetchone()[2]
     with _explained(path), audit:
         audit.execute("begin immediate")
         audit.execute(
             "update pipeline_execution_log set status = ?, end_time = ?, rows_processed = ?, rows_quarantined = ?, "
-            "error_message = ?, table_digests = ? where execution_id = ?",
+            "error_message = ?, table_digests = ?, rules = ? where execution_id = ?",
             [status, utc_now(), rows_processed, rows_quarantined, error_message,
-             json.dumps(table_digests, sort_keys=True) if table_digests else None, execution_id],
+             *(json.dumps(pairs, sort_keys=True) if pairs else None for pairs in (table_digests, rules)), execution_id],
         )
         if watermark:
             step, reached = watermark

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lib import audit
 from lib.clock import utc_now
 from lib.deliveries import Delivery, check_source
-from lib.run import look_at_source, why_run
+from lib.run import find_changed_rules, look_at_source, why_run
 from lib.steps import STEPS, Options, StepSpec
 
 SKIPPED = {"known": "read before", "copy": "copies of others", "waiting": "not finished", "stray": "of no source"}
@@ -37,17 +37,18 @@ def make_plan(options: Options) -> Plan:
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
     deliveries, overdue = look_at_source(options, options.now or utc_now(), traceless=True)
-    marks = dict.fromkeys(STEPS, audit.Watermark())
+    marks, changed = dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
     if (options.warehouse / "audit.db").exists():
         with audit.open_audit_to_read(options.warehouse) as log:
             marks = {name: audit.read_watermark(log, name) for name in STEPS}
+            changed = {name: find_changed_rules(log, spec) for name, spec in STEPS.items()}
     to_read = [delivery for delivery in deliveries if delivery.is_to_read]
-    steps, changing = [], {}  # tables that the steps before may change, and because of what
+    steps, changing, rebuilt = [], {}, set()  # tables that the steps before may change and because of what; steps that rebuild
     for spec in STEPS.values():
         if spec.name not in options.steps:
             steps.append(PlannedStep(spec, "no", "not among --steps", ()))
             continue
-        why = why_run(options, spec, len(to_read), marks[spec.name], traceless=True)
+        why = why_run(options, spec, len(to_read), marks[spec.name], changed[spec.name], traceless=True)
         causes = {table: changing[table] for table in spec.inputs if table in changing}
         if spec.name == "raw":
             tables = tuple(table for table in spec.outputs if any(delivery.source == table for delivery in to_read))
@@ -55,6 +56,10 @@ def make_plan(options: Options) -> Plan:
         else:
             tables = spec.outputs if why or causes else ()
             changing |= dict.fromkeys(tables, f"step {spec.name}")
+        if changed[spec.name] and spec.name != "raw" and not options.no_rebuild:
+            rebuilt.add(f"step {spec.name}")
+        if not why and rebuilt & set(causes.values()):
+            why = f"{', '.join(sorted(rebuilt))}: builds the tables anew that it reads"
         because = " or ".join(dict.fromkeys(causes.values()))
         steps.append(PlannedStep(spec, "yes" if why else "if" if causes else "no",
                                  why or (f"something new comes from {because}" if causes else "nothing new"), tables))

@@ -15,6 +15,7 @@ from lib import archive, audit, kernels, manifest, news, notebooks, pages, progr
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
 from lib.errors import PipelineError, WrongUse, remedy
+from lib.fingerprint import changed_parts, take_fingerprint
 from lib.retention import prune_runs
 from lib.steps import STEPS, Options, StepSpec
 
@@ -47,12 +48,12 @@ class RunResult:
     full_refresh: bool
     steps: list[StepResult] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # rules that changed, deliveries that the archive forgot: what that means
     overdue: list[str] = field(default_factory=list)  # sources that have not delivered for longer than usual
     ended: str = ""
     seconds: float = 0.0
     look_seconds: float = 0.0  # to tell what is new in the source folder
     report_seconds: float = 0.0  # waiting for pages and data docs, after the last step
-    forgotten: str = ""  # what was deleted from the archive, and what can then no longer be done
     verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
     error: str | None = None
 
@@ -64,8 +65,8 @@ class RunResult:
 
     def warnings(self) -> list[str]:
         """Return what a person should know of a run, though it did not stop it."""
-        said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]] + self.overdue
-        said += [self.forgotten] if self.forgotten else []
+        said = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries if delivery["note"]]
+        said += self.overdue + self.notes
         for step in self.steps:
             if step.record:
                 said += step.record["warnings"]
@@ -94,7 +95,14 @@ def look_at_source(options: Options, now: str, traceless: bool = False) -> tuple
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
 
 
-def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, traceless: bool = False) -> str:
+def find_changed_rules(log: sqlite3.Connection, step: StepSpec) -> str:
+    """Return which rules of a step changed since all of its rows were made by them, "" if none."""
+    rules, since = audit.read_rules(log, step.name)
+    changed = changed_parts(rules, take_fingerprint(step)) if rules else []
+    return f"{', '.join(changed)} changed since {since[:19]}" if changed else ""
+
+
+def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, changed: str, traceless: bool = False) -> str:
     """Return why a step has something to do: deliveries to read, or input that is newer than its watermark; "" if it has nothing.
 
     A step that never succeeded has: its tables are yet to be created, even if they stay empty. So has one whose tables are
@@ -106,6 +114,8 @@ def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Wat
     if step.reads == "source":
         died = "a run died before it could set the watermark" if last > watermark.timestamp else ""
         return f"{to_read} deliveries to read" if to_read > 1 else "one delivery to read" if to_read else died
+    if changed and not options.no_rebuild:
+        return f"{changed}: everything is built anew"
     if options.full_refresh:
         return "everything is built anew from raw"
     if watermark == audit.Watermark() or not last:
@@ -161,7 +171,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         result.verdict = "failed" if result.error else "success" if any(step.record for step in result.steps) else "nothing new"
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
         if options.keep_archive and not result.error:
-            result.forgotten = archive.prune(options.warehouse, options.keep_archive, now)
+            result.notes += archive.prune(options.warehouse, options.keep_archive, now)
         manifest.begin(log, options, batch_id, now)
         manifests |= manifest.complete(log, options.warehouse)
         if exporter:
@@ -271,7 +281,13 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
     begun = time.perf_counter()
     try:
         to_read = sum(Delivery(**delivery).is_to_read for delivery in result.deliveries)
-        if not is_full and not why_run(options, spec, to_read, audit.read_watermark(log, spec.name)):
+        changed = find_changed_rules(log, spec)
+        if changed and spec.reads != "source":
+            is_full |= not options.no_rebuild
+            result.notes.append(f"step {spec.name}: {changed}: " + (
+                "its tables and those behind it are built anew" if is_full else
+                "what was made before stays as it was, because of --no-rebuild"))
+        if not is_full and not why_run(options, spec, to_read, audit.read_watermark(log, spec.name), changed):
             _log_row(log, result.batch_id, spec, "SUCCESS", None)
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
         tell("step_started", **_place(spec.name))
@@ -281,6 +297,8 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
         with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
+        if changed and spec.reads == "source":
+            result.notes.append(f"step {spec.name}: {changed}: that holds for what is delivered from now on, as raw keeps what it has")
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
     except WrongUse:
         raise

@@ -55,7 +55,8 @@ def describe(run: dict[str, Any], folder: Path) -> dict[str, Any]:
         "steps": [_describe_step(step, folder) for step in run["steps"]],
         "gates": gates, "findings": findings, "stops": stops,
         "failed_expectations": findings + len(stops),
-        "warnings": odd + run["overdue"] + [warning for record in records.values() for warning in record["warnings"]],
+        "warnings": odd + run["overdue"] + run["notes"] + [
+            warning for record in records.values() for warning in record["warnings"]],
         "tables": [{"name": table, "layer": record["layer"], "counts": [int(count[key]) for key in COUNTS],
                     "after": count["rows_after"], "samples": _describe_samples(record.get("samples", {}).get(table, {}))}
                    for record in records.values() for table, count in record["tables"].items()],

@@ -17,7 +17,7 @@ from lib.deliveries import Known, overdue
 from lib.errors import PipelineError
 from lib.failure import command
 from lib.lock import lock_holder
-from lib.run import why_run
+from lib.run import find_changed_rules, why_run
 from lib.steps import STEPS, Options
 
 RUNS = 5  # that are listed
@@ -46,7 +46,7 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
             runs += [_run(row, options, holder) for row in _rows(log, LAST_RUNS, RUNS)]
             for step in STEPS.values():
                 mark = audit.read_watermark(log, step.name)
-                behind = why_run(options, step, 0, mark, traceless=True)
+                behind = why_run(options, step, 0, mark, find_changed_rules(log, step), traceless=True)
                 watermarks.append({"step": step.name, "timestamp": mark.timestamp, "batch_id": mark.batch_id, "behind": behind})
     if (warehouse / "raw.db").exists():
         with _noted(actions):

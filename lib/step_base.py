@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lib import audit, commits
 from lib.errors import PipelineError
+from lib.fingerprint import take_fingerprint
 from lib.gate import Gate
 from lib.phases import Phases, timed
 from lib.progress import Progress
@@ -75,6 +76,7 @@ class Step:
         """Append the RUNNING row, read the watermark, open the layers and the working database."""
         self._execution = audit.start_execution(self._log, self.batch_id, self.spec.name, self.spec.writes)
         self.watermark = audit.read_watermark(self._log, self.spec.name)
+        self._rules = take_fingerprint(self.spec)
         self.work = stack.enter_context(_working_database())
         self._compare = stack.enter_context(self.work.cursor())
         self._commit = stack.enter_context(ExitStack())
@@ -171,6 +173,7 @@ class Step:
         audit.finish_execution(
             self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
             rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
+            rules=self._rules if self.is_full or self.spec.reads == "source" else None,  # all rows were made by these
             watermark=None if self.reached == self.watermark.timestamp
             else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
         self.stack.close()

@@ -46,5 +46,6 @@ class Options:
     snapshot_limit: float = 0.2
     quarantine_limit: float = 0.1
     now: str = ""  # the run's clock; empty: the time at its start
+    no_rebuild: bool = False
     keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
     keep_archive: int = 0  # days for which a delivery stays in the archive; 0: for ever
