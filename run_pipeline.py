@@ -152,7 +152,7 @@ def options_of(given: argparse.Namespace) -> "Options":
 
     from lib.steps import Options
 
-    values = {field.name: getattr(given, field.name) for field in fields(Options)}
+    values = {field.name: getattr(given, field.name) for field in fields(Options) if field.name in given}
     return Options(**values | {name: values[name].resolve() for name in ("source", "warehouse", "reports")})
 
 
@@ -198,7 +198,10 @@ def check_again(given: argparse.Namespace) -> bool:
 
 
 def watch(given: argparse.Namespace) -> NoReturn:
+    from dataclasses import replace
+
     from lib.console import open_console
+    from lib.deliveries import SETTLED_SECONDS
     from lib.kernels import KernelQueue
     from lib.lock import LockTaken
     from lib.one_run import run_once
@@ -206,9 +209,10 @@ def watch(given: argparse.Namespace) -> NoReturn:
 
     options = options_of(given)
     with open_console(given.log_format, given.quiet) as console:
-        def run_now(waiting: KernelQueue) -> bool:
+        def run_now(waiting: KernelQueue, settled_seconds: float) -> bool:
             try:
-                run_once(options, console, given.on_failure, given.timings, waiting)
+                settled = SETTLED_SECONDS if options.snapshot else settled_seconds  # half a snapshot would delete the other half
+                run_once(replace(options, settled_seconds=settled), console, given.on_failure, given.timings, waiting)
             except LockTaken:
                 return False
             except PipelineError as error:

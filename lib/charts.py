@@ -18,7 +18,10 @@ STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "t
 def bars(values: pd.DataFrame, title: str) -> SVG:
     """Return horizontal stacked bars, one per row of the frame, one colour per column."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(8, 0.8 + 0.42 * len(values)), layout="constrained")
+        height = 0.8 + 0.42 * len(values)
+        figure = Figure(figsize=(8, height))  # a layout that measures its texts draws twice, and every step waits for this chart
+        figure.subplots_adjust(left=(0.2 + 0.07 * max(map(len, values.index.astype(str)), default=0)) / 8, right=0.99,
+                               bottom=0.32 / height, top=1 - 0.32 / height)
         axes = figure.add_subplot()
         left = pd.Series(0.0, index=values.index)
         for column, color in zip(values.columns, COLORS, strict=False):

@@ -60,12 +60,13 @@ class Known:
     timestamp: str
 
 
-def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
+def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
     """Return everything that lies in the source folder, in the order in which it is applied: by name.
 
     A file in its place is a list of deliveries, JSON, for a run that is made again: they are applied in its order.
 
-    `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it.
+    `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it. A file
+    that has changed within `settled_seconds` is waited for; one that changes meanwhile is still growing.
     Raises PipelineError when the folder is missing or a file cannot be read.
     """
     latest = {entry.name: entry.sha256 for entry in known}
@@ -76,7 +77,7 @@ def find_deliveries(folder: Path, known: Iterable[Known]) -> list[Delivery]:
         return [Delivery(**delivery) for delivery in json.loads(folder.read_text(encoding="utf-8"))]
     deliveries = []
     for path in list_files(folder):
-        delivery = _inspect(path, path.relative_to(folder).as_posix(), latest, first_name)
+        delivery = _inspect(path, path.relative_to(folder).as_posix(), latest, first_name, settled_seconds)
         if delivery.is_to_read:
             latest[delivery.name] = delivery.sha256
             first_name.setdefault(delivery.sha256, delivery.name)
@@ -154,7 +155,8 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
+def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str, str],
+             settled_seconds: float) -> Delivery:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -171,8 +173,8 @@ def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str
     try:
         before = path.stat()
         age = time.time() - before.st_mtime
-        if 0 <= age < SETTLED_SECONDS:
-            time.sleep(SETTLED_SECONDS - age)
+        if 0 <= age < settled_seconds:
+            time.sleep(settled_seconds - age)
         sha256 = hash_file(path)
         after = path.stat()
     except OSError as error:

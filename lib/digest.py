@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -22,12 +23,18 @@ def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
     if not rows.num_rows:
         return EMPTY
     cells = ", ".join(_cell(name, rows[name].null_count) for name in sorted(columns))
-    with duckdb.connect() as connection:
+    with _database().cursor() as connection:
         connection.register("rows", rows)
         low, high = connection.execute(
             "select sum(md5_number_lower(cells)::hugeint), sum(md5_number_upper(cells)::hugeint) "
             f"from (select concat({cells}) as cells from rows)").fetchone()
     return f"{high % MODULUS:016x}{low % MODULUS:016x}"
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return an empty database, the same one always: to open one takes longer than most digests."""
+    return duckdb.connect()
 
 
 def _cell(name: str, nulls: int) -> str:

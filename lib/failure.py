@@ -33,6 +33,6 @@ def command(options: Options) -> str:
     words, defaults = [sys.executable, str(PROJECT / "run_pipeline.py")], Options()
     for field in fields(options):
         value, option = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
-        if field.name != "now" and value != getattr(defaults, field.name):  # the time of that run has passed
+        if field.name not in ("now", "settled_seconds") and value != getattr(defaults, field.name):  # not of another run
             words += [option] if value is True else [option, ",".join(value) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)

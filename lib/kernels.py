@@ -91,25 +91,26 @@ def warm_kernel() -> Iterator["AsyncKernelManager"]:
 
 
 class KernelQueue(ExitStack):
-    """Kernels for one notebook after the other: each gets ready while the notebook before it is executed."""
+    """Kernels for one notebook after the other: each is ready before, or gets so while the notebook before it is executed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._waiting: list[tuple[ExitStack, AsyncKernelManager]] = []
 
-    def start_ahead(self) -> None:
-        """Let a kernel get ready before the first notebook comes."""
-        if not self._waiting:
+    def start_ahead(self, kernels: int = 1) -> None:
+        """Let kernels get ready before the first notebook comes; one that died while it waited is replaced."""
+        self._waiting = [(life, manager) for life, manager in self._waiting if manager.forked.is_alive()]
+        while len(self._waiting) < kernels:
             self._fork()
 
     @contextmanager
     def take(self, is_last: bool) -> Iterator["AsyncKernelManager"]:
         """Yield the manager of a kernel, as `warm_kernel` does, while the one after it gets ready unless this is the last."""
         self.start_ahead()
-        life, manager = self._waiting.pop()
+        life, manager = self._waiting.pop(0)
         with life:
             if not is_last:
-                self._fork()
+                self.start_ahead()
             yield manager
 
     def _fork(self) -> None:
@@ -143,6 +144,7 @@ def run_logged(log: Path, target: str, *arguments) -> None:
         file = os.open(os.devnull, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    os.nice(10)  # pages can wait: the step that goes on beside them is what a delivery waits for
     _call(target, *arguments)
 
 

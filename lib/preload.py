@@ -53,6 +53,8 @@ def preload() -> None:
     sys.meta_path.insert(0, postpone)
     import great_expectations  # noqa: F401
     import ipykernel.kernelapp  # noqa: F401
+    import pandas.io.formats.html  # noqa: F401 - what the first table shown, and the first chart, would import
+    from matplotlib.backends import backend_svg  # noqa: F401
 
     import lib.charts
     import lib.parse

@@ -12,7 +12,7 @@ from lib import archive, commits, drift, raw_layer
 from lib.ahead import one_ahead
 from lib.contract import SOURCES, Source
 from lib.csv_reader import Header, read_batches, read_header
-from lib.deliveries import Delivery, find_deliveries
+from lib.deliveries import SETTLED_SECONDS, Delivery, find_deliveries
 from lib.errors import PipelineError
 from lib.phases import timed
 from lib.raw_layer import SERIAL
@@ -25,6 +25,7 @@ class RawStep(Step):
 
     snapshots: set[str] = frozenset()
     snapshot_limit = 0.2
+    settled_seconds = SETTLED_SECONDS
 
     @timed("open")
     def begin(self, stack: ExitStack) -> None:
@@ -35,7 +36,7 @@ class RawStep(Step):
         self._indexes += [(source.name, source.key, False) for source in SOURCES.values()]
         for name in SOURCES:
             self.count(name)
-        self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output))
+        self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
         self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 

@@ -83,14 +83,15 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     if step.name != "gold":
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
-        common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit}
+        common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit,
+                   "settled_seconds": options.settled_seconds}
     return common
 
 
 def look_at_source(options: Options, now: str, traceless: bool = False) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
     known = news.known_deliveries(options.warehouse, traceless)
-    deliveries = find_deliveries(options.source, known)
+    deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
 

@@ -8,6 +8,7 @@ import pandas as pd
 from lib import audit
 from lib.clock import utc_now
 from lib.curated_step import CuratedStep
+from lib.deliveries import SETTLED_SECONDS
 from lib.gold_step import GoldStep
 from lib.lock import run_lock
 from lib.raw_step import RawStep
@@ -15,7 +16,8 @@ from lib.step_base import Step
 
 
 def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, now: str, full_refresh: bool,
-              batch_rows: int, quarantine_limit: float = 0.1, snapshot: str = "", snapshot_limit: float = 0.2) -> "Step":
+              batch_rows: int, quarantine_limit: float = 0.1, snapshot: str = "", snapshot_limit: float = 0.2,
+              settled_seconds: float = SETTLED_SECONDS) -> "Step":
     """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
     With an empty `batch_id` (a notebook run by hand) the step takes the run lock and makes an id of its own; otherwise
@@ -37,6 +39,7 @@ def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id:
         step.quarantine_limit = quarantine_limit
         if isinstance(step, RawStep):
             step.snapshots, step.snapshot_limit = set(filter(None, snapshot.split(","))), snapshot_limit
+            step.settled_seconds = settled_seconds
         step.begin(stack)
         step.stack = stack.pop_all()
         return step

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.deliveries import SETTLED_SECONDS
+
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
 
@@ -49,3 +51,4 @@ class Options:
     no_rebuild: bool = False
     keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
     keep_archive: int = 0  # days for which a delivery stays in the archive; 0: for ever
+    settled_seconds: float = SETTLED_SECONDS  # a younger file may still be growing; less where a watcher has seen it rest

@@ -8,39 +8,43 @@ from pathlib import Path
 import papermill  # noqa: F401 - here, although lib.notebooks imports it late: the first delivery need not wait for it
 from watchfiles import Change, watch
 
+import lib.run  # noqa: F401 - likewise
 from lib import kernels
 from lib.console import Silent
 from lib.contract import SOURCES
-from lib.deliveries import UNFINISHED, list_files, source_of
+from lib.deliveries import SETTLED_SECONDS, UNFINISHED, list_files, source_of
 from lib.errors import PipelineError
+from lib.steps import STEPS
 
 LOOK = 50  # milliseconds between two looks at what has changed
 QUIET = 300  # milliseconds without a change after which a burst of deliveries is over
 LONGEST_BURST = 30  # seconds; what is not finished then is left for the next run
 
 
-def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue], bool], console: Silent) -> None:
+def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], bool], console: Silent) -> None:
     """Call `run_now` at once when there are deliveries, and whenever some arrive. It returns whether it could run; if not, it is
     called again soon.
 
-    It is given a queue in which a kernel got ready while the deliveries settled. The folder is watched during a run, too. Raises
-    PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
+    It is given a queue in which kernels for all steps got ready while nothing came, and how many seconds a file must be old that
+    may be read: as long as the watcher has seen them rest, unless they did not. The folder is watched during a run, too.
+    Raises PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
     """
     kernels.warm_up()
     folder = _identity(source)
     has_news, is_said = any(source_of(_name(path, source)) for path in list_files(source)), False
     with ExitStack() as kept:
-        waiting, since = None, 0.0
+        waiting, since = None, time.monotonic()
         for changes in watch(source, watch_filter=lambda change, path: _matters(change, _name(Path(path), source)), step=LOOK,
                              debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
             if _identity(source) != folder:
                 raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
-            has_news = has_news or bool(changes)
-            if has_news and waiting is None:
-                waiting, since = kept.enter_context(kernels.KernelQueue()), time.monotonic()
-                waiting.start_ahead()
+            if waiting is None:
+                waiting = kept.enter_context(kernels.KernelQueue())
+                waiting.start_ahead(len(STEPS))
+            if changes and not has_news:
+                has_news, since = True, time.monotonic()
             if has_news and (not changes or time.monotonic() - since > LONGEST_BURST):
-                if run_now(waiting):
+                if run_now(waiting, SETTLED_SECONDS if changes else QUIET / 1000):
                     kept.close()
                     waiting, has_news, is_said = None, False, False
             elif not has_news and not is_said:

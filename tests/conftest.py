@@ -109,7 +109,6 @@ def used(loaded: Shop, tmp_path: Path) -> Shop:
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch) -> Shop:
     """A shop with two customers, two orders of two days and three lines, after its first run."""
-    monkeypatch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
     import in_process
 
     shop = Shop(tmp_path)

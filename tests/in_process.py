@@ -47,7 +47,7 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) ->
     monkeypatch.setattr("lib.news.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.store
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, **options), log, tell,
+        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
                              lib.kernels.KernelQueue())
     assert result.verdict != "failed", result.error
     return result

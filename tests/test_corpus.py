@@ -199,7 +199,6 @@ def deliver(shop: Shop, *names: str) -> None:
 @pytest.fixture(scope="module")
 def patch() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
         yield patch
 
 
@@ -431,7 +430,6 @@ def may_pass(values: dict) -> bool:
 @given(data=st.data())
 def test_whatever_stands_in_the_cells_is_loaded_exactly_or_set_aside(data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
         shop = Shop(Path(folder))
         shop.source.mkdir()
         delivered = {}

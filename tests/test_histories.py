@@ -131,7 +131,6 @@ def assert_equals_one_full_load(shop: Shop, model: Model) -> None:
 def test_every_history_equals_one_full_load(history: list[dict]):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("lib.step_base.Step.check", lambda step, suite, rows: rows)  # all values are good: gates have their tests
-        patch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
         SOAKED["histories"] += 1
         shop, model = Shop(Path(folder)), Model()
         shop.source.mkdir()

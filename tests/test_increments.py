@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import in_process
 import pytest
@@ -125,6 +126,16 @@ def test_unfinished_hidden_and_unknown_files_are_left_and_said(small: Shop, run)
     assert days(small)["2025-01-07"] == 1.0
 
 
+def test_a_young_file_is_waited_for_until_it_is_settled(tmp_path: Path, monkeypatch):
+    slept: list[float] = []
+    orders = Shop(tmp_path).deliver("orders.csv", ORDERS)
+    monkeypatch.setattr("lib.deliveries.time", SimpleNamespace(time=lambda: orders.stat().st_mtime + 0.4, sleep=slept.append))
+    lib.deliveries.find_deliveries(orders.parent, [])
+    lib.deliveries.find_deliveries(orders.parent, [], 0.5)
+    lib.deliveries.find_deliveries(orders.parent, [], 0.3)
+    assert slept == [pytest.approx(0.6, abs=1e-3), pytest.approx(0.1, abs=1e-3)]
+
+
 def test_a_file_that_is_still_growing_is_left_for_the_next_run(small: Shop, run, monkeypatch):
     path = small.deliver("orders_2.csv", ORDERS, "O7,C1,2025-01-07,,1.00,")
     hash_file = lib.deliveries.hash_file
@@ -242,7 +253,6 @@ def test_timestamps_only_move_forward():
 
 
 def test_two_files_of_the_first_day_that_repeat_each_other_say_it_once(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(lib.deliveries, "SETTLED_SECONDS", 0)
     shop = Shop(tmp_path)
     shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
     shop.deliver("orders_2.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,12.00,placed")
@@ -253,7 +263,6 @@ def test_two_files_of_the_first_day_that_repeat_each_other_say_it_once(tmp_path:
 
 
 def test_nothing_new_is_nothing_new_also_where_a_source_was_never_delivered(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(lib.deliveries, "SETTLED_SECONDS", 0)
     shop = Shop(tmp_path)
     shop.deliver("customers.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip")
     in_process.run(shop, monkeypatch)

@@ -25,7 +25,6 @@ def exactly(*lines: str) -> str:
 
 
 def refused(shop: Shop, monkeypatch, message: str, **options) -> None:
-    monkeypatch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
     with pytest.raises(AssertionError, match=exactly(message)):
         in_process.run(shop, monkeypatch, **options)
 

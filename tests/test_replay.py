@@ -82,7 +82,6 @@ def change(shop: Shop, layer: str, sql: str) -> None:
 def test_every_run_of_every_history_is_made_again_to_the_byte(history: list, data):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("lib.step_base.Step.check", lambda step, suite, rows: rows)
-        patch.setattr("lib.deliveries.SETTLED_SECONDS", 0)
         shop, left = Shop(Path(folder) / "shop"), {}
         shop.source.mkdir(parents=True)
         for one, dies in history:

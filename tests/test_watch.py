@@ -11,15 +11,18 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ORDERS, PAYMENTS, Shop
 from warm_runs import MARK, processes
 
 from lib.console import Silent
+from lib.deliveries import SETTLED_SECONDS
 from lib.errors import PipelineError, WrongUse
+from lib.kernels import KernelQueue
 from lib.lock import run_lock
-from lib.watch import watch_source
+from lib.watch import QUIET, watch_source
 
 
 class Enough(Exception):
@@ -38,11 +41,12 @@ def later(seconds: float, act: Callable[[], object]) -> Iterator[None]:
 
 
 def without_kernels(monkeypatch) -> list[object]:
-    """Keep processes from being started; return the queues in which a kernel would have got ready."""
+    """Keep processes from being started; return the queues in which kernels would have got ready."""
     started: list[object] = []
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
 
-    def start_ahead(queue: object) -> None:
+    def start_ahead(queue: object, kernels: int) -> None:
+        assert kernels == 4
         started.append(queue)
 
     monkeypatch.setattr("lib.kernels.KernelQueue.start_ahead", start_ahead)
@@ -57,8 +61,9 @@ def watched(tmp_path: Path, monkeypatch) -> Callable:
     def watch(*answers: bool) -> list[list[str]]:
         seen, left = [], list(answers)
 
-        def run_now(waiting: object) -> bool:
-            assert started[-1] is waiting  # it got ready while the deliveries settled
+        def run_now(waiting: object, settled_seconds: float) -> bool:
+            assert started[-1] is waiting  # its kernels got ready while nothing came
+            assert settled_seconds == QUIET / 1000  # they have rested for so long
             seen.append(sorted(path.name for path in tmp_path.rglob("*.csv")))
             answer = left.pop(0)
             if not left:
@@ -87,6 +92,27 @@ def test_a_burst_of_deliveries_is_one_run(watched, tmp_path: Path):
         first, second = watched(True, True)
     assert first == [f"orders_{number}.csv" for number in range(10)]
     assert second == [*first, "payments.csv"]
+
+
+def test_what_does_not_come_to_rest_has_to_settle_as_in_any_run(tmp_path: Path, monkeypatch):
+    without_kernels(monkeypatch)
+    monkeypatch.setattr("lib.watch.LONGEST_BURST", 0.5)
+    told: list[float] = []
+
+    def run_now(_: object, settled_seconds: float) -> bool:
+        told.append(settled_seconds)
+        raise Enough
+
+    def grow() -> None:
+        with (tmp_path / "orders.csv").open("w") as file:
+            while not told:
+                file.write("more\n")
+                file.flush()
+                time.sleep(0.02)
+
+    with later(0.5, grow), pytest.raises(Enough):
+        watch_source(tmp_path, run_now, Silent())
+    assert told == [SETTLED_SECONDS]
 
 
 def test_what_lies_there_already_is_run_at_once_and_a_run_that_could_not_be_is_tried_again(watched, tmp_path: Path):
@@ -118,10 +144,27 @@ def test_a_source_folder_that_is_not_there_or_goes_away_ends_the_watch(tmp_path:
     without_kernels(monkeypatch)
     source = tmp_path / "source"
     with pytest.raises(WrongUse, match="there is no source folder"):
-        watch_source(source, lambda _: True, Silent())
+        watch_source(source, lambda *_: True, Silent())
     source.mkdir()
     with later(0.5, source.rmdir), pytest.raises(PipelineError, match=r"has gone, .* Start --watch again"):
-        watch_source(source, lambda _: True, Silent())
+        watch_source(source, lambda *_: True, Silent())
+
+
+def test_a_kernel_that_died_while_it_waited_is_replaced(monkeypatch):
+    alive: dict[int, bool] = {}
+
+    @contextmanager
+    def kernel() -> Iterator[SimpleNamespace]:
+        number = len(alive)
+        alive[number] = True
+        yield SimpleNamespace(number=number, forked=SimpleNamespace(is_alive=lambda: alive[number]))
+
+    monkeypatch.setattr("lib.kernels.warm_kernel", kernel)
+    with KernelQueue() as queue:
+        queue.start_ahead(2)
+        alive[0] = False
+        with queue.take(is_last=False) as first, queue.take(is_last=True) as second:
+            assert [first.number, second.number] == [1, 2]
 
 
 def test_watch_runs_what_arrives_survives_a_failed_run_holds_no_lock_between_and_ends_on_sigterm(used: Shop):
