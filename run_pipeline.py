@@ -57,7 +57,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
                         help="delete deliveries from the archive that were last read more than so many days ago, and say which runs "
                              "can then no longer be replayed (default: all stay)")
     parser.add_argument("--timings", action="store_true", help="say at the end what each phase of each step took")
-    instead = parser.add_argument_group("instead of a run").add_mutually_exclusive_group()
+    others = parser.add_argument_group("instead of a run")
+    instead = others.add_mutually_exclusive_group()
     instead.add_argument("--plan", action="store_true", help="say what a run would do and why; nothing is executed or written")
     instead.add_argument("--status", action="store_true",
                          help="say how things stand: last runs, watermarks, freshness, quarantine, what to do next")
@@ -67,7 +68,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     instead.add_argument("--verify", action="store_true",
                          help="load all that was ever delivered at once, beside this warehouse, and compare; check log, manifests, "
                               "watermarks and counts")
-    parser.add_argument("--into", type=Path, metavar="DIR",
+    others.add_argument("--into", type=Path, metavar="DIR",
                         help="with --replay or --verify: a new folder for what they make (default: a temporary one)")
     said = parser.add_argument_group("what is said")
     said.add_argument("--json", action="store_true", help="with --status: as JSON")

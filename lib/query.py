@@ -80,9 +80,10 @@ def made_again(warehouse: Path, batch_id: str) -> Iterator[Path]:
     from lib.replay import replay
     from lib.steps import Options
 
+    said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-        if not replay(Options(warehouse=warehouse.resolve()), batch_id, Path(folder), lambda line: print(line, file=sys.stderr)):
-            raise PipelineError(f"run {batch_id} cannot be shown as it was: see above. Check out the code that ran then.")
+        if not replay(Options(warehouse=warehouse.resolve()), batch_id, Path(folder), said.append):
+            raise PipelineError("\n".join([f"run {batch_id} cannot be shown as it was. Check out the code that ran then.", *said]))
         yield Path(folder) / "warehouse"
 
 

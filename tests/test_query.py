@@ -444,7 +444,8 @@ EXAMPLES = [line for block in blocks(README, "sh") for line in block.splitlines(
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_of_the_readme_answers(line: str, loaded: Shop, tmp_path: Path):
-    _, _, _, *arguments = shlex.split(line.partition(" #")[0])
+    [folder] = (loaded.reports / "runs").iterdir()
+    _, _, _, *arguments = shlex.split(re.sub(r"\d+T\d+\.\d+", folder.name, line.partition(" #")[0]))
     shown = subprocess.run(command(loaded, *arguments), cwd=tmp_path, capture_output=True, text=True,
                            env={**os.environ, "PYTHONPATH": str(PROJECT)})
     assert (shown.returncode, shown.stderr) == (0, "")
