@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +36,7 @@ def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) ->
     log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)", [batch_id, _text(begun)])
 
 
-def complete(log: sqlite3.Connection, warehouse: Path) -> dict[str, str]:
+def complete(log: sqlite3.Connection, warehouse: Path, reports: Path) -> dict[str, str]:
     """Complete the manifests of this run and of those that died before they could: what came of them, and the chain.
 
     Returns them as text by run. Call it only while holding the run lock.
@@ -45,7 +44,7 @@ def complete(log: sqlite3.Connection, warehouse: Path) -> dict[str, str]:
     completed = {}
     for batch_id, begun in log.execute("select batch_id, begun from pipeline_manifest where manifest is null "
                                        "order by manifest_id").fetchall():
-        manifest = json.loads(begun) | _outcome(log, warehouse, batch_id) | _chain(log)
+        manifest = json.loads(begun) | _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id) | _chain(log)
         text = _text(manifest)
         log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ? where batch_id = ?",
                     [text, _sha256(text), batch_id])
@@ -82,11 +81,19 @@ def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
         rows, last = _log_rows(log, covered, manifest["log_rows_to"])
         if _sha256(rows) != manifest["log_rows_sha256"]:
             trouble.append(f"run {batch_id}: its rows in pipeline_execution_log (execution_id {covered + 1} to {last}) were changed")
-        with suppress(FileNotFoundError):  # --keep-runs has pruned the folder
-            if (reports / "runs" / batch_id / FILE).read_bytes() != text.encode():
-                trouble.append(f"run {batch_id}: {FILE} in its folder is not the manifest in audit.db")
+        trouble += _check_folder(reports / "runs" / batch_id, text, manifest)
         previous, covered = sha256, manifest["log_rows_to"]
     return trouble
+
+
+def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str]:
+    if not folder.exists():  # --keep-runs has pruned it
+        return []
+    left = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    trouble = [] if left.get(FILE) == text.encode() else [f"{FILE} in its folder is not the manifest in audit.db"]
+    trouble += [f"{name}, as it was executed, was changed or removed" for name, sha256 in manifest["executed"].items()
+                if hashlib.sha256(left.get(name, b"")).hexdigest() != sha256]
+    return [f"run {folder.name}: {line}" for line in trouble]
 
 
 def describe_code() -> dict[str, Any]:
@@ -126,6 +133,10 @@ def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[st
         "deliveries": [dict(zip(DELIVERY, row, strict=True)) for row in deliveries],
         "watermarks_after": _watermarks(log), "digests": digests, "unreadable": unreadable,
     }
+
+
+def _executed(folder: Path) -> dict[str, Any]:
+    return {"executed": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("[!.]*.ipynb"))}}
 
 
 def _chain(log: sqlite3.Connection) -> dict[str, Any]:

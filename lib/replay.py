@@ -52,6 +52,9 @@ def replay(options: Options, batch_id: str, into: Path, say: Say) -> bool:
                 say(f"  {line}")
         say(f"{number}/{len(writing)} run {one['batch_id']}: {len(one['deliveries'])} deliveries, "
             f"{', '.join(name for name, step in one['steps'].items() if step['has_run'])}")
+    if is_same:
+        for line in _changes(manifests[known.index(batch_id)]):
+            say(line)
     tables = sum(map(len, manifests[known.index(batch_id)]["digests"].values()))
     say(f"all {tables} tables are as run {batch_id} left them" if is_same else "the tables are not as they were")
     return is_same
@@ -94,7 +97,7 @@ def _explain(warehouse: Path, remade: Path, one: dict[str, Any], differing: list
         layer, _, name = table.partition(".")
         with open_layer(warehouse, layer) as here, open_layer(remade, layer) as there:
             lines += differences(here, there, name, one["batch_id"]) or [f"{name}: the rows that differ were replaced since"]
-    return lines + _changes(one)
+    return lines + (_changes(one) or ["nothing that decides has changed since: was a database changed by hand?"])
 
 
 def _changes(one: dict[str, Any]) -> list[str]:
@@ -106,5 +109,4 @@ def _changes(one: dict[str, Any]) -> list[str]:
     names += [what for what in ("contract", "lib", "lock") if one[what] != now[what]]
     if names and one["git"]:
         names.append(f"git's commit {one['git']['commit']} is what ran" + ("" if one["git"]["is_clean"] else ", with changes"))
-    return [f"changed since: {', '.join(names)}" if names else
-            "neither code, suites, contract, lock nor versions changed since: was a database changed by hand?"]
+    return [f"changed since: {', '.join(names)}"] if names else []

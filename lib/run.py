@@ -155,7 +155,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
          deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries if delivery.is_to_read])
     for step in audit.mark_died(log, batch_id):
         tell("died", step=step)
-    manifests = manifest.complete(log, options.warehouse)  # of runs that died
+    manifests = manifest.complete(log, options.warehouse, options.reports)  # of runs that died
     result = RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse), options.full_refresh,
                        deliveries=[asdict(delivery) for delivery in deliveries], overdue=silent, look_seconds=looked)
     folder, begun, exporter = options.reports / "runs" / batch_id, time.perf_counter(), None
@@ -174,7 +174,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         if options.keep_archive and not result.error:
             result.notes += archive.prune(options.warehouse, options.keep_archive, now)
         manifest.begin(log, options, batch_id, now)
-        manifests |= manifest.complete(log, options.warehouse)
+        manifests |= manifest.complete(log, options.warehouse, options.reports)
         if exporter:
             tell("report_started")
         _write_report(result, options.reports, folder, manifests, exporter, options.keep_runs)
@@ -190,7 +190,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
                     if spec.name in options.steps and not _has_row(log, batch_id, spec.name):
                         _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
                 manifest.begin(log, options, batch_id, now)
-            manifests |= manifest.complete(log, options.warehouse)
+            manifests |= manifest.complete(log, options.warehouse, options.reports)
         _write_report(result, options.reports, folder, manifests, None)
         raise
     return result

@@ -9,6 +9,7 @@ import nbformat
 from conftest import PROJECT, Shop
 
 import lib.kernels
+import lib.manifest
 import lib.run
 from lib import audit
 from lib.lock import run_lock
@@ -42,7 +43,7 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) ->
     """Run the pipeline on a shop and return the result; raises for a step that failed."""
     monkeypatch.setattr("lib.notebooks.execute", execute)
     monkeypatch.setattr("lib.run._get_ready", lambda *_: None)
-    monkeypatch.setattr("lib.run._write_report", lambda *_: None)
+    monkeypatch.setattr("lib.run._write_report", lambda result, reports, folder, manifests, *_: lib.manifest.put(manifests, reports))
     monkeypatch.setattr("lib.kernels.start_fork", lambda *_: None)
     monkeypatch.setattr("lib.news.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.store
     monkeypatch.setattr("lib.kernels.warm_up", lambda: None)

@@ -226,13 +226,14 @@ def test_a_run_that_was_taken_out_of_the_chain_is_missed(small: Shop, run, tmp_p
     assert f"run {batches(small)[0]}: the manifest before it was changed or removed" in verified(small, tmp_path / "verified")
 
 
-def test_a_manifest_that_was_changed_in_its_folder_is_named(used: Shop):
+def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: Shop):
     [folder] = (used.reports / "runs").iterdir()
-    path = folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b"orders.csv", b"order5.csv", 1))
+    for name, old, new in (("manifest.json", b"orders.csv", b"order5.csv"), ("4_gold.ipynb", b"PLATINUM", b"PLATINUN")):
+        (folder / name).write_bytes((folder / name).read_bytes().replace(old, new, 1))
     with audit.open_audit_to_read(used.warehouse) as log:
         assert manifest.check_chain(log, used.reports) == [
-            f"run {folder.name}: manifest.json in its folder is not the manifest in audit.db"]
+            f"run {folder.name}: manifest.json in its folder is not the manifest in audit.db",
+            f"run {folder.name}: 4_gold.ipynb, as it was executed, was changed or removed"]
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):
