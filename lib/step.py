@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import audit
+from lib import audit, manifest
 from lib.clock import utc_now
 from lib.curated_step import CuratedStep
 from lib.deliveries import SETTLED_SECONDS
@@ -13,6 +13,7 @@ from lib.gold_step import GoldStep
 from lib.lock import run_lock
 from lib.raw_step import RawStep
 from lib.step_base import Step
+from lib.steps import Options
 
 
 def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, now: str, full_refresh: bool,
@@ -20,9 +21,9 @@ def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id:
               settled_seconds: float = SETTLED_SECONDS) -> "Step":
     """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
-    With an empty `batch_id` (a notebook run by hand) the step takes the run lock and makes an id of its own; otherwise
-    the runner has done so. `now` is the run's clock, from which all times in the layers count. Raises PipelineError when
-    the lock is taken or a file cannot be used.
+    With an empty `batch_id` (a notebook run by hand) the step takes the run lock, makes an id of its own and begins a
+    manifest, which the next run completes; otherwise the runner has done so. `now` is the run's clock, from which all times
+    in the layers count. Raises PipelineError when the lock is taken or a file cannot be used.
     """
     pd.set_option("display.max_colwidth", None, "display.float_format", "{:,.2f}".format)  # the notebooks are the report
     folder = Path(warehouse).resolve()
@@ -33,6 +34,9 @@ def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id:
         if not batch_id:
             batch_id, now = audit.begin_run(log, now)
             audit.mark_died(log, batch_id)
+            manifest.put(manifest.complete(log, folder, Path(reports)), Path(reports))  # of those before
+            manifest.begin(log, Options(full_refresh=full_refresh, steps=(name,), snapshot=tuple(filter(None, snapshot.split(","))),
+                                        snapshot_limit=snapshot_limit, quarantine_limit=quarantine_limit), batch_id, now)
         kind = {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
         step = kind(name, log, Path(source).resolve(), folder, Path(reports).resolve(), batch_id, now or utc_now(),
                     full_refresh, batch_rows)
