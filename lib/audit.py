@@ -21,6 +21,7 @@ from pathlib import Path
 
 from lib.clock import as_name, later_than, of_name, utc_now
 from lib.errors import WrongUse, explain
+from lib.fingerprint import SEVERAL
 from lib.lock import BUSY_SECONDS
 from lib.sql import traceless_uri
 
@@ -42,6 +43,7 @@ create table if not exists pipeline_execution_log (
     rules text
 ) strict;
 create index if not exists pipeline_execution_log_batch on pipeline_execution_log (batch_id);
+create index if not exists pipeline_execution_log_rules on pipeline_execution_log (process_name) where rules is not null;
 create table if not exists pipeline_watermark (
     process_name text primary key,
     last_processed_timestamp text not null,
@@ -122,10 +124,18 @@ def set_watermarks(audit: sqlite3.Connection, marks: dict[str, list[str]]) -> No
 
 
 def read_rules(audit: sqlite3.Connection, step: str) -> tuple[dict[str, str], str]:
-    """Return the fingerprint of the rules by which all of a step's rows were made, and since when; nothing if it never succeeded."""
-    row = audit.execute("select rules, end_time from pipeline_execution_log where process_name = ? and rules is not null "
-                        "order by execution_id desc limit 1", [step]).fetchone()
-    return (json.loads(row[0]), row[1]) if row else ({}, "")
+    """Return the fingerprint of the rules by which a step's rows were made, and when all of them were last made by the same ones.
+
+    Nothing if it never succeeded.
+    """
+    rules: dict[str, str] = {}
+    for text, end_time in audit.execute("select rules, end_time from pipeline_execution_log where process_name = ? "
+                                        "and rules is not null order by execution_id desc", [step]):
+        made_by = json.loads(text)
+        rules = rules or made_by
+        if SEVERAL not in made_by.values():
+            return rules, end_time
+    return rules, ""
 
 
 def start_execution(audit: sqlite3.Connection, batch_id: str, step: str, layer: str) -> int:

@@ -4,7 +4,7 @@ A console is called with the name of an event and, by keyword, what there is to 
 
 - run_started: batch_id, source, warehouse, deliveries (to read: name, size)
 - died: step (in which an earlier run died)
-- step_started: step, number, of
+- step_started: step, number, of, why (it has something to do), is_full (the runner has all of its tables built anew)
 - step_progress: step, number, of, at (the delivery, source or table it is at), batch, rows, rows_per_second, share (of the
   work that is done), seconds_left; None where it is not known
 - step_ended: step, number, of, status, has_run, seconds, rows_read, added, changed, removed, quarantined, watermark_before,
@@ -82,6 +82,9 @@ class Terminal(Silent):
             self._live.update(self._live.task_ids[0], said=_how_far(about), completed=about["share"] or 0.0, total=total,
                               refresh=True)
         elif event == "step_started":
+            self._end()
+            for line in describe(event, about):
+                put(line)
             self._begin(_place(about))
         elif event == "report_started":
             self._begin("writing the report")
@@ -134,6 +137,10 @@ def _died(about: dict[str, Any]) -> list[str]:
     return [f"an earlier run died in step {about['step']}: its work is done now"]
 
 
+def _step_started(about: dict[str, Any]) -> list[str]:
+    return [f"{_place(about)} {about['why']}"] if about["is_full"] and about["why"] else []
+
+
 def _step_ended(about: dict[str, Any]) -> list[str]:
     if not about["has_run"]:
         return [f"{_place(about)} {'nothing new' if about['status'] == 'SUCCESS' else about['status'].lower()}"]
@@ -160,7 +167,7 @@ def _waiting(about: dict[str, Any]) -> list[str]:
 
 
 DESCRIBE: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "died": _died, "step_ended": _step_ended, "run_ended": _run_ended, "waiting": _waiting}
+    "died": _died, "step_started": _step_started, "step_ended": _step_ended, "run_ended": _run_ended, "waiting": _waiting}
 
 
 def _place(about: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lib import audit
 from lib.clock import utc_now
 from lib.deliveries import Delivery, check_source
-from lib.run import find_changed_rules, look_at_source, why_run
+from lib.run import explain_changed_rules, find_changed_rules, look_at_source, why_run
 from lib.steps import STEPS, Options, StepSpec
 
 SKIPPED = {"known": "read before", "copy": "copies of others", "waiting": "not finished", "stray": "of no source"}
@@ -29,14 +29,14 @@ class Plan:
     options: Options
     deliveries: list[Delivery]
     steps: list[PlannedStep]
-    overdue: list[str]
+    warnings: list[str]
 
 
 def make_plan(options: Options) -> Plan:
     """Return what a run with these options would do. Raises what the run would raise before it began."""
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
-    deliveries, overdue = look_at_source(options, options.now or utc_now(), traceless=True)
+    deliveries, warnings = look_at_source(options, options.now or utc_now(), traceless=True)
     marks, changed = dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
     if (options.warehouse / "audit.db").exists():
         with audit.open_audit_to_read(options.warehouse) as log:
@@ -56,14 +56,16 @@ def make_plan(options: Options) -> Plan:
         else:
             tables = spec.outputs if why or causes else ()
             changing |= dict.fromkeys(tables, f"step {spec.name}")
-        if changed[spec.name] and spec.name != "raw" and not options.no_rebuild:
-            rebuilt.add(f"step {spec.name}")
+        if changed[spec.name]:
+            is_kept = bool(to_read) if spec.name == "raw" else options.no_rebuild and not options.full_refresh
+            warnings += [explain_changed_rules(spec, changed[spec.name], False)] if is_kept else []
+            rebuilt |= {f"step {spec.name}"} if spec.name != "raw" and not options.no_rebuild else set()
         if not why and rebuilt & set(causes.values()):
             why = f"{', '.join(sorted(rebuilt))}: builds the tables anew that it reads"
         because = " or ".join(dict.fromkeys(causes.values()))
         steps.append(PlannedStep(spec, "yes" if why else "if" if causes else "no",
                                  why or (f"something new comes from {because}" if causes else "nothing new"), tables))
-    return Plan(options, deliveries, steps, overdue)
+    return Plan(options, deliveries, steps, warnings)
 
 
 def describe(plan: Plan) -> list[str]:
@@ -85,5 +87,5 @@ def describe(plan: Plan) -> list[str]:
         lines.append(f"  {number}/{len(plan.steps)} {step.spec.name:<11}{does}{step.why}")
         if step.tables:
             lines.append(f"      {'':<11}writes {step.spec.writes}.db: {', '.join(step.tables)}")
-    lines += [f"warning: {line}" for line in plan.overdue]
+    lines += [f"warning: {line}" for line in plan.warnings]
     return [*lines, "nothing was executed or written"]

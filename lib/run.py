@@ -30,6 +30,7 @@ class StepResult:
     name: str
     status: str  # SUCCESS, FAILED or SKIPPED
     seconds: float = 0.0
+    why: str | None = None  # it had something to do
     notebook: str | None = None  # the executed copy's file name
     cell: int | None = None  # the notebook's cell that failed
     error: str | None = None
@@ -101,6 +102,14 @@ def find_changed_rules(log: sqlite3.Connection, step: StepSpec) -> str:
     rules, since = audit.read_rules(log, step.name)
     changed = changed_parts(rules, take_fingerprint(step)) if rules else []
     return f"{', '.join(changed)} changed since {since[:19]}" if changed else ""
+
+
+def explain_changed_rules(step: StepSpec, changed: str, is_full: bool) -> str:
+    """Return what it means that rules of a step changed."""
+    return f"step {step.name}: {changed}: " + (
+        "that holds for what is delivered from now on, as raw keeps what it has" if step.reads == "source" else
+        "its tables and those behind it are built anew" if is_full else
+        "what was made before stays as it was, because of --no-rebuild")
 
 
 def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, changed: str, traceless: bool = False) -> str:
@@ -279,19 +288,18 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         message = f"not run: step {failed} failed"
         _log_row(log, result.batch_id, spec, "SKIPPED", message)
         return StepResult(spec.name, "SKIPPED", error=message)
-    begun = time.perf_counter()
+    begun, why = time.perf_counter(), None
     try:
         to_read = sum(Delivery(**delivery).is_to_read for delivery in result.deliveries)
         changed = find_changed_rules(log, spec)
-        if changed and spec.reads != "source":
-            is_full |= not options.no_rebuild
-            result.notes.append(f"step {spec.name}: {changed}: " + (
-                "its tables and those behind it are built anew" if is_full else
-                "what was made before stays as it was, because of --no-rebuild"))
-        if not is_full and not why_run(options, spec, to_read, audit.read_watermark(log, spec.name), changed):
+        why = why_run(options, spec, to_read, audit.read_watermark(log, spec.name), changed) or None
+        if spec.reads != "source":
+            is_full |= options.full_refresh or bool(changed and not options.no_rebuild)
+            result.notes += [explain_changed_rules(spec, changed, is_full)] if changed else []
+        if not is_full and not why:
             _log_row(log, result.batch_id, spec, "SUCCESS", None)
             return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun)
-        tell("step_started", **_place(spec.name))
+        tell("step_started", **_place(spec.name), why=why, is_full=is_full)
         if not any(step.record for step in result.steps):
             _get_ready(options, result)
             manifest.begin(log, options, result.batch_id, result.now)
@@ -299,8 +307,8 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
         if changed and spec.reads == "source":
-            result.notes.append(f"step {spec.name}: {changed}: that holds for what is delivered from now on, as raw keeps what it has")
-        return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, spec.notebook, record=record)
+            result.notes.append(explain_changed_rules(spec, changed, is_full))
+        return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, why, spec.notebook, record=record)
     except WrongUse:
         raise
     except PipelineError as error:
@@ -308,7 +316,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             _log_row(log, result.batch_id, spec, "FAILED", str(error))
         saved = spec.notebook if (folder / spec.notebook).exists() else None
         cell = error.cell if isinstance(error, notebooks.NotebookFailed) else None
-        return StepResult(spec.name, "FAILED", time.perf_counter() - begun, saved, cell, str(error))
+        return StepResult(spec.name, "FAILED", time.perf_counter() - begun, why, saved, cell, str(error))
 
 
 def _get_ready(options: Options, result: RunResult) -> None:

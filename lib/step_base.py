@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from lib import audit, commits
 from lib.errors import PipelineError
-from lib.fingerprint import take_fingerprint
+from lib.fingerprint import mix, take_fingerprint
 from lib.gate import Gate
 from lib.phases import Phases, timed
 from lib.progress import Progress
@@ -173,11 +173,22 @@ class Step:
         audit.finish_execution(
             self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
             rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
-            rules=self._rules if self.is_full or self.spec.reads == "source" else None,  # all rows were made by these
+            rules=self._made_by(),
             watermark=None if self.reached == self.watermark.timestamp
             else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
         self.stack.close()
         return record
+
+    def _made_by(self) -> dict[str, str] | None:
+        """Return the rules by which the step's rows were made, None when the log has them already.
+
+        Those of an increment that followed other rules than the rows before it are several: no step back makes them one again.
+        """
+        if self.is_full or self.spec.reads == "source":
+            return self._rules
+        before, _ = audit.read_rules(self._log, self.spec.name)
+        mixed = mix(before, self._rules)
+        return mixed if mixed != before else None
 
     def abandon(self) -> None:
         """Roll back what the step has written and let go of every file, so that a notebook can open it again."""

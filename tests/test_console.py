@@ -96,7 +96,7 @@ def test_a_long_step_is_heard_of_in_a_file_too_but_not_at_every_batch(capsys, mo
     monkeypatch.setattr("lib.console.time.monotonic", lambda: now[0])
     say = console.Lines()
     about = {"step": "facts", "number": 3, "of": 4}
-    say("step_started", **about)
+    say("step_started", **about, why="orders: newer in raw.db than 2025-01-01", is_full=False)
     for second in range(1, 25):
         now[0] = float(second)
         say("step_progress", **about, at="orders", batch=second, rows=second * 1000, rows_per_second=1000, share=0.5, seconds_left=7.0)
