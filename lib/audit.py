@@ -52,14 +52,14 @@ create table if not exists pipeline_watermark (
 create table if not exists pipeline_manifest (
     manifest_id integer primary key,
     batch_id text not null unique,
-    begun text not null,
+    begun text,
     manifest text,
     manifest_sha256 text
 ) strict;
 create trigger if not exists pipeline_manifest_no_delete before delete on pipeline_manifest
 begin select raise(abort, 'pipeline_manifest is append only'); end;
 create trigger if not exists pipeline_manifest_final before update on pipeline_manifest
-when old.manifest is not null or new.batch_id <> old.batch_id or new.begun <> old.begun
+when old.manifest is not null or new.manifest is null or new.batch_id <> old.batch_id
 begin select raise(abort, 'pipeline_manifest is append only: a manifest is completed once'); end;
 create trigger if not exists pipeline_execution_log_no_delete before delete on pipeline_execution_log
 begin select raise(abort, 'pipeline_execution_log is append only'); end;

@@ -36,6 +36,8 @@ def differences(here: Layer, there: Layer, table: str, until: str | None = None)
 
     With `until`, the id of a run, only the rows that are here since that run or longer are looked for there.
     """
+    if there.schema(table) is None:
+        return [f"{table}: only in the warehouse"]
     names = [name for name in content_columns(here, table) if name in there.schema(table).names]
     key = SERIAL if here.name == "raw" else names[0]
     names = [key, *(name for name in names if name != key)]

@@ -46,7 +46,7 @@ def complete(log: sqlite3.Connection, warehouse: Path, reports: Path) -> dict[st
                                        "order by manifest_id").fetchall():
         manifest = json.loads(begun) | _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id) | _chain(log)
         text = _text(manifest)
-        log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ? where batch_id = ?",
+        log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ?, begun = null where batch_id = ?",
                     [text, _sha256(text), batch_id])
         completed[batch_id] = text
     return completed
