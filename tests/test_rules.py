@@ -51,6 +51,14 @@ def code_cell(*lines: str) -> dict:
     return {"cell_type": "code", "id": "added", "metadata": {}, "outputs": [], "execution_count": None, "source": list(lines)}
 
 
+def with_cell(project: Path, code: str) -> dict[str, str]:
+    """Return the fingerprint of facts with one more cell."""
+    edit_cells(project, "3_facts.ipynb", lambda cells: cells.insert(8, code_cell(code)))
+    taken = fingerprint.take_fingerprint(STEPS["facts"])
+    edit_cells(project, "3_facts.ipynb", lambda cells: cells.pop(8))
+    return taken
+
+
 def value_tiers(shop: Shop) -> list[tuple]:
     return shop.query("gold", "select customer_id, value_tier from reporting_customer_stats order by customer_id")
 
@@ -125,6 +133,12 @@ def test_a_changed_contract_builds_the_steps_anew_that_read_the_source(small: Sh
     assert "step dimensions: contract of products changed since" in result.warnings()[0]
 
 
+def test_what_an_expectation_asks_for_counts(project: Path):
+    before = fingerprint.take_fingerprint(STEPS["facts"])
+    edit(project / "gx" / "expectations" / "fact_orders.json", '"column": "customer_id"', '"column": "channel"')
+    assert fingerprint.changed_parts(before, fingerprint.take_fingerprint(STEPS["facts"])) == ["suite fact_orders"]
+
+
 def test_prose_formatting_and_order_change_nothing(small: Shop, run, project: Path):
     before = {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()}
     for path in (project / "notebooks").glob("*.ipynb"):
@@ -166,11 +180,14 @@ def test_how_code_and_sql_are_laid_out_changes_nothing(project: Path):
     ("x = \"select 'a  b'\"", "x = \"select 'a b'\""), ("x = f'select {a}, {b}'", "x = f'select {b}, {a}'"),
     ("x = 'with  a'", "x = 'with a'"), ("f(*a)", "f(**a)"), ("x = f'{a:.2f}'", "x = f'{a:.3f}'"), ("x = []", "x = ()")])
 def test_what_code_says_is_told_apart(project: Path, one: str, other: str):
-    def taken(code: str) -> dict[str, str]:
-        edit_cells(project, "3_facts.ipynb", lambda cells: cells.insert(4, code_cell(code)))
-        return fingerprint.take_fingerprint(STEPS["facts"])
+    assert with_cell(project, one) != with_cell(project, other)
 
-    assert taken(one) != taken(other)
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("def f():\n    'Say.'\n    return 1", "def f():\n    return 1"), ("x = 1\n'a note'", "x = 1"), ("f(1, 2,)", "f(1,\n  2)  # both"),
+    ("x = 'a'", 'x = "a"'), ("x = 'with a as (select 1) select 2'", "x = 'with a as ( select 1 )  select 2 -- two'")])
+def test_what_says_the_same_is_the_same(project: Path, one: str, other: str):
+    assert with_cell(project, one) == with_cell(project, other)
 
 
 def test_another_python_changes_nothing(project: Path, monkeypatch):
