@@ -63,8 +63,8 @@ def delivery(name, status="new", note="", **more):
 def result(batch_id, verdict="success", steps=(), deliveries=(), error=None):
     return {"batch_id": batch_id, "started": f"{batch_id[:4]}-{batch_id[4:6]}-{batch_id[6:8]} 12:00:00.000001",
             "source": f"/in/{IMAGE}", "warehouse": "/warehouse", "full_refresh": False, "steps": list(steps),
-            "deliveries": list(deliveries), "overdue": [], "ended": "2026-01-31 12:01:05.000000", "seconds": 65.0, "verdict": verdict,
-            "error": error}
+            "deliveries": list(deliveries), "overdue": [], "notes": [], "ended": "2026-01-31 12:01:05.000000",
+            "seconds": 65.0, "verdict": verdict, "error": error}
 
 
 def save(reports, name, run):
