@@ -16,7 +16,7 @@ browse: $(VENV)/.locked  ## show databases, reports and data docs on http://127.
 
 test: $(VENV)/.locked  ## run all tests
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 soak: $(VENV)/.locked  ## run SOAK times as many random histories and kills, and print one line of figures
 	SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_histories.py tests/test_resilience.py

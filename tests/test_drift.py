@@ -86,12 +86,11 @@ def test_a_source_without_a_rhythm_yet_is_not_overdue():
     assert overdue(at(0, 0.1, 0.2, 0.3), at(1.2)[0].timestamp) == []  # somebody is trying things out
 
 
-def test_a_silent_source_is_told_in_a_run_that_has_nothing_to_do(four_days: Shop, run, monkeypatch):
+def test_a_silent_source_is_told_in_a_run_that_has_nothing_to_do(four_days: Shop, run):
     for day in (5, 6, 7):
         four_days.deliver(f"orders_2025-02-{day:02}.csv", *orders(day, 10))
         run()
-    monkeypatch.setattr("lib.run.utc_now", lambda: "2999-01-01 00:00:00.000000")
-    result = run()
+    result = run(now="2999-01-01 00:00:00.000000")
     assert result.verdict == "nothing new"
     assert [warning.partition(":")[0] for warning in result.warnings()] == ["orders"]
 
