@@ -31,7 +31,7 @@ from lib.step_base import Step
 from lib.steps import STEPS, Options
 from lib.verify import verify
 
-HISTORIES = 5 * int(os.environ.get("SOAK", "1"))
+HISTORIES = 3 * int(os.environ.get("SOAK", "1"))
 LAYERS = ("raw", "curated", "gold")
 
 
