@@ -16,6 +16,7 @@ from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError, WrongUse
 
+LISTED = "deliveries.json"
 UNFINISHED = (".tmp", ".part")
 SETTLED_SECONDS = 1.0
 WAITS = 20  # between deliveries of a source, that tell its rhythm
@@ -63,7 +64,7 @@ class Known:
 def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
     """Return everything that lies in the source folder, in the order in which it is applied: by name.
 
-    A file in its place is a list of deliveries, JSON, for a run that is made again: they are applied in its order.
+    In its place, a file called LISTED lists deliveries, as JSON, for a run that is made again: they are applied in its order.
 
     `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it. A file
     that has changed within `settled_seconds` is waited for; one that changes meanwhile is still growing.
@@ -73,7 +74,7 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
     first_name = {}
     for entry in known:
         first_name.setdefault(entry.sha256, entry.name)
-    if folder.is_file():
+    if folder.name == LISTED and folder.is_file():
         return [Delivery(**delivery) for delivery in json.loads(folder.read_text(encoding="utf-8"))]
     deliveries = []
     for path in list_files(folder):

@@ -8,7 +8,8 @@ from typing import Any
 
 from lib import archive, audit, manifest
 from lib.compare import differences
-from lib.deliveries import Delivery
+from lib.console import Silent
+from lib.deliveries import LISTED, Delivery
 from lib.errors import PipelineError, WrongUse, closest
 from lib.kernels import KernelQueue
 from lib.lock import run_lock
@@ -70,8 +71,8 @@ def lay_out(warehouse: Path, delivered: list[dict[str, Any]], folder: Path) -> P
         listed.append(asdict(Delivery(delivery["name"], "new", delivery["source"], delivery["bytes"], delivery["sha256"],
                                       is_snapshot=bool(delivery["is_snapshot"]), file=file)))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "deliveries.json").write_text(json.dumps(listed), encoding="utf-8")
-    return folder / "deliveries.json"
+    (folder / LISTED).write_text(json.dumps(listed), encoding="utf-8")
+    return folder / LISTED
 
 
 def _make_again(warehouse: Path, one: dict[str, Any], into: Path) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _make_again(warehouse: Path, one: dict[str, Any], into: Path) -> dict[str, A
     options = Options(source, into / "warehouse", into / "reports", **given | {"full_refresh": False}, now=one["now"])
     full = frozenset(name for name, step in one["steps"].items() if step["is_full"])
     with run_lock(options.warehouse), audit.open_audit(options.warehouse) as log:
-        result = run(options, log, lambda event, **about: None, KernelQueue(), full=full, is_replay=True)
+        result = run(options, log, Silent(), KernelQueue(), full=full, is_replay=True)
         if result.error:
             raise PipelineError(f"run {one['batch_id']} fails when it is made again: {result.error}\n"
                                 + "\n".join(f"  {line}" for line in _changes(one)))

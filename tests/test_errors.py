@@ -95,9 +95,12 @@ def test_a_source_folder_that_cannot_be_one_is_named_and_nothing_is_made(content
     assert not shop.reports.exists()
 
 
-def test_a_source_folder_that_has_gone_changes_nothing(used: Shop):
+@pytest.mark.parametrize("is_file", [False, True], ids=["gone", "now a file"])
+def test_a_source_folder_that_has_gone_changes_nothing(is_file: bool, used: Shop):
     before = used.state()
     used.source.rename(used.folder / "elsewhere")
+    if is_file:
+        used.source.write_text("order_id")
     refused(used.run(expect=2), "there is no source folder", str(used.source), "--source")
     assert used.state() == before
 
