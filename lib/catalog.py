@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from lib.contract import SOURCES
+from lib.disk import write_whole
 from lib.lineage import CLEANED, Column, Origin, find_origins
 from lib.pages import TEMPLATES, write_page
 from lib.raw_layer import PROVENANCE, SERIAL
-from lib.rules import SUITES, read_rules
+from lib.rules import read_rules
 from lib.run_records import DOCS
 from lib.sql import file_uri
-from lib.steps import NOTEBOOKS, PROJECT, STEPS
+from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES
 from lib.store import open_layer
 
 MADE_FROM = (NOTEBOOKS, "*"), (SUITES, "*.json"), (PROJECT / "lib", "*.py")
@@ -45,9 +46,7 @@ def write_catalog(reports: Path, folder: Path, warehouse: Path) -> Path:
         model = {}
     if model.get("made_from") != made_from:
         model = {"made_from": made_from, **build_catalog(schemas)}
-        partial = reports / f".{MODEL}.partial"
-        partial.write_text(json.dumps(model, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(reports / MODEL)
+        write_whole(reports / MODEL, json.dumps(model, indent=1, ensure_ascii=False))
     script = (TEMPLATES / "search.js").read_text(encoding="utf-8")
     return write_page(reports / "catalog.html", "catalog.html", model | {
         "docs": f"runs/{folder.name}/{DOCS}", "script": script,

@@ -1,15 +1,13 @@
 """Hold a table against another one: by what is in it, whatever the records say of it, in bounded memory."""
 
-import tempfile
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from lib import digest
 from lib.raw_layer import PROVENANCE, SERIAL
 from lib.sql import quote, quoted
-from lib.step_base import WORK_MEMORY
+from lib.step_base import working_database
 from lib.steps import STEPS
 from lib.store import Layer
 
@@ -41,8 +39,7 @@ def differences(here: Layer, there: Layer, table: str, until: str | None = None)
     names = [name for name in content_columns(here, table) if name in there.schema(table).names]
     key = SERIAL if here.name == "raw" else names[0]
     names = [key, *(name for name in names if name != key)]
-    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder, duckdb.connect(
-            f"{folder}/work.duckdb", config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work:
+    with working_database() as work:
         for name, layer, where in (("here", here, "where batch_id <= ?" if until else ""), ("there", there, "")):
             schema = layer.columns(table, names)
             batches = layer.batches(f"select {quoted(names)} from {quote(table)} {where}", schema, (until,) if where else ())

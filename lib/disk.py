@@ -1,4 +1,4 @@
-"""What must be on the disk before anything is built on it."""
+"""Files that appear when they are whole, and what must be on the disk before anything is built on it."""
 
 import os
 from pathlib import Path
@@ -11,3 +11,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_whole(path: Path, text: str, errors: str = "strict") -> None:
+    """Write a file beside its name and rename it: who looks sees the old one or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", errors=errors)
+    partial.replace(path)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.contract import SOURCES
-from lib.steps import NOTEBOOKS, PROJECT, StepSpec
+from lib.steps import NOTEBOOKS, SUITES, StepSpec
 
-SUITES = PROJECT / "gx" / "expectations"
 SEVERAL = "several"  # instead of a hash: some rows were made by other rules than the rest. It equals none
 SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\S)""", re.DOTALL)
 

@@ -18,8 +18,10 @@ from typing import Any
 from lib import news
 from lib.clock import utc_now
 from lib.contract import SOURCES
+from lib.deliveries import hash_file
+from lib.disk import write_whole
 from lib.errors import PipelineError
-from lib.steps import PROJECT, STEPS, Options
+from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
 
 FILE = "manifest.json"  # in a run's folder
 PACKAGES = ("adbc-driver-sqlite", "duckdb", "great-expectations", "nbclient", "pandas", "papermill", "pyarrow")
@@ -57,9 +59,7 @@ def put(manifests: dict[str, str], reports: Path) -> None:
     for batch_id, text in manifests.items():
         folder = reports / "runs" / batch_id
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{FILE}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / FILE)
+        write_whole(folder / FILE, text)
 
 
 def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -101,8 +101,8 @@ def describe_code() -> dict[str, Any]:
     return {
         "git": _git(),
         "lib": _hash_files(PROJECT.glob("lib/*.py")),
-        "notebooks": {path.name: _hash_files([path]) for path in sorted(PROJECT.glob("notebooks/*.ipynb"))},
-        "suites": {path.stem: _hash_files([path]) for path in sorted(PROJECT.glob("gx/expectations/*.json"))},
+        "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
+        "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
         "contract": _sha256(repr(SOURCES)),
         "lock": _hash_files([PROJECT / "requirements.txt"]),
         "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {name: version(name) for name in PACKAGES},
@@ -136,7 +136,7 @@ def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[st
 
 
 def _executed(folder: Path) -> dict[str, Any]:
-    return {"executed": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("[!.]*.ipynb"))}}
+    return {"executed": {path.name: hash_file(path) for path in sorted(folder.glob("[!.]*.ipynb"))}}
 
 
 def _chain(log: sqlite3.Connection) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from lib.disk import write_whole
 from lib.run_records import BECAME, COUNTS, link_results, read_charts, read_run, read_runs
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,9 +45,8 @@ def write_index(reports: Path) -> Path:
 
 def write_page(page: Path, template: str, values: dict[str, Any]) -> Path:
     """Render a page and put it in its place whole: a reader sees the old one or the new one."""
-    partial = page.with_name(f".{page.name}.partial")
-    partial.write_text(_templates().get_template(template).render(values), encoding="utf-8", errors="replace")
-    return partial.replace(page)
+    write_whole(page, _templates().get_template(template).render(values), errors="replace")
+    return page
 
 
 def as_image(svg: str, description: str = "", narrow: str | None = None) -> Markup:

@@ -5,9 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lib.steps import PROJECT
-
-SUITES = PROJECT / "gx" / "expectations"
 SAID = {
     "expect_column_values_to_be_in_set": "{column} must be one of {value_set}",
     "expect_column_values_to_match_regex": "{column} must match {regex}",

@@ -14,6 +14,7 @@ from typing import Any
 from lib import archive, audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
 from lib.deliveries import Delivery, find_deliveries, overdue
+from lib.disk import write_whole
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.fingerprint import changed_parts, take_fingerprint
 from lib.retention import prune_runs
@@ -243,9 +244,7 @@ def _write_report(result: RunResult, reports: Path, folder: Path, manifests: dic
                 (folder / EXPORT_LOG).unlink()
         result.report_seconds = time.perf_counter() - begun
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / ".run.json.partial"
-        partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(folder / "run.json")
+        write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
         manifest.put(manifests, reports)
         if keep_runs:
             prune_runs(reports, keep_runs)

@@ -77,7 +77,7 @@ class Step:
         self._execution = audit.start_execution(self._log, self.batch_id, self.spec.name, self.spec.writes)
         self.watermark = audit.read_watermark(self._log, self.spec.name)
         self._rules = take_fingerprint(self.spec)
-        self.work = stack.enter_context(_working_database())
+        self.work = stack.enter_context(working_database())
         self._compare = stack.enter_context(self.work.cursor())
         self._commit = stack.enter_context(ExitStack())
         self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
@@ -243,7 +243,7 @@ class Step:
 
 
 @contextmanager
-def _working_database() -> Iterator[duckdb.DuckDBPyConnection]:
+def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty DuckDB database for a step's named tables, on disk so that memory stays bounded; delete it after."""
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
           duckdb.connect(f"{folder}/work.duckdb", config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):

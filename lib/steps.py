@@ -7,6 +7,7 @@ from lib.deliveries import SETTLED_SECONDS
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
+SUITES = PROJECT / "gx" / "expectations"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from sqlite3 import Connection
 
 from lib import audit, manifest
 from lib.compare import differences, take_digest
+from lib.console import Silent
 from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.kernels import KernelQueue
@@ -137,6 +138,6 @@ def _load(options: Options, layers: dict[str, Layer], into: Path) -> None:
     once = Options(source, into / "warehouse", into / "reports", now=now, snapshot_limit=1.0, quarantine_limit=1.0,
                    steps=tuple(step.name for step in STEPS.values() if step.writes in layers))
     with run_lock(once.warehouse), audit.open_audit(once.warehouse) as log:
-        result = run(once, log, lambda event, **about: None, KernelQueue(), is_replay=True)
+        result = run(once, log, Silent(), KernelQueue(), is_replay=True)
     if result.error:
         raise PipelineError(f"one full load of everything that was delivered fails: {result.error}")
