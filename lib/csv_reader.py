@@ -52,6 +52,10 @@ class Batch:
     rejected: pa.Table
 
 
+class Unfinished(Exception):
+    """A part of a file ends where a record may go on."""
+
+
 def read_header(path: Path | str, columns: Sequence[str], required: Sequence[str]) -> Header:
     """Return the header of a delivery whose source has these `columns`; the `required` ones may not be absent.
 
@@ -108,14 +112,24 @@ def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, bl
 
 
 def _parse_blocks(path: Path, header: Header, shape: Shape, block_bytes: int) -> Iterator[Parsed]:
-    line = header.body_line
+    chunks = _skip(text_chunks(path, header.encoding, block_bytes), header.body_start)
+    return parse_chunks(path, chunks, shape, header.body_line)
+
+
+def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *, is_end: bool = True) -> Iterator[Parsed]:
+    """Yield what is in a part of a file that begins with a record, in physical line `line`.
+
+    `is_end` says that the file ends with it; one that does not must end in a line feed. Raises Unfinished when its last record
+    may go on behind it.
+    """
     text = b""
-    for chunk in chain(_skip(text_chunks(path, header.encoding, block_bytes), header.body_start), [b""]):
+    for chunk in chain(chunks, [b""]):
+        is_last = is_end and not chunk
         text += chunk or _missing_line_end(text)
-        end = end_of_lines(text, is_last=not chunk)
+        end = end_of_lines(text, is_last=is_last)
         lines, unfinished = text[:end], text[end:]
         while lines:
-            parsed = parse(lines, shape, line, is_last=not chunk)
+            parsed = parse(lines, shape, line, is_last=is_last)
             if not parsed.bytes_used:
                 break
             yield parsed
@@ -125,6 +139,8 @@ def _parse_blocks(path: Path, header: Header, shape: Shape, block_bytes: int) ->
             raise PipelineError(f"{path}: a line behind line {line - 1} is longer than {MAX_LINE_BYTES >> 20} MB. "
                                 "Look whether it is CSV, and deliver it again.")
         text = lines + unfinished
+    if text:
+        raise Unfinished
 
 
 def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
