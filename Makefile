@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+SPARK_VENV ?= .venv-spark
+COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --quiet
 SOAK ?= 5
 ORDERS ?= 333000
 
@@ -18,6 +21,9 @@ test: $(VENV)/.locked  ## run all tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 3 --dist worksteal
 
+test-spark: $(SPARK_VENV)/.locked  ## run the tests of the Spark engine, on a cluster of their own; needs Java 17
+	$(SPARK_VENV)/bin/python -m pytest tests/spark
+
 soak: $(VENV)/.locked  ## run SOAK times as many random histories and kills, and print one line of figures
 	SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_histories.py tests/test_resilience.py
 
@@ -27,17 +33,19 @@ bench: $(VENV)/.locked  ## time the pipeline, beside dbt and pandas when PEERS n
 sample: $(VENV)/.locked  ## write the sample in data/source anew
 	$(BIN)/python data/generate.py data/source
 
-lock:  ## resolve pyproject.toml into requirements.txt, with hashes and without index URLs
-	uv pip compile pyproject.toml --extra browse --extra test --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-header --quiet --output-file requirements.txt
+lock:  ## resolve pyproject.toml into requirements.txt and requirements-spark.txt, with hashes and without index URLs
+	$(COMPILE) --extra browse --extra test --output-file requirements.txt
+	$(COMPILE) --extra browse --extra test --extra spark --constraint requirements.txt --output-file requirements-spark.txt
 
 clean:  ## delete the environment, the warehouse and the reports
-	rm -rf $(VENV) data/warehouse reports
+	rm -rf $(VENV) $(SPARK_VENV) data/warehouse reports
 
 $(VENV)/.locked: requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+$(SPARK_VENV)/.locked: requirements-spark.txt
+%/.locked:
+	$(PYTHON) -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help run browse test soak bench sample lock clean
+.PHONY: help run browse test test-spark soak bench sample lock clean
 .DEFAULT_GOAL := help
