@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from lib import digest
 from lib.clock import later_than
+from lib.errors import WrongUse
 from lib.sql import quote
 from lib.store import Layer
 
@@ -30,6 +31,19 @@ def create_system_tables(layer: Layer) -> None:
         layer.create_table("quarantine", QUARANTINE, serial="quarantine_id")
         layer.index("quarantine", "record_key")
         layer.index("quarantine", "source_filename")
+
+
+def check_engine(layer: Layer, engine: str) -> None:
+    """Raise WrongUse when the rows that a layer speaks of are not in its file but in a warehouse of Spark's, or the other way round.
+
+    Only Spark's engine pins versions of tables.
+    """
+    if layer.schema("layer_commits") is None or layer.scalar("select 1 from layer_commits limit 1") is None:
+        return
+    made_by = "sqlite" if layer.schema("table_versions") is None else "spark"
+    if made_by != engine:
+        raise WrongUse(f"{layer.name}.db was made with --engine {made_by}. Run with that; or name another folder with "
+                       f"{'--audit, and bring the rows over with --import-from' if engine == 'spark' else '--warehouse'}.")
 
 
 def next_timestamp(layer: Layer, now: str) -> str:

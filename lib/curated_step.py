@@ -150,7 +150,7 @@ class CuratedStep(WritingStep):
             rows = replaced.append_column("replaced_timestamp", pa.repeat(self.timestamp, replaced.num_rows))
             if history not in self._changes:
                 self.output.create_table(history, rows.schema, serial=SERIAL)
-                self._changes[history] = commits.begin_change(self.output, history, SERIAL)
+                self._changes[history] = self._begin_change(history, SERIAL)
             self._changes[history].added += rows.num_rows
             self.output.insert(history, commits.numbered(self._changes[history], SERIAL, rows))
 

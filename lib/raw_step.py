@@ -32,7 +32,7 @@ class RawStep(Step):
         super().begin(stack)
         raw_layer.create_raw_tables(self.output)
         drift.create_tables(self.output)
-        self._changes = {name: commits.begin_change(self.output, name, SERIAL) for name in SOURCES}
+        self._changes = {name: self._begin_change(name, SERIAL) for name in SOURCES}
         self._indexes += [(source.name, source.key, False) for source in SOURCES.values()]
         for name in SOURCES:
             self.count(name)

@@ -52,6 +52,7 @@ class Abandoned(Exception):
 class Step:
     """What all steps share. Everything written becomes visible with `publish`: all of it, or nothing."""
 
+    engine = "sqlite"
     quarantine_limit = 0.1  # the largest share of a delivery that may be set aside
 
     def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str, now: str,
@@ -80,14 +81,13 @@ class Step:
         self.work = stack.enter_context(working_database())
         self._compare = stack.enter_context(self.work.cursor())
         self._commit = stack.enter_context(ExitStack())
-        self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
-        commits.create_system_tables(self.output)
+        self._open_output()
         self.timestamp = commits.next_timestamp(self.output, self.now)
         self.reached, last = self.watermark.timestamp, commits.last_timestamp(self.output, self.spec.name)
         if self.spec.reads == "source":
             self.reached = max(self.reached, last)  # later than the watermark if a run died between the two commits
         else:
-            self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
+            self._open_input(stack)
             if self.watermark != audit.Watermark() and not last:
                 self.is_full = True  # somebody has moved the layer's file aside
             since = audit.INITIAL if self.is_full else self.watermark.timestamp
@@ -96,6 +96,19 @@ class Step:
             self.is_full = self.is_full or is_first or any(new.is_rebuild for new in self._new.values() if new)
             # everything committed to the input so far is seen: what is news of this step, and that the rest is none
             self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
+
+    def _open_output(self) -> None:
+        """Open the layer that the step writes, which is committed as soon as `_commit` is closed."""
+        self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
+        commits.check_engine(self.output, self.engine)
+        commits.create_system_tables(self.output)
+
+    def _open_input(self, stack: ExitStack) -> None:
+        self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
+
+    def _begin_change(self, table: str, serial: str | None) -> commits.TableChange:
+        """Return a table's state before the step changes it; `serial` is the column that numbers its rows."""
+        return commits.begin_change(self.output, table, serial)
 
     @timed("gates")
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:

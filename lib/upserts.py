@@ -57,7 +57,7 @@ class WritingStep(Step):
         if table not in self._changes:
             stamps = [pa.field(name, pa.string()) for name in self.stamp]
             self.output.create_table(table, pa.schema([*schema, *stamps]), key=key, serial=self.serial)
-            change = commits.begin_change(self.output, table, self.serial)
+            change = self._begin_change(table, self.serial)
             if self.is_full:
                 self._clear(table)
                 change = commits.TableChange(table, 1, 1, 0, digest.EMPTY, was_empty=True, is_rebuild=True)

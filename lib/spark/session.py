@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-import tempfile
 import threading
 import warnings
 import zipfile
@@ -47,6 +46,8 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
     PipelineError when the master cannot be reached, or no worker takes a task in time.
     """
     _check_reachable(master)
+    if active := SparkSession.getActiveSession():  # of a step before, in this process, that is over
+        active.stop()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         SparkContext._ensure_initialized()  # starts the JVM, which reads the cluster's own configuration
@@ -58,14 +59,15 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
         raise PipelineError(f"no Spark session on {master}: {str(error).strip().splitlines()[0]} Check --master, the cluster and "
                             "that Java 17 is installed.") from error
     try:
-        with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-            spark.sparkContext.addPyFile(str(_pack(Path(folder) / "lib.zip")))
-            _await_worker(spark, master)
-            if not conf.contains("spark.sql.shuffle.partitions"):
-                spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * spark.sparkContext.defaultParallelism))
-            yield spark
+        # the context's own folder goes when Java ends, however that comes about
+        spark.sparkContext.addPyFile(str(_pack(Path(spark.sparkContext._temp_dir) / "lib.zip")))
+        _await_worker(spark, master)
+        if not conf.contains("spark.sql.shuffle.partitions"):
+            spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * spark.sparkContext.defaultParallelism))
+        yield spark
     finally:
-        spark.stop()
+        if SparkSession.getActiveSession() is spark:
+            spark.stop()
 
 
 def _check_reachable(master: str) -> None:
