@@ -1,6 +1,6 @@
 """The steps from raw to curated: changes in batches, cleaned, checked and upserted by key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pandas as pd
@@ -17,6 +17,7 @@ from lib.step_base import as_text, in_deliveries, to_arrow
 from lib.upserts import WritingStep
 
 DELETED = "is_deleted"
+REPLACED_SERIAL = "replaced_row_id"  # of a before-image: the number that the row had
 RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
 
 
@@ -38,11 +39,11 @@ class CuratedStep(WritingStep):
         self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
 
     @timed("read")
-    def changes(self, source: str) -> Iterator[pd.DataFrame]:
-        """Yield the rows of a source that are newer than the watermark, as delivered, in batches in order of arrival.
+    def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Yield the rows of a source that are newer than the watermark, in batches in order of arrival, as `clean` makes them.
 
-        The frame's index tells the rows apart: keep it. At least one batch is yielded, empty when there is nothing new.
-        Keys that a snapshot left out are not rows: `upsert` marks them deleted.
+        `clean` is given rows as delivered, whose index tells them apart: it keeps that. It is called at least once, with no rows
+        when there is nothing new. Keys that a snapshot left out are not rows: `upsert` marks them deleted.
         """
         self._source, self._batch, new = source, None, self._new[source]
         in_raw = self.input.schema(source).names
@@ -56,7 +57,9 @@ class CuratedStep(WritingStep):
             gone = frame["source_row"].isna()
             self._deletions = dict(zip(frame.loc[gone, SOURCES[source].key].str.strip(), frame.index[gone], strict=True))
             self._batch = frame[~gone].astype({"source_row": "int64"})
-            yield self._batch.drop(columns=["source_filename", "source_row"])
+            with self.phases.phase("clean"):
+                cleaned = clean(self._batch.drop(columns=["source_filename", "source_row"]))
+            yield cleaned
             done += rows.num_rows
             self._say_how_far(source, done)
 
@@ -147,7 +150,8 @@ class CuratedStep(WritingStep):
         super()._replace(change, replaced, key)
         if replaced.num_rows:
             history = f"{change.table}_replaced"
-            rows = replaced.append_column("replaced_timestamp", pa.repeat(self.timestamp, replaced.num_rows))
+            rows = replaced.rename_columns({SERIAL: REPLACED_SERIAL}).append_column(
+                "replaced_timestamp", pa.repeat(self.timestamp, replaced.num_rows))
             if history not in self._changes:
                 self.output.create_table(history, rows.schema, serial=SERIAL)
                 self._changes[history] = self._begin_change(history, SERIAL)

@@ -23,7 +23,7 @@ def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
     if not rows.num_rows:
         return EMPTY
     cells = ", ".join(_cell(name, rows[name].null_count) for name in sorted(columns))
-    with _database().cursor() as connection:
+    with scratch_database().cursor() as connection:
         connection.register("rows", rows)
         low, high = connection.execute(
             "select sum(md5_number_lower(cells)::hugeint), sum(md5_number_upper(cells)::hugeint) "
@@ -32,7 +32,7 @@ def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
 
 
 @cache
-def _database() -> duckdb.DuckDBPyConnection:
+def scratch_database() -> duckdb.DuckDBPyConnection:
     """Return an empty database, the same one always: to open one takes longer than most digests."""
     return duckdb.connect()
 

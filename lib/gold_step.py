@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 
 import duckdb
 import pandas as pd
@@ -9,11 +10,13 @@ import pyarrow as pa
 
 from lib import commits
 from lib.ahead import one_ahead
-from lib.curated_step import DELETED, RUN_COLUMNS
+from lib.balance import BALANCES, Figure, sum_amounts, sums_of
+from lib.curated_step import DELETED, REPLACED_SERIAL, RUN_COLUMNS
 from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import literal, quote, quoted
 from lib.step_base import to_arrow
+from lib.store import Layer
 from lib.upserts import WritingStep
 
 
@@ -24,6 +27,8 @@ class GoldStep(WritingStep):
         super().begin(stack)
         self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
         self._loaded: set[str] = set()
+        self._totals: dict[Figure, dict[str, Decimal]] = {}  # by layer
+        self._moved_rows: dict[str, tuple[pa.Table, pa.Table]] = {}
         self._rows_in_all = 0  # of the query whose rows are being written
 
     @timed("read")
@@ -128,16 +133,92 @@ class GoldStep(WritingStep):
         change.removed += rows.num_rows
         self.count(table).removed += rows.num_rows
 
-    def figure(self, layer: str, sql: str) -> float | int | str | None:
-        """Return one figure of a whole layer, `curated` or `gold` (as it will be after `publish`)."""
-        return (self.output if layer == "gold" else self.input).scalar(sql)
+    @timed("reconcile")
+    def balance(self, figures: dict[str, tuple[str, str, str, str]]) -> None:
+        """Declare, before anything is written, totals that gold and curated must agree on, for `reconcile`.
+
+        A figure is a gold table and what one of its rows counts for, then a curated table and what one of its rows, unless
+        deleted, counts for: SQL, in decimals with two places. Totals are kept from commit to commit, so that their cost follows
+        the change; those of a full load, and of a figure that is new, are summed over all rows.
+        """
+        self.output.create_table("balances", BALANCES, serial="balance_id")
+        kept = {row["definition"]: row for row in self.output.read(
+            "balances", ["definition", "gold", "curated"], "order by balance_id").to_pylist()}
+        for name, definition in figures.items():
+            figure = Figure(name, *definition)
+            if self.is_full:
+                before = {"gold": Decimal(0), "curated": self._sum_input(figure)}
+            elif known := kept.get(figure.definition):
+                before = {"gold": Decimal(known["gold"]), "curated": Decimal(known["curated"]) + self._sum_change(figure)}
+            else:
+                before = {"gold": self._sum_output(figure), "curated": self._sum_input(figure)}
+            self._totals[figure] = before
 
     @timed("reconcile")
-    def reconcile(self, figures: dict[str, tuple[str, str]]) -> pd.DataFrame:
-        """Return each figure's total in gold and in curated, rounded to cents, one row per figure."""
-        return pd.DataFrame([
-            {"figure": name, "gold": round(self.figure("gold", gold) or 0.0, 2),
-             "curated": round(self.figure("curated", curated) or 0.0, 2)} for name, (gold, curated) in figures.items()])
+    def reconcile(self) -> pd.DataFrame:
+        """Return each figure's total in gold, as it will be after `publish`, and in curated, one row per figure."""
+        self.output.settle()
+        return pd.DataFrame([{"figure": figure.name} | {layer: float(total) for layer, total in totals.items()}
+                             for figure, totals in self._totals.items()])
+
+    def publish(self) -> dict:
+        """Commit as every step does, with the totals that the next commit goes on from."""
+        self.output.settle()
+        rows = [{"figure": figure.name, "definition": figure.definition, **self.stamp}
+                | {layer: f"{total:.2f}" for layer, total in totals.items()} for figure, totals in self._totals.items()]
+        self.output.insert("balances", pa.Table.from_pylist(rows, schema=BALANCES))
+        return super().publish()
+
+    def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
+        super()._insert_rows(change, rows)
+        self._count(change.table, rows, 1)
+
+    def _replace(self, change: commits.TableChange, replaced: pa.Table, key: str) -> None:
+        super()._replace(change, replaced, key)
+        self._count(change.table, replaced, -1)
+
+    def _count(self, table: str, rows: pa.Table, sign: int) -> None:
+        """Add rows that are written to gold's totals, or take off those that are taken out."""
+        figures = [figure for figure in self._totals if figure.gold_table == table]
+        if figures and rows.num_rows:
+            for figure, total in zip(figures, sums_of(rows, [figure.gold_amount for figure in figures]), strict=True):
+                self._totals[figure]["gold"] += sign * total
+
+    def _sum_output(self, figure: Figure) -> Decimal:
+        if self.output.schema(figure.gold_table) is None:
+            return Decimal(0)
+        return self._sum_all(self.output, figure.gold_table, figure.gold_amount)
+
+    def _sum_input(self, figure: Figure) -> Decimal:
+        if self.is_full:
+            self._load_all(figure.curated_table)
+            query = sum_amounts([figure.curated_amount], quote(figure.curated_table))
+            return self.work.execute(query).fetchall()[0][0]
+        return self._sum_all(self.input, figure.curated_table, figure.curated_amount, f"where {DELETED} = 0")
+
+    def _sum_all(self, layer: Layer, table: str, amount: str, where: str = "") -> Decimal:
+        schema = layer.columns(table, [name for name in layer.schema(table).names if name != SERIAL])
+        batches = layer.batches(f"select {quoted(schema.names)} from {quote(table)} {where}", schema)
+        return sum((sums_of(pa.Table.from_batches([batch]), [amount])[0] for batch in batches), Decimal(0))
+
+    def _sum_change(self, figure: Figure) -> Decimal:
+        """Return by how much a curated total has changed since the watermark."""
+        gone, come = self._moved(figure.curated_table)
+        return sums_of(come, [figure.curated_amount])[0] - sums_of(gone, [figure.curated_amount])[0]
+
+    def _moved(self, table: str) -> tuple[pa.Table, pa.Table]:
+        """Return the rows of a curated table that were there at the watermark and are no more, and those that are there since."""
+        if table not in self._moved_rows:
+            names, new, history = self._business_columns(table), self._new[table], f"{table}_replaced"
+            gone = come = self.input.columns(table, names).empty_table()
+            if new:
+                come = self.input.read(table, names, f"where {SERIAL} >= ? and {DELETED} = 0", (new.first_row_id,))
+            replaced = commits.new_rows(self.input, history, self.watermark.timestamp)
+            if replaced:
+                gone = self.input.read(history, names, f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0",
+                                       (replaced.first_row_id, new.first_row_id))
+            self._moved_rows[table] = gone, come
+        return self._moved_rows[table]
 
     def _say_how_far(self, table: str, rows: int) -> None:
         self.progress.say(table, rows, min(1.0, rows / max(1, self._rows_in_all)))

@@ -65,13 +65,13 @@ class Recorder:
 class CuratedRecorder(Recorder):
     """Stands in for a step from raw to curated."""
 
-    def changes(self, source: str) -> Iterator[pd.DataFrame]:
+    def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[pd.DataFrame]:
         self._source, self._base, self._changed = source, None, None
         plain = _probe(source)
-        yield plain
+        yield clean(plain)
         for column in SOURCES[source].columns:
             self._changed = column.name
-            yield plain.assign(**{column.name: _values(column.type, 1)})
+            yield clean(plain.assign(**{column.name: _values(column.type, 1)}))
 
     def upsert(self, table: str, rows: pd.DataFrame, **_: Any) -> None:
         if self._changed is None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-PHASES = ("open", "read", "gates", "compute", "write", "reconcile", "publish")
+PHASES = ("open", "read", "clean", "gates", "compute", "write", "reconcile", "publish")
 
 
 class Phases:

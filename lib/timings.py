@@ -4,8 +4,8 @@ from typing import Any
 
 from lib.phases import PHASES
 
-MEANING = {"open": "open layers", "read": "read input", "gates": "gates", "compute": "compute", "write": "write",
-           "reconcile": "reconcile", "publish": "publish", "rest": "kernel, rules"}
+MEANING = {"open": "open layers", "read": "read input", "clean": "clean", "gates": "gates", "compute": "compute", "write": "write",
+           "reconcile": "reconcile", "publish": "publish", "rest": "kernel"}
 
 
 def timings_table(run: dict[str, Any]) -> str:

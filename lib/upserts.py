@@ -35,7 +35,7 @@ class WritingStep(Step):
         else:
             replaced = rows.slice(0, 0)
         if is_deletion:
-            self.samples.note_removed(table, key, replaced)
+            self.samples.note_removed(table, key, replaced.drop_columns(self.serial))
         else:
             self.samples.note_written(table, key, rows, replaced)
         count.changed += replaced.num_rows
@@ -75,7 +75,7 @@ class WritingStep(Step):
         least, most = pc.min_max(rows[key]).as_py().values()
         unseen = change.was_empty and (change.highest_key is None or least > change.highest_key)
         change.highest_key = max(most, change.highest_key or most)
-        names = [name for name in self.output.schema(change.table).names if name not in (*self.stamp, self.serial)]
+        names = [name for name in self.output.schema(change.table).names if name not in self.stamp]
         if unseen:
             return None
         self.output.index(change.table, key, unique=True)
@@ -85,7 +85,7 @@ class WritingStep(Step):
         """Return the rows that are new or differ from the current ones, and the current ones that they replace."""
         same = " and ".join(
             f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from c.{quote(name)}"
-            for name in current.column_names)
+            for name in current.column_names if name != self.serial)
         self._compare.register("incoming", rows)
         self._compare.register("current_rows", current)
         try:
@@ -103,5 +103,6 @@ class WritingStep(Step):
     def _replace(self, change: commits.TableChange, replaced: pa.Table, key: str) -> None:
         """Take rows out of a table that others are about to stand in for."""
         if replaced.num_rows:
-            change.digest = digest.subtract(change.digest, digest.of_rows(replaced, replaced.column_names))
+            names = [name for name in replaced.column_names if name != self.serial]
+            change.digest = digest.subtract(change.digest, digest.of_rows(replaced, names))
             self.output.delete(change.table, key, replaced[key])

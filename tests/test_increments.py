@@ -192,6 +192,15 @@ def test_a_step_that_failed_for_three_days_catches_up(small: Shop, run):
     assert customers(small) == {"C1": [1, 14.0], "C2": [1, 10.0]}
 
 
+def test_totals_count_what_came_and_went_between_two_runs_of_gold_neither_way(small: Shop, run):
+    for total in ("14.01", "14.02", "14.03"):
+        small.deliver("orders_2.csv", ORDERS, f"O1,C1,2025-01-01,,{total},placed", f"O9,C1,2025-01-09,,{total},placed")
+        run(steps=("raw", "dimensions", "facts"))
+    run()
+    assert small.query("gold", "select gold, curated from balances where figure = 'total sales' order by balance_id") == [
+        ("24.00", "24.00"), ("38.06", "38.06")]
+
+
 def test_a_snapshot_deletes_what_is_missing_and_a_later_delivery_brings_it_back(small: Shop, run):
     small.deliver("orders_all.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed")
     run(snapshot=("orders",), snapshot_limit=0.5)
