@@ -70,6 +70,11 @@ def new_rows(layer: Layer, table: str, watermark: str) -> NewRows | None:
     return NewRows(min(row["first_row_id"] for row in rows), any(row["is_rebuild"] for row in rows))
 
 
+def count_new_rows(layer: Layer, table: str, first_row_id: int) -> int:
+    """Return how many rows the commits from `first_row_id` on added to a table of raw, where no row ever goes."""
+    return layer.scalar("select sum(added) from layer_commits where table_name = ? and first_row_id >= ?", (table, first_row_id)) or 0
+
+
 def last_timestamp(layer: Layer, process_name: str) -> str:
     """Return the timestamp of what the step last committed to the file; empty when there is nothing of it."""
     if layer.schema("layer_commits") is None:

@@ -33,9 +33,8 @@ class CuratedStep(WritingStep):
             if new:  # these rows are judged now, perhaps again: after a crash, or in a full refresh
                 self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
                                     (source, 1 if self.is_full else new.first_row_id))
-        self._to_read = {source: 0 if not (self.is_full or new) else self.input.scalar(
-            f"select count(*) from {quote(source)} where {SERIAL} >= ?", (1 if self.is_full else new.first_row_id,))
-            for source, new in self._new.items()}
+        self._to_read = {source: 0 if not (self.is_full or new) else commits.count_new_rows(
+            self.input, source, 1 if self.is_full else new.first_row_id) for source, new in self._new.items()}
         self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
 
     @timed("read")

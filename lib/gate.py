@@ -8,7 +8,7 @@ quarantine: it stops the step unless it only warns.
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from lib.errors import PipelineError
-from lib.steps import PROJECT
+from lib.steps import SUITES
 
 ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
@@ -46,10 +46,13 @@ class Gate:
     """The suites of a run, opened once per step; results go to the run's folder."""
 
     def __init__(self, folder: Path, batch_id: str):
-        self._context = open_context(folder)
+        self._context = self._open_context(folder)
         self._batch_id = batch_id
         self.tallies: dict[str, Tally] = {}
         self._kept: Counter[tuple[str, bool]] = Counter()
+
+    def _open_context(self, folder: Path) -> Any:
+        return open_context(folder)
 
     def check(self, suite: str, rows: pd.DataFrame, describe_rows: Callable[[pd.DataFrame], list[str]]) -> pd.DataFrame:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
@@ -58,29 +61,28 @@ class Gate:
         Raises PipelineError when an expectation that means "fail" fails, naming it, how many rows, a sample of values, and the
         first rows, a line each, as `describe_rows` puts them.
         """
-        from great_expectations import RunIdentifier
-
         checkpoint = self._context.checkpoints.get(suite)
         rows = _relevant(checkpoint.validation_definitions, rows)
-        result = checkpoint.run(batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
-        failed = [(outcome, self._count(suite, rows, outcome)) for run in result.run_results.values() for outcome in run.results]
-        self._drop_surplus(suite, result)
         refused, stops = [], []
-        for outcome, tally in failed:
-            if outcome.success or tally.on_failure == "warn":
-                continue
+        for outcome, tally in self._run(suite, rows, len(rows)):
             bad = self._failing_rows(suite, rows, outcome)
             if tally.on_failure == "fail" or bad is None:
                 stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
             else:
                 refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
-        if stops:
-            raise PipelineError("\n".join(
-                "\n  ".join([f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
-                             f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}", *first_rows])
-                for tally, first_rows in stops))
+        stop(stops)
         bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
         return bad_rows[~bad_rows.index.duplicated()]
+
+    def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
+        """Run the checkpoint of a suite on so many rows and return what failed and does not only warn, each with its tally."""
+        from great_expectations import RunIdentifier
+
+        result = self._context.checkpoints.get(suite).run(
+            batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
+        outcomes = [(outcome, self._count(suite, count, outcome)) for run in result.run_results.values() for outcome in run.results]
+        self._drop_surplus(suite, result)
+        return [(outcome, tally) for outcome, tally in outcomes if not outcome.success and tally.on_failure != "warn"]
 
     def _drop_surplus(self, suite: str, result: Any) -> None:
         """Keep the results of a suite's first batches, and of the first that failed: the docs of a large load stay small."""
@@ -89,7 +91,7 @@ class Gate:
             if self._kept[suite, outcome.success] > KEPT_RESULTS:
                 self._context.validation_results_store.remove_key(key)
 
-    def _count(self, suite: str, rows: pd.DataFrame, outcome: Any) -> Tally:
+    def _count(self, suite: str, count: int, outcome: Any) -> Tally:
         config = outcome.expectation_config
         rule = describe(config.type, config.kwargs)
         about = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
@@ -102,7 +104,7 @@ class Gate:
                                     f"Set it to one of {', '.join(ON_FAILURE)}.")
             notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or [])
             tally = self.tallies[identity] = Tally(suite, rule, on_failure, notes)
-        tally.checked += len(rows)
+        tally.checked += count
         if not outcome.success:
             found = outcome.result or {}
             if outcome.exception_info and not found:
@@ -110,7 +112,7 @@ class Gate:
                 messages = "; ".join({str(info.get("exception_message")).rstrip("."): None for info in infos})
                 raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
-            tally.failed += found.get("unexpected_count", len(rows))
+            tally.failed += found.get("unexpected_count", count)
             values = found.get("partial_unexpected_list", [found.get("observed_value")])
             sample = [value for value in values if not (pd.api.types.is_scalar(value) and pd.isna(value))]
             tally.sample = list(dict.fromkeys(tally.sample + [_clipped(repr(value)) for value in sample]))[:SAMPLE]
@@ -121,6 +123,15 @@ class Gate:
         batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
         detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
         return detail.result.get("unexpected_index_list")
+
+
+def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:
+    """Raise PipelineError when there are expectations that stop a step, each with its first failing rows, a line each."""
+    said = ["\n  ".join([f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
+                         f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}", *first_rows])
+            for tally, first_rows in stops]
+    if said:
+        raise PipelineError("\n".join(said))
 
 
 def _clipped(text: str) -> str:
@@ -153,10 +164,10 @@ def describe(expectation: str, kwargs: dict[str, Any]) -> str:
     return f"{expectation}({', '.join(about)})"
 
 
-def open_context(folder: Path) -> Any:
+def open_context(folder: Path, project: Path = SUITES.parent) -> Any:
     """Return GX's context of the project, whose results and data docs go to a run's folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
     import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it
 
-    return great_expectations.get_context(mode="file", context_root_dir=PROJECT / "gx")
+    return great_expectations.get_context(mode="file", context_root_dir=project)

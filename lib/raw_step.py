@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from lib import archive, commits, drift, raw_layer
+from lib import archive, drift, raw_layer
 from lib.ahead import one_ahead
 from lib.contract import SOURCES, Source
 from lib.csv_reader import Header, read_batches, read_header
@@ -18,6 +18,18 @@ from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
 from lib.step_base import Count, Step, as_text, in_deliveries, to_arrow
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A delivery that is being read, and what there was before it: the columns of its table, and the counts of its source."""
+
+    delivery: Delivery
+    path: Path
+    header: Header
+    profile: drift.Profile
+    known_columns: list[str]
+    before: dict[str, int]
 
 
 class RawStep(Step):
@@ -51,22 +63,14 @@ class RawStep(Step):
         Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no CSV, or
         changed while it was read.
         """
-        source, path = SOURCES[delivery.source], delivery.path(self.source)
-        header = read_header(path, source.column_names, source.column_names)
-        raw_layer.check_columns(delivery, header.names)
-        known = self.output.schema(source.name).names
+        reading = self._begin_delivery(delivery)
+        source, path, header = SOURCES[delivery.source], reading.path, reading.header
+        count = self.count(delivery.source)
         superseded, rows_in_all = self._superseded(delivery, path, header, source)
-        count, before = self.count(delivery.source), asdict(self.count(delivery.source))
-        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
-                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
-        self._delivery = delivery
-        change = self._changes[delivery.source]
-        change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
-        profile = drift.Profile(source)
         self._say_how_far(delivery, 0, rows_in_all)
         for batch in one_ahead(read_batches(path, header, self.batch_rows)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
-            profile.add(batch.rows)
+            reading.profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
             rows = batch.rows.to_pandas()
             if len(superseded):
@@ -74,10 +78,26 @@ class RawStep(Step):
                 count.duplicates += int(late.sum())
                 rows = rows[~late]
             yield rows
-            self._say_how_far(delivery, count.read - before["read"], rows_in_all)
-        if not archive.keep(self.warehouse, path, delivery.sha256):
+            self._say_how_far(delivery, count.read - reading.before["read"], rows_in_all)
+        self._end_delivery(reading)
+
+    def _begin_delivery(self, delivery: Delivery) -> Reading:
+        source, path = SOURCES[delivery.source], delivery.path(self.source)
+        header = read_header(path, source.column_names, source.column_names)
+        raw_layer.check_columns(delivery, header.names)
+        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
+                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        self._delivery = delivery
+        change = self._changes[delivery.source]
+        change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
+        return Reading(delivery, path, header, drift.Profile(source), self.output.schema(source.name).names,
+                       asdict(self.count(delivery.source)))
+
+    def _end_delivery(self, reading: Reading) -> None:
+        delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
+        if not archive.keep(self.warehouse, reading.path, delivery.sha256):
             raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
-        done = Count(**{name: value - before[name] for name, value in asdict(count).items()})
+        done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
         self.check_share(delivery.name, done.quarantined, done.read)
         deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
@@ -91,9 +111,10 @@ class RawStep(Step):
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:
-            self.warnings.append(f"{delivery.name}: column {name} is {'' if name in known else 'new, and '}not in the contract; "
+            is_known = name in reading.known_columns
+            self.warnings.append(f"{delivery.name}: column {name} is {'' if is_known else 'new, and '}not in the contract; "
                                  "kept in raw only")
-        self.warnings += drift.compare(self.output, delivery.name, profile, self.batch_id)
+        self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
     def _superseded(self, delivery: Delivery, path: Path, header: Header, source: Source) -> tuple[pd.Index, int]:
         """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
@@ -155,19 +176,26 @@ class RawStep(Step):
         return delivery.is_snapshot or delivery.source in self.snapshots
 
     def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
-        source = SOURCES[delivery.source]
         if done.quarantined:
             self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is missing from this "
                                  "snapshot is not known: nothing was deleted")
             return 0
+        return self._delete_missing(delivery)
+
+    def _delete_missing(self, delivery: Delivery) -> int:
+        """Append a deletion for each key that a snapshot lacks; return how many."""
+        source = SOURCES[delivery.source]
         self._compare.register("live", raw_layer.live_keys(self.output, source))
         missing = self._compare.sql(
             f"select {quote(source.key)} from live anti join delivered_keys on {quote(source.key)} = record_key "
             "order by 1").to_arrow_table().column(0)
         live = self._compare.execute("select count(*) from live").fetchall()[0][0]
         self._compare.unregister("live")
-        if len(missing) > self.snapshot_limit * live:
-            raise PipelineError(
-                f"{delivery.name}: as a snapshot it would delete {len(missing):,} of {live:,} {source.name}, more than "
-                f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+        self._check_snapshot(delivery, len(missing), live)
         return raw_layer.append_deletions(self.output, self._changes[source.name], delivery, missing, self._stamp)
+
+    def _check_snapshot(self, delivery: Delivery, missing: int, live: int) -> None:
+        if missing > self.snapshot_limit * live:
+            raise PipelineError(
+                f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, more than "
+                f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")

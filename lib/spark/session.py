@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # about the pandas API on Spark, which nothing here uses
-    from pyspark import SparkConf, SparkContext
-    from pyspark.sql import SparkSession
-    import pyspark.sql.pandas.utils  # isort: skip  # noqa: F401
+from pyspark import SparkConf, SparkContext
+from pyspark.sql import SparkSession
 
 from lib.errors import PipelineError
 from lib.steps import PROJECT
@@ -46,6 +43,7 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
     PipelineError when the master cannot be reached, or no worker takes a task in time.
     """
     _check_reachable(master)
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # its pandas API, not used here
     if active := SparkSession.getActiveSession():  # of a step before, in this process, that is over
         active.stop()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -59,8 +57,7 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
         raise PipelineError(f"no Spark session on {master}: {str(error).strip().splitlines()[0]} Check --master, the cluster and "
                             "that Java 17 is installed.") from error
     try:
-        # the context's own folder goes when Java ends, however that comes about
-        spark.sparkContext.addPyFile(str(_pack(Path(spark.sparkContext._temp_dir) / "lib.zip")))
+        spark.sparkContext.addPyFile(str(_pack(scratch(spark) / "lib.zip")))
         _await_worker(spark, master)
         if not conf.contains("spark.sql.shuffle.partitions"):
             spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * spark.sparkContext.defaultParallelism))
@@ -68,6 +65,11 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
     finally:
         if SparkSession.getActiveSession() is spark:
             spark.stop()
+
+
+def scratch(spark: SparkSession) -> Path:
+    """Return the session's own folder on the driver. It goes when Java ends, however that comes about."""
+    return Path(spark.sparkContext._temp_dir)
 
 
 def _check_reachable(master: str) -> None:

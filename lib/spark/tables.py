@@ -31,7 +31,7 @@ VERSIONS = pa.schema([("table_name", pa.string()), ("version", pa.int64()), ("ne
 KEPT_VERSIONS = 3  # of a table, the published one among them
 SMALL_BYTES = 4 << 20
 MANY_SMALL = 12  # small files of a table, from which on they are folded into one
-ROWS_PER_FILE = 500_000
+ROWS_PER_FILE = 200_000
 FILE = "_file"  # with an underscore in front, which no column of a layer has
 TYPES = {pa.string(): st.StringType(), pa.int64(): st.LongType(), pa.float64(): st.DoubleType()}
 # Logs expire when a version is published for good, see `prune`: the pinned one must not expire under a run that then dies.
@@ -80,6 +80,16 @@ class Tables:
         extra = [sf.substring_index("_metadata.file_path", "/", -2).alias(FILE)] if with_file else []
         folder = self._spark_place(table)
         return self._parquet(schema, *(f"{folder}/{path}" for path in paths)).select(*names, *extra)
+
+    def matching(self, table: str, key: str, wanted: DataFrame) -> DataFrame:
+        """Return the rows of a table whose `key` is among the keys of `wanted`, with the column FILE.
+
+        Keys are looked for in the column of keys alone; only files that have one of them are read whole.
+        """
+        if not self.files(table):
+            return self.read(table, with_file=True)
+        found = self.read(table, [key], with_file=True).join(wanted.select(key), key, "left_semi").select(FILE).distinct()
+        return self.read(table, files=[path for (path,) in found.collect()], with_file=True).join(wanted.select(key), key, "left_semi")
 
     def next_row_id(self, table: str) -> int:
         """Return the number behind the last that a row of the table was ever given since its last rebuild."""
@@ -260,6 +270,12 @@ def _files_of(table: DeltaTable) -> dict[str, File]:
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     return {action["path"]: File(action["path"], action["size_bytes"], action["modification_time"], action["num_records"])
             for action in actions}
+
+
+def schema_of(frame: DataFrame) -> pa.Schema:
+    """Return a frame's columns in the three types that a layer knows."""
+    types = {type_: arrow for arrow, type_ in TYPES.items()}
+    return pa.schema([(column.name, types[column.dataType]) for column in frame.schema])
 
 
 def struct_of(schema: pa.Schema) -> st.StructType:
