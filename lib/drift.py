@@ -36,10 +36,15 @@ class Profile:
         self.rows += rows.num_rows
         for name in self.empty:
             self.empty[name] += rows[name].null_count
-        for name, values in self.values.items():
-            if len(values) < KEPT_VALUES:
-                said = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(rows[name])))
-                values.update(dict.fromkeys(value for value in said.to_pylist() if value))
+        for name in self.values:
+            self.add_values(name, rows[name])
+
+    def add_values(self, name: str, said: pa.Array | pa.ChunkedArray) -> None:
+        """Note values of a category column."""
+        values = self.values[name]
+        if len(values) < KEPT_VALUES:
+            said = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(said)))
+            values.update(dict.fromkeys(value for value in said.to_pylist() if value))
 
 
 def series(filename: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import functions as sf
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from lib.csv_reader import Batch, Header, Unfinished, read_batches
@@ -37,6 +37,7 @@ class Delivered:
     rejected: DataFrame
     row_count: int
     rejected_count: int
+    last_row: int  # the highest `source_row`, 0 if there is none
 
 
 @contextmanager
@@ -55,11 +56,11 @@ def read_delivery(spark: SparkSession, path: Path, header: Header, part_bytes: i
     try:
         if found.error:
             raise PipelineError(found.error)
-        is_row = F.col(RULE).isNull()
+        is_row = sf.col(RULE).isNull()
         yield Delivered(
             lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select("source_row", *(
-                F.col(name).alias(column) for name, column in REJECTED.items())),
-            found.rows, found.rejected)
+                sf.col(name).alias(column) for name, column in REJECTED.items())),
+            found.rows, found.rejected, found.last_row or 0)
     finally:
         lines.unpersist()
 
@@ -123,14 +124,16 @@ def _said(schema: pa.Schema, rule: str, reason: str | None = None) -> pa.RecordB
 class _Found:
     rows: int
     rejected: int
+    last_row: int | None
     unfinished: int
     error: str | None
 
 
 def _count(lines: DataFrame) -> _Found:
-    rule = F.col(RULE)
-    return _Found(*lines.agg(F.count_if(rule.isNull()), F.count_if(rule.isNotNull()), F.count_if(rule == UNFINISHED),
-                             F.max(F.when(rule == FAILED, F.col(REASON)))).first())
+    rule = sf.col(RULE)
+    return _Found(*lines.agg(
+        sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max("source_row"), sf.count_if(rule == UNFINISHED),
+        sf.max(sf.when(rule == FAILED, sf.col(REASON)))).first())
 
 
 def _each(spark: SparkSession, tasks: int) -> DataFrame:
