@@ -26,10 +26,10 @@ class Cluster:
         self._start("master", "org.apache.spark.deploy.master.Master", "--port", "0", "--webui-port", "0")
         self.master = self._wait_for("master", STARTED)[1]
 
-    def add_worker(self) -> str:
+    def add_worker(self, memory: str = "1g") -> str:
         """Start a worker and return its name."""
         name = f"worker-{len(self._daemons)}"
-        self._start(name, "org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", "1g", "--port", "0",
+        self._start(name, "org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", memory, "--port", "0",
                     "--webui-port", "0", "--work-dir", str(self.folder / name), self.master)
         self._wait_for(name, REGISTERED)
         return name
@@ -66,11 +66,11 @@ class Cluster:
 
 
 @contextmanager
-def started_cluster(folder: Path, workers: int) -> Iterator[Cluster]:
+def started_cluster(folder: Path, workers: int, memory: str = "1g") -> Iterator[Cluster]:
     cluster = Cluster(folder)
     try:
         for _ in range(workers):
-            cluster.add_worker()
+            cluster.add_worker(memory)
         yield cluster
     finally:
         cluster.stop()

@@ -1,0 +1,116 @@
+"""The same random histories on both engines: after every run, every table's digest is the same, and the tables hold what it says."""
+
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+import in_process
+import pytest
+from conftest import Shop
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+from test_histories import content_of, runs, write
+
+from lib.compare import content_columns
+from lib.spark import digests as on_cluster
+from lib.spark.tables import Tables
+from lib.steps import STEPS
+from lib.store import open_layer
+
+from .spark_shop import SparkShop, digests
+
+HISTORIES = 3
+
+
+class Killed(BaseException):
+    """Stands for the end of the driver."""
+
+
+def run(shop: Shop, patch: pytest.MonkeyPatch, number: int, **options) -> None:
+    """Run the pipeline within the test's process; on a cluster, in the session that the tests have."""
+    if isinstance(shop, SparkShop):
+        options |= {"engine": "spark", "master": shop.master, "tables": shop.tables}
+    in_process.run(shop, patch, now=f"2026-01-05 {number // 60:02d}:{number % 60:02d}:00.000000", **options)
+
+
+@pytest.fixture
+def patched(spark: SparkSession, monkeypatch) -> pytest.MonkeyPatch:
+    """One session for all steps, and no gates, which have their tests: all values are good."""
+    monkeypatch.setattr("lib.step_base.Step.check", lambda step, suite, rows: rows)
+    monkeypatch.setattr("lib.spark.spark_step.SparkStep.check", lambda step, suite, rows: rows)
+
+    def session(*_: str) -> nullcontext[SparkSession]:
+        spark.catalog.clearCache()
+        return nullcontext(spark)
+
+    monkeypatch.setattr("lib.spark.spark_step.open_session", session)
+    return monkeypatch
+
+
+def new_shops(folder: Path, spark: SparkSession) -> tuple[Shop, SparkShop]:
+    """Return two shops with one source folder."""
+    (folder / "lite" / "source").mkdir(parents=True)
+    (folder / "spark").mkdir()
+    (folder / "spark" / "source").symlink_to(folder / "lite" / "source")
+    return Shop(folder / "lite"), SparkShop(folder / "spark", spark.sparkContext.master)
+
+
+def in_tables(shop: SparkShop, spark: SparkSession) -> dict[str, tuple[int, str]]:
+    """Return rows and digest of what is in each table of the warehouse."""
+    found = {}
+    for layer, tables in {step.writes: [t for other in STEPS.values() if other.writes == step.writes for t in other.outputs]
+                          for step in STEPS.values()}.items():
+        if (shop.warehouse / f"{layer}.db").exists():
+            with open_layer(shop.warehouse, layer) as catalog:
+                for table in tables:
+                    if catalog.schema(table):
+                        rows = Tables(spark, shop.tables, catalog).read(table)
+                        found[f"{layer}.{table}"] = on_cluster.of_frame(rows, content_columns(catalog, table))
+    return found
+
+
+@seed(7)
+@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(history=st.lists(runs, min_size=2, max_size=3))
+def test_every_history_gives_the_same_on_both_engines(spark, patched, history):
+    with tempfile.TemporaryDirectory() as folder:
+        lite, shop = new_shops(Path(folder), spark)
+        for number, one in enumerate(history):
+            for source, name, rows in one["deliveries"]:
+                write(lite.source / name, content_of(source, rows))
+            if any(lite.source.rglob("*.csv*")):
+                for each in (lite, shop):
+                    run(each, patched, number, snapshot_limit=1.0, **{key: one[key] for key in ("full_refresh", "steps", "snapshot")})
+                assert digests(shop) == digests(lite)
+        if (shop.warehouse / "raw.db").exists():
+            for each in (lite, shop):
+                run(each, patched, len(history))  # whatever an earlier run left undone
+            assert digests(shop) == digests(lite)
+            recorded = {table: found for table, found in digests(shop).items() if found[0]}
+            assert {table: found for table, found in in_tables(shop, spark).items() if found[0]} == recorded
+
+
+def test_a_driver_that_dies_between_the_two_commits_has_published_nothing(spark, patched, tmp_path):
+    lite, shop = new_shops(tmp_path, spark)
+    customer = {"customer_id": "C1", "first_name": "Ann"}
+    others = dict.fromkeys(["last_name", "email", "phone", "city", "state", "country", "segment"], "")
+    write(lite.source / "customers.csv", content_of("customers", [customer | others]))
+    for each in (lite, shop):
+        run(each, patched, 0)
+    before = digests(shop), in_tables(shop, spark)
+    write(lite.source / "customers.csv", content_of("customers", [customer | others | {"first_name": "Bo"}]))
+    with pytest.MonkeyPatch.context() as patch:
+        commit = Tables.commit
+
+        def commit_and_die(tables: Tables, *what) -> None:
+            commit(tables, *what)
+            raise Killed
+
+        patch.setattr(Tables, "commit", commit_and_die)
+        with pytest.raises(Killed):
+            run(shop, patched, 1)
+    assert (digests(shop), in_tables(shop, spark)) == before
+    run(lite, patched, 2)
+    run(shop, patched, 2)
+    assert digests(shop) == digests(lite) != before[0]
