@@ -5,6 +5,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,10 +28,17 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         epilog="exit codes: 0 done, 1 a step failed, 2 wrong use or configuration, 3 another run is going, 130 interrupted")
     parser.add_argument("--source", type=Path, default=PROJECT / "data/source", metavar="DIR",
                         help="folder with the deliveries, CSV files (default: data/source)")
-    parser.add_argument("--warehouse", type=Path, default=PROJECT / "data/warehouse", metavar="DIR",
-                        help="folder of raw.db, curated.db, gold.db and audit.db; made when missing (default: data/warehouse)")
+    parser.add_argument("--warehouse", default=str(PROJECT / "data/warehouse"), metavar="DIR",
+                        help="folder of raw.db, curated.db, gold.db and audit.db; made when missing (default: data/warehouse). On "
+                             "Spark: where the tables are, such as file:///… or s3a://…, for all workers")
     parser.add_argument("--reports", type=Path, default=PROJECT / "reports", metavar="DIR",
                         help="folder for executed notebooks, data docs and pages (default: reports)")
+    parser.add_argument("--engine", choices=("sqlite", "spark"), default="sqlite",
+                        help="sqlite: all on this machine; spark: on a cluster (default: sqlite)")
+    parser.add_argument("--master", default="", metavar="URL", help="with --engine spark: the cluster, such as spark://host:7077")
+    parser.add_argument("--audit", type=Path, metavar="DIR",
+                        help="with --engine spark: local folder of audit.db, of what is known of the layers, and of the archive "
+                             "(default: data/warehouse)")
     parser.add_argument("--full-refresh", action="store_true",
                         help="rebuild curated and gold from all of raw. Raw is kept (new deliveries are read as always): it is "
                              "what the others are rebuilt from. The audit history is never deleted")
@@ -68,6 +76,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     instead.add_argument("--verify", action="store_true",
                          help="load all that was ever delivered at once, beside this warehouse, and compare; check log, manifests, "
                               "watermarks and counts")
+    instead.add_argument("--import-from", type=Path, metavar="DIR",
+                         help="with --engine spark: bring a warehouse of SQLite files over, with its log, watermarks and archive, and check "
+                              "every table by its digest")
     others.add_argument("--into", type=Path, metavar="DIR",
                         help="with --replay or --verify: a new folder for what they make (default: a temporary one)")
     said = parser.add_argument_group("what is said")
@@ -82,7 +93,26 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         parser.error("--json goes with --status; for a run it is --log-format json")
     if given.into and not (given.replay or given.verify):
         parser.error("--into goes with --replay and --verify; for a run it is --warehouse")
+    _check_engine(parser, given)
     return given
+
+
+def _check_engine(parser: Parser, given: argparse.Namespace) -> None:
+    """Exit with 2 for options that do not go with the engine."""
+    if given.engine == "sqlite":
+        for name in ("master", "audit", "import-from"):
+            if getattr(given, name.replace("-", "_")):
+                parser.error(f"--{name} goes with --engine spark")
+        if "://" in given.warehouse:
+            parser.error("--warehouse is a folder; an address goes with --engine spark")
+        return
+    if given.replay or given.verify:
+        parser.error("--replay and --verify make everything again with sqlite, whose digests are the same: leave out --engine spark "
+                     "and name the folder of --audit as --warehouse")
+    if not (given.master or given.plan or given.status):
+        parser.error("--engine spark needs --master, such as spark://host:7077")
+    if not find_spec("pyspark") or not find_spec("deltalake"):
+        parser.error("--engine spark needs what is locked in requirements-spark.txt: pip install -r requirements-spark.txt")
 
 
 def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
@@ -137,6 +167,8 @@ def main(arguments: list[str]) -> int:
             return plan(given)
         if given.status:
             return status(given)
+        if given.import_from:
+            return import_from(given)
         if given.replay or given.verify:
             return DONE if check_again(given) else FAILED
         return watch(given) if given.watch else run(given)
@@ -154,7 +186,13 @@ def options_of(given: argparse.Namespace) -> "Options":
     from lib.steps import Options
 
     values = {field.name: getattr(given, field.name) for field in fields(Options) if field.name in given}
-    return Options(**values | {name: values[name].resolve() for name in ("source", "warehouse", "reports")})
+    values |= {name: values[name].resolve() for name in ("source", "reports")}
+    if given.engine == "spark":
+        from lib.places import warehouse_address
+
+        folder = (given.audit or PROJECT / "data/warehouse").resolve()
+        return Options(**values | {"warehouse": folder, "tables": warehouse_address(given.warehouse)})
+    return Options(**values | {"warehouse": Path(given.warehouse).resolve()})
 
 
 def run(given: argparse.Namespace) -> int:
@@ -184,6 +222,15 @@ def status(given: argparse.Namespace) -> int:
     found = read_status(options_of(given), utc_now())
     put(json.dumps(found, indent=1, ensure_ascii=False) if given.json else "\n".join(describe(found)))
     return DONE if found["is_well"] else FAILED
+
+
+def import_from(given: argparse.Namespace) -> int:
+    from lib.console import put
+    from lib.spark.move import import_warehouse
+
+    options = options_of(given)
+    import_warehouse(given.import_from.resolve(), options.warehouse, options.tables, options.master, put)
+    return DONE
 
 
 def check_again(given: argparse.Namespace) -> bool:

@@ -31,8 +31,9 @@ def summary(result: RunResult, options: Options, exit_code: int) -> dict[str, An
 def command(options: Options) -> str:
     """Return the command line of a run with these options, which works in every folder."""
     words, defaults = [sys.executable, str(PROJECT / "run_pipeline.py")], Options()
+    names = {"warehouse": "audit", "tables": "warehouse"} if options.engine == "spark" else {}
     for field in fields(options):
-        value, option = getattr(options, field.name), f"--{field.name.replace('_', '-')}"
+        value, option = getattr(options, field.name), f"--{names.get(field.name, field.name).replace('_', '-')}"
         if field.name not in ("now", "settled_seconds") and value != getattr(defaults, field.name):  # not of another run
             words += [option] if value is True else [option, ",".join(value) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)

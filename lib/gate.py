@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from lib.errors import PipelineError
-from lib.steps import SUITES
+from lib.steps import PROJECT
 
 ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
@@ -164,10 +164,10 @@ def describe(expectation: str, kwargs: dict[str, Any]) -> str:
     return f"{expectation}({', '.join(about)})"
 
 
-def open_context(folder: Path, project: Path = SUITES.parent) -> Any:
+def open_context(folder: Path, project: Path | None = None) -> Any:
     """Return GX's context of the project, whose results and data docs go to a run's folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
     import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it
 
-    return great_expectations.get_context(mode="file", context_root_dir=project)
+    return great_expectations.get_context(mode="file", context_root_dir=project or PROJECT / "gx")

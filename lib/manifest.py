@@ -24,7 +24,9 @@ from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
 
 FILE = "manifest.json"  # in a run's folder
-PACKAGES = ("adbc-driver-sqlite", "duckdb", "great-expectations", "nbclient", "pandas", "papermill", "pyarrow")
+NEEDED = ("adbc-driver-sqlite", "duckdb", "great-expectations", "nbclient", "pandas", "papermill", "pyarrow")
+PACKAGES = {"sqlite": NEEDED, "spark": (*NEEDED, "deltalake", "pyspark", "sqlglot")}  # by engine
+LOCKS = {"sqlite": "requirements.txt", "spark": "requirements-spark.txt"}
 DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot")
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
 PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit")  # of a run, that decide what comes of it
@@ -34,7 +36,7 @@ def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) ->
     """Write down, once, what a run is given; a run that is killed leaves that, and the next one completes it."""
     given = asdict(options)
     begun = {"batch_id": batch_id, "now": now, "started": utc_now(), "parameters": {name: given[name] for name in PARAMETERS},
-             **describe_code(), "watermarks_before": _watermarks(log)}
+             "engine": options.engine, **describe_code(options.engine), "watermarks_before": _watermarks(log)}
     log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)", [batch_id, _text(begun)])
 
 
@@ -96,16 +98,17 @@ def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str
     return [f"run {folder.name}: {line}" for line in trouble]
 
 
-def describe_code() -> dict[str, Any]:
+def describe_code(engine: str = "sqlite") -> dict[str, Any]:
     """Return what decides, beside the data, what a run makes: code, suites, contract, lock and versions, as hashes and names."""
     return {
         "git": _git(),
-        "lib": _hash_files(PROJECT.glob("lib/*.py")),
+        "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
         "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
         "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
         "contract": _sha256(repr(SOURCES)),
-        "lock": _hash_files([PROJECT / "requirements.txt"]),
-        "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {name: version(name) for name in PACKAGES},
+        "lock": _hash_files([PROJECT / LOCKS[engine]]),
+        "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {
+            name: version(name) for name in PACKAGES[engine]},
     }
 
 

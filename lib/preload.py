@@ -51,6 +51,8 @@ def preload() -> None:
     gc.disable()
     postpone = _Postpone()
     sys.meta_path.insert(0, postpone)
+    # Where Spark is installed, GX looks for its client of remote sessions, which ends a process like this one: it takes it for a test.
+    sys.modules["pyspark.sql.connect"] = None
     import great_expectations  # noqa: F401
     import ipykernel.kernelapp  # noqa: F401
     import pandas.io.formats.html  # noqa: F401 - what the first table shown, and the first chart, would import

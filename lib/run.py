@@ -82,6 +82,8 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     """Return the parameters that a step's notebook is given."""
     common = {"source": str(options.source), "warehouse": str(options.warehouse), "reports": str(options.reports),
               "batch_id": result.batch_id, "now": result.now, "full_refresh": options.full_refresh or is_full}
+    if options.engine != "sqlite":
+        common |= {"engine": options.engine, "master": options.master, "warehouse": options.tables, "audit": str(options.warehouse)}
     if step.name != "gold":
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":

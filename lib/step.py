@@ -5,45 +5,67 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import audit, manifest
+from lib import manifest
+from lib.audit import begin_run, mark_died, open_audit
 from lib.clock import utc_now
 from lib.curated_step import CuratedStep
 from lib.deliveries import SETTLED_SECONDS
+from lib.errors import WrongUse, closest
 from lib.gold_step import GoldStep
 from lib.lock import run_lock
+from lib.places import warehouse_address
 from lib.raw_step import RawStep
 from lib.step_base import Step
 from lib.steps import Options
 
+ENGINES = ("sqlite", "spark")
+
 
 def open_step(name: str, *, source: str, warehouse: str, reports: str, batch_id: str, now: str, full_refresh: bool,
               batch_rows: int, quarantine_limit: float = 0.1, snapshot: str = "", snapshot_limit: float = 0.2,
-              settled_seconds: float = SETTLED_SECONDS) -> "Step":
+              settled_seconds: float = SETTLED_SECONDS, engine: str = "sqlite", master: str = "", audit: str = "") -> "Step":
     """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
     With an empty `batch_id` (a notebook run by hand) the step takes the run lock, makes an id of its own and begins a
     manifest, which the next run completes; otherwise the runner has done so. `now` is the run's clock, from which all times
-    in the layers count. Raises PipelineError when the lock is taken or a file cannot be used.
+    in the layers count. With the engine "spark" the tables are at the address `warehouse`, and `audit` is the folder of the
+    layers' files. Raises PipelineError when the lock is taken, or a file or the cluster cannot be used.
     """
     pd.set_option("display.max_colwidth", None, "display.float_format", "{:,.2f}".format)  # the notebooks are the report
-    folder = Path(warehouse).resolve()
+    folder = Path(audit or warehouse).resolve()
     with ExitStack() as stack:
         if not batch_id:
             stack.enter_context(run_lock(folder))
-        log = stack.enter_context(audit.open_audit(folder))
+        log = stack.enter_context(open_audit(folder))
         if not batch_id:
-            batch_id, now = audit.begin_run(log, now)
-            audit.mark_died(log, batch_id)
+            batch_id, now = begin_run(log, now)
+            mark_died(log, batch_id)
             manifest.put(manifest.complete(log, folder, Path(reports)), Path(reports))  # of those before
             manifest.begin(log, Options(full_refresh=full_refresh, steps=(name,), snapshot=tuple(filter(None, snapshot.split(","))),
-                                        snapshot_limit=snapshot_limit, quarantine_limit=quarantine_limit), batch_id, now)
-        kind = {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
+                                        snapshot_limit=snapshot_limit, quarantine_limit=quarantine_limit, engine=engine),
+                           batch_id, now)
+        kind = _kind(name, engine)
         step = kind(name, log, Path(source).resolve(), folder, Path(reports).resolve(), batch_id, now or utc_now(),
                     full_refresh, batch_rows)
         step.quarantine_limit = quarantine_limit
+        if engine == "spark":
+            step.master, step.address = master, warehouse_address(warehouse)
         if isinstance(step, RawStep):
             step.snapshots, step.snapshot_limit = set(filter(None, snapshot.split(","))), snapshot_limit
             step.settled_seconds = settled_seconds
         step.begin(stack)
         step.stack = stack.pop_all()
         return step
+
+
+def _kind(name: str, engine: str) -> type[Step]:
+    """Return the class of a step. What Spark needs is imported only where it was asked for."""
+    if engine == "sqlite":
+        return {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
+    if engine != "spark":
+        raise WrongUse(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are {' and '.join(ENGINES)}.")
+    from lib.spark.curated_step import SparkCuratedStep
+    from lib.spark.gold_step import SparkGoldStep
+    from lib.spark.raw_step import SparkRawStep
+
+    return {"raw": SparkRawStep, "gold": SparkGoldStep}.get(name, SparkCuratedStep)

@@ -41,8 +41,11 @@ class Options:
     """What a run is asked to do. Paths are absolute."""
 
     source: Path = PROJECT / "data" / "source"
-    warehouse: Path = PROJECT / "data" / "warehouse"
+    warehouse: Path = PROJECT / "data" / "warehouse"  # the folder of audit.db and the layers' files
     reports: Path = PROJECT / "reports"
+    engine: str = "sqlite"
+    master: str = ""  # of the Spark cluster
+    tables: str = ""  # the address of the warehouse that holds Spark's tables; the layers' files then hold none
     full_refresh: bool = False
     steps: tuple[str, ...] = tuple(STEPS)
     snapshot: tuple[str, ...] = ()

@@ -172,7 +172,7 @@ def test_a_row_that_comes_out_otherwise_is_named_with_the_likely_cause(small: Sh
     before = manifest.describe_code()
     after = before | {"notebooks": before["notebooks"] | {"4_gold.ipynb": "another"}}
     monkeypatch.setattr(in_process, "PROJECT", tmp_path)
-    monkeypatch.setattr("lib.manifest.describe_code", lambda: after)
+    monkeypatch.setattr("lib.manifest.describe_code", lambda *_: after)
     in_process.cells.cache_clear()
     said = "\n".join(made_again(small, batches(small)[0], tmp_path / "again"))
     in_process.cells.cache_clear()

@@ -11,8 +11,9 @@ from pyspark.sql import functions as sf
 
 from lib.gate import SAMPLE, Gate, open_context, stop
 from lib.spark.rows import Rows
-from lib.steps import SUITES
+from lib.steps import PROJECT
 
+GX = PROJECT / "gx"
 CONFIGURATION = "great_expectations.yml"
 
 
@@ -51,10 +52,10 @@ class SparkGate(Gate):
         """
         project = self._scratch / "gx"
         project.mkdir(exist_ok=True)
-        for part in SUITES.parent.iterdir():
+        for part in GX.iterdir():
             if part.name != CONFIGURATION:
                 (project / part.name).symlink_to(part)
-        said = (SUITES.parent / CONFIGURATION).read_text(encoding="utf-8")
+        said = (GX / CONFIGURATION).read_text(encoding="utf-8")
         (project / CONFIGURATION).write_text(said.replace("type: pandas\n", "type: spark\n"), encoding="utf-8")
         return open_context(folder, project)
 

@@ -79,7 +79,7 @@ class SparkWritingStep(SparkStep, WritingStep):
 
     def _note(self, table: str, key: str, rows: DataFrame, replaced: DataFrame, news: DataFrame, is_deletion: bool) -> None:
         """Keep the first few rows of each kind for whoever wants to know what happened."""
-        before = replaced.drop(*[self.serial or ()]).orderBy(key).limit(FEW).toArrow()
+        before = replaced.drop(*filter(None, [self.serial])).orderBy(key).limit(FEW).toArrow()
         if is_deletion:
             self.samples.note_removed(table, key, before)
         else:
