@@ -33,7 +33,6 @@ class RawStep(Step):
         raw_layer.create_raw_tables(self.output)
         drift.create_tables(self.output)
         self._changes = {name: commits.begin_change(self.output, name, SERIAL) for name in SOURCES}
-        self._indexes += [(source.name, source.key, False) for source in SOURCES.values()]
         for name in SOURCES:
             self.count(name)
         self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
@@ -62,6 +61,7 @@ class RawStep(Step):
         self._delivery = delivery
         change = self._changes[delivery.source]
         change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
+        self._put_off_indexes()  # of the delivery before
         profile = drift.Profile(source)
         self._say_how_far(delivery, 0, rows_in_all)
         for batch in one_ahead(read_batches(path, header, self.batch_rows)):
@@ -88,6 +88,7 @@ class RawStep(Step):
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
             content_sha256=delivery.sha256, **self._stamp, **self._became[delivery.name],
             is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
+        self._indexes.append((source.name, source.key, False))
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:

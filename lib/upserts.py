@@ -62,6 +62,7 @@ class WritingStep(Step):
                 self._clear(table)
                 change = commits.TableChange(table, 1, 1, 0, digest.EMPTY, was_empty=True, is_rebuild=True)
             self._changes[table] = change
+            self._put_off_indexes()
             self._indexes.append((table, key, True))
         return self._changes[table]
 
