@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 
 import duckdb
@@ -29,6 +30,12 @@ def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
             f"select sum((number & {MODULUS - 1}::uhugeint)::hugeint), sum((number >> 64)::hugeint) "
             f"from (select md5_number(concat({cells})) as number from rows)").fetchone()
     return f"{high % MODULUS:016x}{low % MODULUS:016x}"
+
+
+@cache
+def beside() -> Executor:
+    """Return the thread that takes digests of rows while they are written."""
+    return ThreadPoolExecutor(1)
 
 
 @cache
