@@ -77,8 +77,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
                          help="load all that was ever delivered at once, beside this warehouse, and compare; check log, manifests, "
                               "watermarks and counts")
     instead.add_argument("--import-from", type=Path, metavar="DIR",
-                         help="with --engine spark: bring a warehouse of SQLite files over, with its log, watermarks and archive, and check "
-                              "every table by its digest")
+                         help="with --engine spark: bring a warehouse of SQLite files over, with its log, watermarks and archive, and "
+                              "check every table by its digest")
     others.add_argument("--into", type=Path, metavar="DIR",
                         help="with --replay or --verify: a new folder for what they make (default: a temporary one)")
     said = parser.add_argument_group("what is said")

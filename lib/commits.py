@@ -130,9 +130,10 @@ def record_change(layer: Layer, change: TableChange, batch_id: str, process_name
         rows_after=change.rows_after, digest=change.digest, is_rebuild=int(change.is_rebuild))], schema=COMMITS))
 
 
-def has_quarantined(layer: Layer, table: str) -> bool:
-    """Return whether the quarantine holds a row of the table that is not resolved."""
-    return layer.scalar("select 1 from quarantine where table_name = ? and resolved_batch_id is null limit 1", (table,)) is not None
+def quarantined_tables(layer: Layer) -> set[str]:
+    """Return the tables of which the quarantine holds a row that is not resolved."""
+    found = layer.read("quarantine", ["table_name"], "where resolved_batch_id is null group by table_name")
+    return set(found["table_name"].to_pylist())
 
 
 def resolve_quarantined(layer: Layer, table: str, loaded: dict[str, int], batch_id: str) -> None:

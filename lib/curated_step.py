@@ -28,11 +28,11 @@ class CuratedStep(WritingStep):
 
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
-        self._quarantined: dict[str, bool] = {}
         for source, new in self._new.items():
             if new:  # these rows are judged now, perhaps again: after a crash, or in a full refresh
                 self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
                                     (source, 1 if self.is_full else new.first_row_id))
+        self._quarantined = commits.quarantined_tables(self.output)
         self._to_read = {source: 0 if not (self.is_full or new) else commits.count_new_rows(
             self.input, source, 1 if self.is_full else new.first_row_id) for source, new in self._new.items()}
         self.stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
@@ -90,7 +90,7 @@ class CuratedStep(WritingStep):
         before = count.added + count.changed
         self._write(table, to_arrow(kept.assign(**{DELETED: 0})), key)
         count.unchanged += len(kept) - (count.added + count.changed - before)
-        if self._deletions or self._has_quarantined(table):
+        if self._deletions or table in self._quarantined or count.quarantined:
             last_said = dict(zip(kept[key], kept.index, strict=True))
             commits.resolve_quarantined(self.output, table, last_said, self.batch_id)
             gone = [name for name, row_id in self._deletions.items() if last_said.get(name, 0) < row_id]
@@ -123,12 +123,6 @@ class CuratedStep(WritingStep):
                                               "and ingestion_timestamp > ?", (filename, since))
                 self.check_share(filename, len(rows), delivered)
         return super().publish()
-
-    def _has_quarantined(self, table: str) -> bool:
-        """Return whether rows of the table wait in the quarantine, from before or from this step; asks the layer once."""
-        if table not in self._quarantined:
-            self._quarantined[table] = commits.has_quarantined(self.output, table)
-        return self._quarantined[table] or self.count(table).quarantined > 0
 
     def _say_how_far(self, source: str, rows: int) -> None:
         sources = list(self._to_read)

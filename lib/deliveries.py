@@ -7,8 +7,10 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,12 +79,13 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
     if folder.name == LISTED and folder.is_file():
         return [Delivery(**delivery) for delivery in json.loads(folder.read_text(encoding="utf-8"))]
     deliveries = []
-    for path in list_files(folder):
-        delivery = _inspect(path, path.relative_to(folder).as_posix(), latest, first_name, settled_seconds)
-        if delivery.is_to_read:
-            latest[delivery.name] = delivery.sha256
-            first_name.setdefault(delivery.sha256, delivery.name)
-        deliveries.append(delivery)
+    with ThreadPoolExecutor() as readers:  # hashing lets go of the interpreter lock
+        for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
+            delivery = _judge(found, latest, first_name) if found.is_to_read else found
+            if delivery.is_to_read:
+                latest[delivery.name] = delivery.sha256
+                first_name.setdefault(delivery.sha256, delivery.name)
+            deliveries.append(delivery)
     return deliveries
 
 
@@ -156,8 +159,9 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str, str],
-             settled_seconds: float) -> Delivery:
+def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
+    """Return a file as a delivery that is new, or why it is none."""
+    name = path.relative_to(folder).as_posix()
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -182,11 +186,12 @@ def _inspect(path: Path, name: str, latest: dict[str, str], first_name: dict[str
         raise PipelineError(f"{name}: cannot be read ({error.strerror}). Check its permissions and run again.") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
-    if latest.get(name) == sha256:
-        return Delivery(name, "known", source, after.st_size, sha256)
-    if name in latest:
-        return Delivery(name, "changed", source, after.st_size, sha256)
-    if sha256 in first_name:
-        return Delivery(name, "copy", source, after.st_size, sha256, same_as=first_name[sha256],
-                        note=f"same bytes as {first_name[sha256]}")
     return Delivery(name, "new", source, after.st_size, sha256)
+
+
+def _judge(delivery: Delivery, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
+    """Return a delivery with what it is, given the latest content by name and the first name by content."""
+    if delivery.name in latest:
+        return replace(delivery, status="known" if latest[delivery.name] == delivery.sha256 else "changed")
+    same = first_name.get(delivery.sha256)
+    return replace(delivery, status="copy", same_as=same, note=f"same bytes as {same}") if same else delivery

@@ -61,8 +61,7 @@ class Gate:
         Raises PipelineError when an expectation that means "fail" fails, naming it, how many rows, a sample of values, and the
         first rows, a line each, as `describe_rows` puts them.
         """
-        checkpoint = self._context.checkpoints.get(suite)
-        rows = _relevant(checkpoint.validation_definitions, rows)
+        rows = rows.rename_axis(index=None)  # of a named index, GX returns failing rows as dicts
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows, len(rows)):
             bad = self._failing_rows(suite, rows, outcome)
@@ -138,26 +137,6 @@ def _clipped(text: str) -> str:
     return text if len(text) <= SAMPLE_TEXT else f"{text[:SAMPLE_TEXT]}…"
 
 
-def _relevant(definitions: list[Any], rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with zeros in the columns that no expectation looks into.
-
-    GX takes a fingerprint of every value of a frame, which costs more than all expectations together.
-    """
-    rows = rows.rename_axis(index=None)  # of a named index, GX returns failing rows as dicts
-    configurations = [expectation.configuration for definition in definitions for expectation in definition.suite.expectations]
-    looked_into: set[str] = set()
-    for configuration in configurations:
-        columns = {name for key in COLUMN_KEYS if key in configuration.kwargs for name in _names(configuration.kwargs[key])}
-        if "row_condition" in configuration.kwargs or not (columns or configuration.type.startswith("expect_table_column")):
-            return rows
-        looked_into |= columns
-    return rows.assign(**dict.fromkeys([name for name in rows.columns if name not in looked_into], 0))
-
-
-def _names(columns: str | list[str]) -> list[str]:
-    return [columns] if isinstance(columns, str) else columns
-
-
 def describe(expectation: str, kwargs: dict[str, Any]) -> str:
     """Return an expectation as one line: its type and what it is about."""
     about = [str(kwargs[name]) for name in COLUMN_KEYS if name in kwargs]
@@ -169,5 +148,7 @@ def open_context(folder: Path, project: Path | None = None) -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
     import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it
+    from great_expectations.execution_engine import pandas_execution_engine
 
+    pandas_execution_engine.HASH_THRESHOLD = 0  # a fingerprint of every value would cost more than the expectations, for nothing
     return great_expectations.get_context(mode="file", context_root_dir=project or PROJECT / "gx")

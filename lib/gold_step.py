@@ -253,7 +253,8 @@ class GoldStep(WritingStep):
             self.progress.say(f"reading {table}", rows)
 
     def _load_matching(self, name: str, table: str, names: list[str], column: str, query: str) -> None:
-        wanted = self.work.sql(f"select distinct * from ({query}) where columns(*) is not null").to_arrow_table().column(0)
+        wanted = self.work.sql(f"select distinct * from ({query}) as wanted(key) where key is not null "
+                               "order by key").to_arrow_table().column(0)  # in order, lookups find their pages in the cache
         if len(wanted):
             self._compare.register("arrived", self.input.matching(table, names, column, wanted, f"where t.{DELETED} = 0"))
             key = quote(names[0])

@@ -124,11 +124,12 @@ def live_keys(layer: Layer, source: Source) -> pa.Table:
 
 def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> None:
     def write() -> None:
+        digested = digest.beside().submit(digest.of_rows, rows, [name for name in rows.column_names if name != "source_row"])
         stamped = rows
         for name, value in {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name}.items():
             stamped = stamped.append_column(name, _constant(value, rows.num_rows))
         layer.insert(change.table, commits.numbered(change, SERIAL, stamped))
-        change.digest = digest.add(change.digest, digest.of_rows(rows, [n for n in rows.column_names if n != "source_row"]))
+        change.digest = digest.add(change.digest, digested.result())
 
     if rows.num_rows:
         change.added += rows.num_rows

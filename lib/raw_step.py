@@ -45,7 +45,6 @@ class RawStep(Step):
         raw_layer.create_raw_tables(self.output)
         drift.create_tables(self.output)
         self._changes = {name: self._begin_change(name, SERIAL) for name in SOURCES}
-        self._indexes += [(source.name, source.key, False) for source in SOURCES.values()]
         for name in SOURCES:
             self.count(name)
         self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
@@ -67,6 +66,7 @@ class RawStep(Step):
         source, path, header = SOURCES[delivery.source], reading.path, reading.header
         count = self.count(delivery.source)
         superseded, rows_in_all = self._superseded(delivery, path, header, source)
+        self._put_off_indexes()  # of the delivery before
         self._say_how_far(delivery, 0, rows_in_all)
         for batch in one_ahead(read_batches(path, header, self.batch_rows)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
@@ -108,6 +108,7 @@ class RawStep(Step):
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
             content_sha256=delivery.sha256, **self._stamp, **self._became[delivery.name],
             is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))], schema=raw_layer.MANIFEST))
+        self._indexes.append((delivery.source, SOURCES[delivery.source].key, False))
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:

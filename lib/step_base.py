@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from sqlite3 import Connection
@@ -175,8 +176,7 @@ class Step:
         """
         for table, count in self.counts.items():
             count.verify(table)
-        for table, column, is_unique in self._indexes:
-            self.output.index(table, column, unique=is_unique)
+        self._put_off_indexes()
         self.output.settle()
         for change in self._changes.values():
             if change.added or change.changed or change.removed or change.is_rebuild:
@@ -191,6 +191,12 @@ class Step:
             else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
         self.stack.close()
         return record
+
+    def _put_off_indexes(self) -> None:
+        """Have the indexes made that were asked for so far, of tables that are written, beside what the step does next."""
+        for table, column, is_unique in dict.fromkeys(self._indexes):
+            self.output.later(partial(self.output.index, table, column, unique=is_unique))
+        self._indexes.clear()
 
     def _made_by(self) -> dict[str, str] | None:
         """Return the rules by which the step's rows were made, None when the log has them already.
@@ -257,9 +263,9 @@ class Step:
 
 @contextmanager
 def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB database for a step's named tables, on disk so that memory stays bounded; delete it after."""
+    """Open an empty DuckDB database for a step's named tables, which goes on in a file when memory runs out; delete it after."""
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
-          duckdb.connect(f"{folder}/work.duckdb", config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
+          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
         yield work
 
 

@@ -5,8 +5,9 @@ Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from lib.lock import BUSY_SECONDS
 from lib.sql import file_uri, literal, quote, quoted
 
 READ_ROWS = 65_536
+PUT_OFF = 2  # pieces of work that may wait: the memory of as many batches
 WRITE_CACHE_KIB = 64 << 10  # an index is sorted and kept up in it
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
 TYPES = {name: type_ for type_, name in TYPE_NAMES.items()}
@@ -36,7 +38,8 @@ class Layer:
         self._schemas: dict[str, pa.Schema] = {}
         self._indexed: set[tuple[str, str]] = set()
         self._worker = ThreadPoolExecutor(1)
-        self._work: Future | None = None
+        self._put_off: deque[Future] = deque()
+        self._failed = False
         self._thread = 0  # the worker's
 
     def close(self) -> None:
@@ -52,21 +55,29 @@ class Layer:
             yield cursor
 
     def later(self, work: Callable[[], None]) -> None:
-        """Have work that writes to the layer done beside what the caller does next: one piece at a time, in order.
+        """Have work that writes to the layer done beside what the caller does next, in order, PUT_OFF pieces at most.
 
-        Whatever else asks something of the layer waits for it first, and raises what it raised.
+        Whatever else asks something of the layer waits for all of it first, and raises what it raised; nothing that was put off
+        is done behind a piece that failed.
         """
         def do() -> None:
             self._thread = threading.get_ident()
-            work()
+            if not self._failed:
+                try:
+                    work()
+                except BaseException:
+                    self._failed = True  # SQLite may have rolled back: what comes behind would be a transaction of its own
+                    raise
 
-        self.settle()
-        self._work = self._worker.submit(do)
+        while len(self._put_off) >= PUT_OFF:
+            self._put_off.popleft().result()
+        self._put_off.append(self._worker.submit(do))
 
     def settle(self) -> None:
         """Wait until all that was put off with `later` is done; raises what it raised."""
-        work, self._work = self._work, None
-        if work:
+        put_off, self._put_off = self._put_off, deque()
+        wait(put_off)
+        for work in put_off:
             work.result()
 
     def execute(self, sql: str, parameters: Sequence = ()) -> None:

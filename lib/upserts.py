@@ -46,12 +46,13 @@ class WritingStep(Step):
             self.output.later(partial(self._insert_rows, change, rows))
 
     def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
-        change.digest = digest.add(change.digest, digest.of_rows(rows, rows.column_names))
+        digested = digest.beside().submit(digest.of_rows, rows, rows.column_names)
         for name, value in self.stamp.items():
             rows = rows.append_column(name, pa.repeat(pa.scalar(value, pa.string()), rows.num_rows))
         if self.serial:
             rows = commits.numbered(change, self.serial, rows)
         self.output.insert(change.table, rows)
+        change.digest = digest.add(change.digest, digested.result())
 
     def _change(self, table: str, schema: pa.Schema, key: str) -> commits.TableChange:
         if table not in self._changes:
@@ -62,6 +63,7 @@ class WritingStep(Step):
                 self._clear(table)
                 change = commits.TableChange(table, 1, 1, 0, digest.EMPTY, was_empty=True, is_rebuild=True)
             self._changes[table] = change
+            self._put_off_indexes()
             self._indexes.append((table, key, True))
         return self._changes[table]
 

@@ -83,3 +83,17 @@ def test_work_put_off_that_fails_fails_the_step_and_writes_nothing(tmp_path: Pat
         fill(layer)
         layer.later(lambda: layer.execute("delete from nothings"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_behind_a_piece_of_work_that_failed(tmp_path: Path):
+    with open_layer(tmp_path, "gold", write=True) as layer:
+        fill(layer)
+
+    def run_out_of_disk() -> None:
+        layer.execute("rollback")  # as SQLite does by itself
+        raise PipelineError("the disk is full")
+
+    with pytest.raises(PipelineError, match="the disk is full"), open_layer(tmp_path, "gold", write=True) as layer:
+        layer.later(run_out_of_disk)
+        layer.later(lambda: layer.insert("things", pa.table({"key": ["c"], "amount": [3.0]}, schema=COLUMNS)))
+    assert rows_of(tmp_path / "gold.db") == [("a", 1.5), ("b", None)]

@@ -61,7 +61,7 @@ class SparkCuratedStep(SparkWritingStep, CuratedStep):
         before = count.added + count.changed
         self._write(table, kept.drop(SERIAL).withColumn(DELETED, sf.lit(0).cast("long")), key)
         count.unchanged += kept_rows - (count.added + count.changed - before)
-        if self._has_quarantined(table):
+        if table in self._quarantined or count.quarantined:
             self._resolve(table, kept, key)
         self._mark_deleted(table, key, kept)
         kept.unpersist()
