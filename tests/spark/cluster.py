@@ -15,6 +15,9 @@ SPARK_HOME = Path(pyspark.__file__).parent
 STARTED = r"Starting Spark master at (spark://\S+)"
 REGISTERED = "Successfully registered with master"
 SECONDS = 60  # a daemon may take to start or to stop
+# A test's sessions end before the code of the better compiler would pay for the making of it.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+DEFAULTS = f"spark.driver.extraJavaOptions {JAVA}\nspark.executor.extraJavaOptions {JAVA}\n"  # of a spark-defaults.conf
 
 
 class Cluster:
@@ -49,7 +52,7 @@ class Cluster:
 
     def _start(self, name: str, kind: str, *arguments: str) -> None:
         environment = {**os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m",
-                       "SPARK_DAEMON_JAVA_OPTS": "-XX:+UseSerialGC", "SPARK_LOCAL_DIRS": str(self.folder / "local")}
+                       "SPARK_DAEMON_JAVA_OPTS": JAVA, "SPARK_LOCAL_DIRS": str(self.folder / "local")}
         with (self.folder / f"{name}.log").open("wb") as log:
             self._daemons[name] = subprocess.Popen(
                 [SPARK_HOME / "bin" / "spark-class", kind, "--host", "127.0.0.1", *arguments],

@@ -7,7 +7,17 @@ from pyspark.sql import SparkSession
 
 from lib.spark.session import open_session
 
-from .cluster import Cluster, started_cluster
+from .cluster import DEFAULTS, Cluster, started_cluster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configured(tmp_path_factory) -> Iterator[None]:
+    """The configuration of all sessions, in this process and in others."""
+    conf = tmp_path_factory.mktemp("conf")
+    (conf / "spark-defaults.conf").write_text(DEFAULTS, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_CONF_DIR", str(conf))
+        yield
 
 
 @pytest.fixture(scope="session")
