@@ -33,7 +33,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
                              "Spark: where the tables are, such as file:///… or s3a://…, for all workers")
     parser.add_argument("--reports", type=Path, default=PROJECT / "reports", metavar="DIR",
                         help="folder for executed notebooks, data docs and pages (default: reports)")
-    parser.add_argument("--engine", choices=("sqlite", "spark"), default="sqlite",
+    parser.add_argument("--engine", choices=("sqlite", "spark"), default="sqlite", metavar="ENGINE",
                         help="sqlite: all on this machine; spark: on a cluster (default: sqlite)")
     parser.add_argument("--master", default="", metavar="URL", help="with --engine spark: the cluster, such as spark://host:7077")
     parser.add_argument("--audit", type=Path, metavar="DIR",

@@ -145,34 +145,45 @@ def test_every_make_target_that_a_page_names_exists(page: str):
 
 
 def test_the_design_has_a_sentence_on_every_module_and_no_other():
-    modules = {path.stem for path in (PROJECT / "lib").glob("*.py")} - {"__init__"}
+    lib = PROJECT / "lib"
+    modules = {path.relative_to(lib).with_suffix("").as_posix() for path in lib.rglob("*.py") if path.stem != "__init__"}
     described = {name.removesuffix(".py") for cells in rows_of_table(DESIGN, "module") for name in codes(cells[0])}
     assert described - {"run_pipeline"} == modules
 
 
 # The environment, declared once
 
-def pinned() -> dict[str, list[str]]:
-    """Return the versions that the lock file pins, by package: more than one where they depend on the interpreter."""
-    entries = re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", (PROJECT / "requirements.txt").read_text())
+LOCKS = ("requirements.txt", "requirements-spark.txt")
+
+
+def pinned(lock: str) -> dict[str, list[str]]:
+    """Return the versions that a lock file pins, by package: more than one where they depend on the interpreter."""
+    entries = re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", (PROJECT / lock).read_text())
     versions: dict[str, list[str]] = {}
     for name, version in entries:
         versions.setdefault(name, []).append(version)
     return versions
 
 
-def test_the_lock_pins_every_declared_dependency_at_the_declared_version():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_pins_every_declared_dependency_at_the_declared_version(lock: str):
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + [name for extra in project["optional-dependencies"].values() for name in extra]
+    extras = {extra for extra in project["optional-dependencies"] if extra != "spark" or "spark" in lock}
+    declared = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
     for requirement in declared:
         name, _, version = requirement.partition("==")
-        assert pinned().get(name.replace(".", "-")) == [version], requirement  # the lock writes names as PEP 503 does
+        assert pinned(lock).get(name.replace(".", "-")) == [version], requirement  # the lock writes names as PEP 503 does
 
 
-def test_every_entry_of_the_lock_has_hashes_and_names_no_place():
-    text = (PROJECT / "requirements.txt").read_text()
+def test_both_locks_pin_the_same_versions():
+    assert pinned("requirements.txt").items() <= pinned("requirements-spark.txt").items()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_entry_of_the_lock_has_hashes_and_names_no_place(lock: str):
+    text = (PROJECT / lock).read_text()
     entries = re.split(r"(?m)^(?=[a-z0-9])", re.sub(r"(?m)^ *#.*\n", "", text))[1:]
-    assert len(entries) == sum(map(len, pinned().values())) > 50
+    assert len(entries) == sum(map(len, pinned(lock).values())) > 50
     for entry in entries:
         assert re.match(r"[^\n]+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+$", entry), entry.partition("\n")[0]
     assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|://| @ ", text)

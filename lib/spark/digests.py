@@ -6,17 +6,19 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from lib import digest
+from lib.spark.sql import column
 
 
 def of_frame(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
     """Return how many rows a frame has, and their digest over `columns` (see lib.digest)."""
     def sums(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            rows = pa.Table.from_batches([batch])
-            yield pa.RecordBatch.from_pydict({"rows": [rows.num_rows], "digest": [digest.of_rows(rows, rows.column_names)]})
+            rows = pa.Table.from_batches([batch]).rename_columns(list(columns))
+            yield pa.RecordBatch.from_pydict({"rows": [rows.num_rows], "digest": [digest.of_rows(rows, columns)]})
 
+    # By number, as mapInArrow takes no name that holds a dot.
+    numbered = frame.select(*(column(name).alias(f"column_{number}") for number, name in enumerate(columns)))
     rows, total = 0, digest.EMPTY
-    # a row for each batch of rows: few enough to fetch, a partition at a time
-    for count, part in frame.select(*columns).mapInArrow(sums, "rows long, digest string").toLocalIterator():
+    for count, part in numbered.mapInArrow(sums, "rows long, digest string").collect():  # a row for each batch of rows: few
         rows, total = rows + count, digest.add(total, part)
     return rows, total

@@ -15,6 +15,7 @@ from lib.steps import PROJECT
 
 GX = PROJECT / "gx"
 CONFIGURATION = "great_expectations.yml"
+SPARK = "type: spark\n    persist: false\n"  # what is checked is kept by who made it, and no longer than it is needed
 
 
 class SparkGate(Gate):
@@ -47,16 +48,16 @@ class SparkGate(Gate):
     def _open_context(self, folder: Path) -> Any:
         """Return a context of the project whose data are Spark frames.
 
-        Its configuration is the project's with one word changed, in a folder of its own: GX takes the kind of data from a file, and
-        the project's own may be read-only.
+        Its configuration is the project's with the kind of data changed, in a folder of its own: GX takes that from a file, and the
+        project's own may be read-only.
         """
         project = self._scratch / "gx"
         project.mkdir(exist_ok=True)
         for part in GX.iterdir():
-            if part.name != CONFIGURATION:
+            if part.name != CONFIGURATION and not (project / part.name).exists():
                 (project / part.name).symlink_to(part)
         said = (GX / CONFIGURATION).read_text(encoding="utf-8")
-        (project / CONFIGURATION).write_text(said.replace("type: pandas\n", "type: spark\n"), encoding="utf-8")
+        (project / CONFIGURATION).write_text(said.replace("type: pandas\n", SPARK), encoding="utf-8")
         return open_context(folder, project)
 
     def _failing_rows(self, suite: str, rows: DataFrame, outcome: Any) -> DataFrame | None:

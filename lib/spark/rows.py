@@ -6,6 +6,8 @@ from itertools import islice
 import pandas as pd
 from pyspark.sql import DataFrame
 
+from lib.spark.sql import column
+
 CHUNK = 10_000  # rows that are fetched at once where all of a frame is wanted, however long it is
 
 
@@ -23,7 +25,7 @@ class Rows:
         return [name for name in self.frame.columns if name not in self.hidden]
 
     def __getitem__(self, names: list[str]) -> "Rows":
-        return self.of(self.frame.select(*names, *self.hidden))
+        return self.of(self.frame.select(*map(column, [*names, *self.hidden])))
 
     def of(self, frame: DataFrame) -> "Rows":
         """Return a frame made of these rows' one, as rows."""
@@ -31,7 +33,7 @@ class Rows:
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """Return the first rows."""
-        return self.frame.select(*self.columns).limit(n).toPandas()
+        return self.frame.select(*map(column, self.columns)).limit(n).toPandas()
 
 
 def in_chunks(frame: DataFrame) -> Iterator[pd.DataFrame]:

@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from lib.errors import PipelineError
 from lib.steps import PROJECT
 
+STDERR = 2
 CONNECT_SECONDS = 5  # to reach a master
 TASK_SECONDS = 120  # until a worker has taken the first task
 ARROW_ROWS = 50_000  # of a batch that an executor's Python handles at once
@@ -24,7 +25,7 @@ ARROW_ROWS = 50_000  # of a batch that an executor's Python handles at once
 NEEDED = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
-    "spark.sql.caseSensitive": "false",
+    "spark.sql.caseSensitive": "true",
     "spark.sql.decimalOperations.allowPrecisionLoss": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(ARROW_ROWS),
@@ -36,11 +37,11 @@ USUAL = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
 
 
 @contextmanager
-def open_session(master: str, name: str) -> Iterator[SparkSession]:
+def open_session(master: str, name: str, log: Path | None = None) -> Iterator[SparkSession]:
     """Open a session on a cluster whose executors can import `lib`; stop it on the way out.
 
-    Whatever the cluster's own configuration says (spark-defaults.conf) holds, but for what results depend on. Raises
-    PipelineError when the master cannot be reached, or no worker takes a task in time.
+    Whatever the cluster's own configuration says (spark-defaults.conf) holds, but for what results depend on. What Java says
+    goes to the file `log`. Raises PipelineError when the master cannot be reached, or no worker takes a task in time.
     """
     _check_reachable(master)
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # its pandas API, not used here
@@ -48,14 +49,15 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
         active.stop()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        SparkContext._ensure_initialized()  # starts the JVM, which reads the cluster's own configuration
+        with _errors_to(log):
+            SparkContext._ensure_initialized()  # starts the JVM, which reads the cluster's own configuration
         conf = SparkConf().setMaster(master).setAppName(name).setAll(list(NEEDED.items()))
         for key, value in USUAL.items():
             conf.setIfMissing(key, value)
         spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:  # of Java, of the gateway to it: there is no telling them apart
         raise PipelineError(f"no Spark session on {master}: {str(error).strip().splitlines()[0]} Check --master, the cluster and "
-                            "that Java 17 is installed.") from error
+                            f"that Java 17 is installed{f'; {log} has what Java said' if log else ''}.") from error
     try:
         spark.sparkContext.addPyFile(str(_pack(scratch(spark) / "lib.zip")))
         _await_worker(spark, master)
@@ -65,6 +67,23 @@ def open_session(master: str, name: str) -> Iterator[SparkSession]:
     finally:
         if SparkSession.getActiveSession() is spark:
             spark.stop()
+
+
+@contextmanager
+def _errors_to(log: Path | None) -> Iterator[None]:
+    """Have the processes that are started meanwhile write their standard error to the end of a file."""
+    if log is None:
+        yield
+        return
+    kept = os.dup(STDERR)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 def scratch(spark: SparkSession) -> Path:

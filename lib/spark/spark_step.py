@@ -32,7 +32,8 @@ class SparkStep(Step):
         super()._open_output()
         self.output.create_table("table_versions", VERSIONS, serial="version_id")
         self.session = self._commit.enter_context(ExitStack())
-        self.spark = self.session.enter_context(open_session(self.master, f"{self.spec.name} {self.batch_id}"))
+        self.spark = self.session.enter_context(open_session(
+            self.master, f"{self.spec.name} {self.batch_id}", self.reports / "runs" / self.batch_id / "spark.log"))
         self.tables = Tables(self.spark, self.address, self.output)
         self.tables.take_back([*self.spec.outputs, *self.more_tables])
         self._commit.push(self._commit_tables)

@@ -1,6 +1,13 @@
 """The notebooks' SQL, which is DuckDB's, as Spark writes it."""
 
+from pyspark.sql import Column
+from pyspark.sql import functions as sf
 from sqlglot import exp, parse_one
+
+
+def column(name: str) -> Column:
+    """Return the column of this very name, which may hold dots and quotes where a delivery's header does."""
+    return sf.col("`" + name.replace("`", "``") + "`")
 
 
 def in_spark(sql: str, dialect: str = "duckdb") -> str:

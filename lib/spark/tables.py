@@ -19,12 +19,13 @@ import pyarrow as pa
 from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from lib.disk import sync
 from lib.errors import PipelineError
+from lib.spark.sql import column
 from lib.store import Layer
 
 VERSIONS = pa.schema([("table_name", pa.string()), ("version", pa.int64()), ("next_row_id", pa.int64()), ("batch_id", pa.string())])
@@ -76,10 +77,11 @@ class Tables:
         names = list(schema.names if columns is None else columns)
         if not paths:
             empty = st.StructType([*struct_of(schema), st.StructField(FILE, st.StringType())])
-            return self._spark.createDataFrame([], empty).select(*names, *([FILE] if with_file else []))
-        extra = [sf.substring_index("_metadata.file_path", "/", -2).alias(FILE)] if with_file else []
+            return self._spark.createDataFrame([], empty).select(*map(column, names), *([FILE] if with_file else []))
         folder = self._spark_place(table)
-        return self._parquet(schema, *(f"{folder}/{path}" for path in paths)).select(*names, *extra)
+        frame = self._parquet(schema, *(f"{folder}/{path}" for path in paths))
+        extra = [sf.substring_index(_of_file(frame, "path"), "/", -2).alias(FILE)] if with_file else []
+        return frame.select(*map(column, names), *extra)
 
     def matching(self, table: str, key: str, wanted: DataFrame) -> DataFrame:
         """Return the rows of a table whose `key` is among the keys of `wanted`, with the column FILE.
@@ -182,8 +184,8 @@ class Tables:
         write = uuid.uuid4().hex
         folder = f"{self._spark_place(table)}/{write}"
         rows.write.parquet(folder)
-        written = self._parquet(self._layer.schema(table), folder).groupBy(
-            "_metadata.file_path", "_metadata.file_size", "_metadata.file_modification_time").count().collect()
+        frame = self._parquet(self._layer.schema(table), folder)
+        written = frame.groupBy(*(_of_file(frame, what) for what in ("path", "size", "modification_time"))).count().collect()
         return [File(f"{write}/{path.rsplit('/', 1)[1]}", size, int(modified.timestamp() * 1000), count)
                 for path, size, modified, count in written]
 
@@ -264,6 +266,11 @@ class Tables:
             for folder in sorted((self._folder / table).rglob("*/"), reverse=True):
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def _of_file(frame: DataFrame, what: str) -> Column:
+    """Return what Spark knows of each row's file; a delivered column may have the name under which it says so."""
+    return frame.metadataColumn("_metadata").getField(f"file_{what}")
 
 
 def _files_of(table: DeltaTable) -> dict[str, File]:
