@@ -16,6 +16,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from lib.csv_reader import Batch, Header, Unfinished, read_batches
 from lib.errors import PipelineError
 from lib.spark.csv_parts import PART_BYTES, Part, Scan, can_be_cut, cut, read_part, scan, stretches
+from lib.spark.sql import column
 
 # Names with a space, which no delivered column's name has. A line that is no row has them, a row has nulls there.
 REJECTED = {"rejected text": "raw_text", "rejected rule": "rule", "rejected reason": "reason"}
@@ -38,6 +39,7 @@ class Delivered:
     row_count: int
     rejected_count: int
     last_row: int  # the highest `source_row`, 0 if there is none
+    empty: dict[str, int]  # how many rows leave a column empty
 
 
 @contextmanager
@@ -48,19 +50,19 @@ def read_delivery(spark: SparkSession, path: Path, header: Header, part_bytes: i
     """
     parts = find_parts(spark, path, header, part_bytes) if can_be_cut(path, header) else []
     lines = _parse(spark, path, header, parts).persist()
-    found = _count(lines)
+    found = _count(lines, header)
     if found.unfinished:
         lines.unpersist()
         lines = _parse(spark, path, header, []).persist()
-        found = _count(lines)
+        found = _count(lines, header)
     try:
         if found.error:
             raise PipelineError(found.error)
         is_row = sf.col(RULE).isNull()
         yield Delivered(
             lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select("source_row", *(
-                sf.col(name).alias(column) for name, column in REJECTED.items())),
-            found.rows, found.rejected, found.last_row or 0)
+                sf.col(name).alias(alias) for name, alias in REJECTED.items())),
+            found.rows, found.rejected, found.last_row or 0, found.empty)
     finally:
         lines.unpersist()
 
@@ -127,13 +129,16 @@ class _Found:
     last_row: int | None
     unfinished: int
     error: str | None
+    empty: dict[str, int]
 
 
-def _count(lines: DataFrame) -> _Found:
+def _count(lines: DataFrame, header: Header) -> _Found:
     rule = sf.col(RULE)
-    return _Found(*lines.agg(
+    found = lines.agg(
         sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max("source_row"), sf.count_if(rule == UNFINISHED),
-        sf.max(sf.when(rule == FAILED, sf.col(REASON)))).first())
+        sf.max(sf.when(rule == FAILED, sf.col(REASON))),
+        *(sf.count_if(rule.isNull() & column(name).isNull()) for name in header.names)).first()
+    return _Found(*found[:5], dict(zip(header.names, found[5:], strict=True)))
 
 
 def _each(spark: SparkSession, tasks: int) -> DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lib import digest, drift, raw_layer
@@ -19,6 +19,7 @@ from lib.spark import digests
 from lib.spark.csv import Delivered, read_delivery
 from lib.spark.rows import Rows, in_chunks
 from lib.spark.spark_step import SparkStep
+from lib.spark.sql import column
 from lib.step_base import as_text
 
 # Names with a space, which no delivered column's name has.
@@ -85,7 +86,7 @@ class SparkRawStep(SparkStep, RawStep):
         change = self._changes[delivery.source]
         number = sf.col(SERIAL if SERIAL in rows.columns else "source_row") + change.next_row_id
         stamps = {**self._stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name}
-        columns = [*map(_column, [*names, "source_row"]), *(sf.lit(value).alias(name) for name, value in stamps.items())]
+        columns = [*map(column, [*names, "source_row"]), *(sf.lit(value).alias(name) for name, value in stamps.items())]
         added = self.tables.append(delivery.source, rows.select(*columns, number.alias(SERIAL)))
         change.added += added
         change.digest = digest.add(change.digest, digests.of_frame(rows, names)[1])
@@ -111,10 +112,10 @@ class SparkRawStep(SparkStep, RawStep):
         said = self._last_said(source, delivery.name, rows.select(source.key))
         content = [name for name in self.output.schema(source.name).names if name not in (SERIAL, *PROVENANCE)]
         said = said.select(sf.col(source.key).alias(SAID_KEY), sf.col(SERIAL).alias(SAID_ROW), BY_FILE,
-                           sf.col("source_row").alias(LAST_ROW), *(_column(name).alias(f"said {name}") for name in content))
+                           sf.col("source_row").alias(LAST_ROW), *(column(name).alias(f"said {name}") for name in content))
         same = sf.col(SAID_KEY).isNotNull() & sf.col(LAST_ROW).isNotNull()  # a deletion has no row in a file
         for name in content:
-            same &= (_column(name) if name in rows.columns else sf.lit(None)).eqNullSafe(_column(f"said {name}"))
+            same &= (column(name) if name in rows.columns else sf.lit(None)).eqNullSafe(column(f"said {name}"))
         return (rows.join(said, sf.col(source.key) == sf.col(SAID_KEY), "left").withColumn(IS_NEW, ~same)
                 .drop(LAST_ROW, *(f"said {name}" for name in content)))
 
@@ -152,25 +153,17 @@ class SparkRawStep(SparkStep, RawStep):
             live.unpersist()
 
 
-def _column(name: str) -> Column:
-    return sf.col(f"`{name.replace('`', '``')}`")
-
-
 def _describe(found: Delivered, profile: drift.Profile) -> None:
     """Note in a profile what a delivery looks like: see `drift.Profile.add`."""
-    profile.rows = found.row_count
-    if not found.row_count:
-        return
-    empty = found.rows.agg(*(sf.count_if(sf.col(name).isNull()) for name in profile.empty)).first()
-    profile.empty = dict(zip(profile.empty, empty, strict=True))
+    profile.rows, profile.empty = found.row_count, {name: found.empty[name] for name in profile.empty}
     names = list(profile.values)
-    if not names:
+    if not names or not found.row_count:
         return
     by_first = Window.partitionBy("name").orderBy("first")
     first = (found.rows.select("source_row", *names).unpivot("source_row", names, "name", "value").where("value is not null")
              .groupBy("name", "value").agg(sf.min("source_row").alias("first"))
-             .withColumn("place", sf.row_number().over(by_first)).where(sf.col("place") <= drift.KEPT_VALUES).orderBy("name", "first"))
-    said = first.select("name", "value").collect()
+             .withColumn("place", sf.row_number().over(by_first)).where(sf.col("place") <= drift.KEPT_VALUES))
+    said = sorted(first.select("first", "name", "value").collect())
     for name in names:
         profile.add_values(name, pa.array([row.value for row in said if row.name == name], pa.string()))
 
@@ -188,4 +181,4 @@ def _latest(rows: DataFrame, source: Source, keyed: int) -> tuple[DataFrame, int
     late = repeated.agg(sf.sum(sf.col(TIMES) - 1)).first()[0] or 0
     is_last = sf.col(LAST_ROW).isNull() | (sf.col("source_row") == sf.col(LAST_ROW))
     kept = rows.join(repeated.drop(TIMES), source.key, "left").where(is_last)
-    return kept.select(*map(_column, rows.columns)), late
+    return kept.select(*map(column, rows.columns)), late
