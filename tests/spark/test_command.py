@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, Shop
 
-from .cluster import Cluster
+from .cluster import DEFAULTS, Cluster
 from .spark_shop import SECONDS, SparkShop, digests, new_spark_shop
 
 # As the README shows them.
@@ -40,7 +40,7 @@ def shop(cluster: Cluster, tmp_path_factory) -> SparkShop:
     """The sample after its first run on the cluster, which has credentials, and one of whose workers was killed meanwhile."""
     shop = new_spark_shop(tmp_path_factory.mktemp("shop") / "a shop", cluster.master)
     conf = tmp_path_factory.mktemp("conf")
-    (conf / "spark-defaults.conf").write_text(f"spark.hadoop.fs.s3a.secret.key {IN_CONF}\n", encoding="utf-8")
+    (conf / "spark-defaults.conf").write_text(f"{DEFAULTS}spark.hadoop.fs.s3a.secret.key {IN_CONF}\n", encoding="utf-8")
     worker = cluster.add_worker()
     running = start(shop, TIMES[0], {**os.environ, **SECRETS, "SPARK_CONF_DIR": str(conf)})
     wait_for(shop, "facts", running)
@@ -99,7 +99,7 @@ def test_a_run_after_a_killed_driver_finishes_the_work(shop: SparkShop, lite: Sh
     wait_for(shop, "facts", running)
     before = digests(shop)
     running.send_signal(signal.SIGKILL)
-    running.communicate()
+    running.communicate(timeout=60)  # when all of the driver has ended: it would hold the cluster's cores
     assert digests(shop) == before
     said = shop.run("--now", TIMES[2]).stdout
     assert "an earlier run died in step facts" in said
