@@ -107,8 +107,8 @@ def _check_engine(parser: Parser, given: argparse.Namespace) -> None:
             parser.error("--warehouse is a folder; an address goes with --engine spark")
         return
     if given.replay or given.verify:
-        parser.error("--replay and --verify make everything again with sqlite, whose digests are the same: leave out --engine spark "
-                     "and name the folder of --audit as --warehouse")
+        parser.error("--replay makes everything again with sqlite, whose digests are the same: leave out --engine spark and name the "
+                     "folder of --audit as --warehouse. --verify reads no tables of Spark's")
     if not (given.master or given.plan or given.status):
         parser.error("--engine spark needs --master, such as spark://host:7077")
     if not find_spec("pyspark") or not find_spec("deltalake"):

@@ -10,7 +10,7 @@ from lib import audit, manifest
 from lib.compare import differences, take_digest
 from lib.console import Silent
 from lib.contract import SOURCES
-from lib.errors import PipelineError
+from lib.errors import PipelineError, WrongUse
 from lib.kernels import KernelQueue
 from lib.lock import run_lock
 from lib.replay import Say, check_folder, lay_out
@@ -34,7 +34,7 @@ def verify(options: Options, into: Path, say: Say) -> bool:
       curated and is made in the folder `into`, from the archive.
 
     It reads one state while runs may go on, in memory that does not grow with history. Raises LockTaken when a run is going on
-    at the start, and PipelineError when a file cannot be used or the archive lacks a delivery.
+    at the start, WrongUse when the rows are Spark's, and PipelineError when a file cannot be used or the archive lacks a delivery.
     """
     check_folder(into)
     with ExitStack() as stack:
@@ -49,6 +49,9 @@ def verify(options: Options, into: Path, say: Say) -> bool:
             behind = _find_behind(log, layers)
         if not layers:
             raise PipelineError(f"there is nothing to verify in {options.warehouse}. Run run_pipeline.py first.")
+        if any(layer.schema("table_versions") for layer in layers.values()):
+            raise WrongUse(f"the rows of {options.warehouse} are in Spark's tables, which --verify does not read. --replay with the "
+                           "id of the last run makes everything again on this machine, and compares every table by its digest.")
         tables = [(step.writes, table) for step in STEPS.values() if step.writes in layers for table in step.outputs
                   if layers[step.writes].schema(table)]
         content = {(layer, table): take_digest(layers[layer], table) for layer, table in tables}
