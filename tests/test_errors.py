@@ -72,11 +72,29 @@ def without_the_log(state: dict) -> dict:
     (["--snapshot", "order"], ["--snapshot", "unknown name 'order' (did you mean orders?)", "payments"]),
     (["--snapshot-limit", "20"], ["--snapshot-limit", "'20' is no share between 0 and 1"]),
     (["--source"], ["--source", "expected one argument"]),
+    (["--engine", "sprak"], ["--engine", "'sprak'", "spark"]),
+    (["--engine", "spark"], ["--engine spark needs --master, such as spark://host:7077"]),
+    (["--engine", "spark", "--master", "spark://host:7077", "--verify"], ["--replay makes everything again with sqlite"]),
+    (["--master", "spark://host:7077"], ["--master goes with --engine spark"]),
+    (["--audit", "."], ["--audit goes with --engine spark"]),
+    (["--import-from", "."], ["--import-from goes with --engine spark"]),
+    (["--warehouse", "s3a://bucket/shop"], ["--warehouse is a folder; an address goes with --engine spark"]),
 ])
 def test_a_wrong_option_is_named_with_the_closest_right_one(options: list[str], words: list[str], shop: Shop):
     refused(shop.run(*options, expect=2), *words, "--help")
     assert not shop.warehouse.exists()
     assert not shop.reports.exists()
+
+
+def test_a_warehouse_whose_rows_are_spark_s_is_refused(used: Shop):
+    for layer in ("raw", "curated", "gold"):
+        with closing(sqlite3.connect(used.warehouse / f"{layer}.db")) as connection:
+            connection.execute("create table table_versions (version_id integer primary key)")
+    used.deliver("customers_2026.csv", "customer_id,first_name,last_name,email,phone,city,state,country,segment\n1,a,b,,,,,,\n")
+    before = without_the_log(used.state())
+    refused(used.run("--verify", expect=2), "Spark's tables", "--replay")
+    refused(used.run(expect=1), "raw.db was made with --engine spark", "--warehouse")
+    assert without_the_log(used.state()) == before
 
 
 @pytest.mark.parametrize("content", ["missing", "empty", "strays", "a file"])
