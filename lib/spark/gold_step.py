@@ -104,8 +104,15 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
             self._remove(table, gone, key)
 
     def _name(self, name: str, frame: DataFrame) -> None:
-        """Keep a frame under a name, for the queries behind."""
-        frame.persist(StorageLevel.MEMORY_AND_DISK).createOrReplaceTempView(name)
+        """Keep a frame under a name, for the queries behind.
+
+        They are planned over its rows, not over how these came about: Spark writes out the plans of all kept frames below a query,
+        of one that many are made of many times, until memory runs out. Rows of an executor that dies are computed again.
+        """
+        frame.persist(StorageLevel.MEMORY_AND_DISK)
+        kept = frame.select("*")._jdf
+        rows = self.spark._jsparkSession.internalCreateDataFrame(kept.queryExecution().toRdd(), kept.schema(), False)
+        DataFrame(rows, self.spark).createOrReplaceTempView(name)
 
     def _sql(self, sql: str) -> DataFrame:
         return self.spark.sql(in_spark(sql))

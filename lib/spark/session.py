@@ -33,7 +33,7 @@ NEEDED = {
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
 }
-USUAL = {"spark.ui.enabled": "false", "spark.log.level": "ERROR"}
+USUAL = {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.sql.maxPlanStringLength": "100000"}
 
 
 @contextmanager
