@@ -111,7 +111,7 @@ def test_a_cleaning_function_that_looks_at_another_column_changes_the_lineage(or
 
 def test_sql_that_sums_another_column_changes_the_lineage(origins, tmp_path: Path):
     column = ("gold", "sales_summary_daily", "units")
-    notebooks = edited(tmp_path, "4_gold.ipynb", "sum(lines.quantity) as units", "sum(lines.unit_price) as units")
+    notebooks = edited(tmp_path, "4_gold.ipynb", "cast(lines.quantity as decimal(18, 3))", "lines.unit_price")
     assert origins[column].columns == (("curated", "fact_order_lines", "quantity"),)
     assert lineage.find_origins(notebooks)[column].columns == (("curated", "fact_order_lines", "unit_price"),)
 
@@ -157,7 +157,7 @@ def test_a_column_beyond_the_contract_is_told_to_be_kept():
 
 
 def test_a_notebook_that_cannot_be_followed_costs_the_lineage_alone(tmp_path: Path, monkeypatch):
-    notebooks = edited(tmp_path, "4_gold.ipynb", "sum(lines.quantity) as units", "sum((lines.quantity as units")
+    notebooks = edited(tmp_path, "4_gold.ipynb", "sum(cast(lines.quantity as", "sum((cast(lines.quantity as")
     monkeypatch.setattr(catalog, "find_origins", lambda: lineage.find_origins(notebooks))
     model = catalog.build_catalog({layer: {} for layer in LAYERS} | {"raw": {"orders": {"order_id": "string"}}})
     assert model["problem"].startswith("Where columns come from could not be found out: ParseError: ")
