@@ -28,7 +28,7 @@ class GoldStep(WritingStep):
         self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
         self._loaded: set[str] = set()
         self._totals: dict[Figure, dict[str, Decimal]] = {}  # by layer
-        self._moved_rows: dict[str, tuple[pa.Table, pa.Table]] = {}
+        self._moved: dict[tuple[str, str], tuple[pa.Table, pa.Table]] = {}  # by curated table and commit: rows gone and come since
         self._rows_in_all = 0  # of the query whose rows are being written
 
     @timed("read")
@@ -143,13 +143,14 @@ class GoldStep(WritingStep):
         """
         self.output.create_table("balances", BALANCES, serial="balance_id")
         kept = {row["definition"]: row for row in self.output.read(
-            "balances", ["definition", "gold", "curated"], "order by balance_id").to_pylist()}
+            "balances", ["definition", "gold", "curated", "curated_timestamp"], "order by balance_id").to_pylist()}
         for name, definition in figures.items():
             figure = Figure(name, *definition)
             if self.is_full:
                 before = {"gold": Decimal(0), "curated": self._sum_input(figure)}
             elif known := kept.get(figure.definition):
-                before = {"gold": Decimal(known["gold"]), "curated": Decimal(known["curated"]) + self._sum_change(figure)}
+                change = self._sum_change(figure, known["curated_timestamp"])
+                before = {"gold": Decimal(known["gold"]), "curated": Decimal(known["curated"]) + change}
             else:
                 before = {"gold": self._sum_output(figure), "curated": self._sum_input(figure)}
             self._totals[figure] = before
@@ -164,7 +165,7 @@ class GoldStep(WritingStep):
     def publish(self) -> dict:
         """Commit as every step does, with the totals that the next commit goes on from."""
         self.output.settle()
-        rows = [{"figure": figure.name, "definition": figure.definition, **self.stamp}
+        rows = [{"figure": figure.name, "definition": figure.definition, "curated_timestamp": self.reached, **self.stamp}
                 | {layer: f"{total:.2f}" for layer, total in totals.items()} for figure, totals in self._totals.items()]
         self.output.insert("balances", pa.Table.from_pylist(rows, schema=BALANCES))
         return super().publish()
@@ -201,24 +202,24 @@ class GoldStep(WritingStep):
         batches = layer.batches(f"select {quoted(schema.names)} from {quote(table)} {where}", schema)
         return sum((sums_of(pa.Table.from_batches([batch]), [amount])[0] for batch in batches), Decimal(0))
 
-    def _sum_change(self, figure: Figure) -> Decimal:
-        """Return by how much a curated total has changed since the watermark."""
-        gone, come = self._moved(figure.curated_table)
+    def _sum_change(self, figure: Figure, since: str) -> Decimal:
+        """Return by how much a curated total has changed since a commit of curated."""
+        if (figure.curated_table, since) not in self._moved:
+            self._moved[figure.curated_table, since] = self._read_moved(figure.curated_table, since)
+        gone, come = self._moved[figure.curated_table, since]
         return sums_of(come, [figure.curated_amount])[0] - sums_of(gone, [figure.curated_amount])[0]
 
-    def _moved(self, table: str) -> tuple[pa.Table, pa.Table]:
-        """Return the rows of a curated table that were there at the watermark and are no more, and those that are there since."""
-        if table not in self._moved_rows:
-            names, new, history = self._business_columns(table), self._new[table], f"{table}_replaced"
-            gone = come = self.input.columns(table, names).empty_table()
-            if new:
-                come = self.input.read(table, names, f"where {SERIAL} >= ? and {DELETED} = 0", (new.first_row_id,))
-            replaced = commits.new_rows(self.input, history, self.watermark.timestamp)
-            if replaced:
-                gone = self.input.read(history, names, f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0",
-                                       (replaced.first_row_id, new.first_row_id))
-            self._moved_rows[table] = gone, come
-        return self._moved_rows[table]
+    def _read_moved(self, table: str, since: str) -> tuple[pa.Table, pa.Table]:
+        """Return the rows of a curated table that were there at a commit and are no more, and those that are there since."""
+        names, history = self._business_columns(table), f"{table}_replaced"
+        new, replaced = (commits.new_rows(self.input, name, since) for name in (table, history))
+        gone = come = self.input.columns(table, names).empty_table()
+        if new:
+            come = self.input.read(table, names, f"where {SERIAL} >= ? and {DELETED} = 0", (new.first_row_id,))
+        if replaced:
+            gone = self.input.read(history, names, f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0",
+                                   (replaced.first_row_id, new.first_row_id))
+        return gone, come
 
     def _say_how_far(self, table: str, rows: int) -> None:
         self.progress.say(table, rows, min(1.0, rows / max(1, self._rows_in_all)))

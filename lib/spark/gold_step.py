@@ -136,9 +136,9 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
     def _sum_input(self, figure: Figure) -> Decimal:
         return self._sums(self.curated.read(figure.curated_table).where(f"{DELETED} = 0"), [figure.curated_amount])[0]
 
-    def _sum_change(self, figure: Figure) -> Decimal:
+    def _sum_change(self, figure: Figure, since: str) -> Decimal:
         table = figure.curated_table
-        new, replaced = self._new[table], commits.new_rows(self.input, f"{table}_replaced", self.watermark.timestamp)
+        new, replaced = (commits.new_rows(self.input, name, since) for name in (table, f"{table}_replaced"))
         total = Decimal(0)
         if new:
             come = self.curated.read(table).where((sf.col(SERIAL) >= new.first_row_id) & (sf.col(DELETED) == 0))
