@@ -143,7 +143,8 @@ class GoldStep(WritingStep):
         """
         self.output.create_table("balances", BALANCES, serial="balance_id")
         kept = {row["definition"]: row for row in self.output.read(
-            "balances", ["definition", "gold", "curated", "curated_timestamp"], "order by balance_id").to_pylist()}
+            "balances", ["definition", "gold", "curated", "curated_timestamp"],
+            "where batch_id = (select max(batch_id) from balances)").to_pylist()}  # a figure that was left out since is new
         for name, definition in figures.items():
             figure = Figure(name, *definition)
             if self.is_full:
