@@ -19,7 +19,7 @@ from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.spark.rows import Rows
 from lib.spark.sql import in_spark
-from lib.spark.tables import Tables
+from lib.spark.tables import Tables, at_hand
 from lib.spark.upserts import SparkWritingStep
 from lib.sql import quoted
 
@@ -78,8 +78,8 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         return pd.DataFrame([{"table": name, "rows": self.spark.table(name).count()} for name in names])
 
     @timed("compute")
-    def batches(self, sql: str) -> Iterator[Rows]:
-        """Yield a query's result, once."""
+    def batches(self, sql: str, *, keys: str = "") -> Iterator[Rows]:
+        """Yield a query's result, once: how long it is does not matter here."""
         frame = _storable(self._sql(sql)).persist(StorageLevel.MEMORY_AND_DISK)
         frame.count()
         yield Rows(frame)

@@ -20,6 +20,7 @@ from lib.spark.csv import Delivered, read_delivery
 from lib.spark.rows import Rows, in_chunks
 from lib.spark.spark_step import SparkStep
 from lib.spark.sql import column
+from lib.spark.tables import at_hand
 from lib.step_base import as_text
 
 # Names with a space, which no delivered column's name has.
@@ -109,7 +110,7 @@ class SparkRawStep(SparkStep, RawStep):
 
     def _compare_rows(self, source: Source, delivery: Delivery, rows: DataFrame) -> DataFrame:
         """Return the rows with what to compare them with, by key, and whether they say something new."""
-        said = self._last_said(source, delivery.name, rows.select(source.key))
+        said = self._last_said(source, delivery.name, at_hand(rows.select(source.key)))
         content = [name for name in self.output.schema(source.name).names if name not in (SERIAL, *PROVENANCE)]
         said = said.select(sf.col(source.key).alias(SAID_KEY), sf.col(SERIAL).alias(SAID_ROW), BY_FILE,
                            sf.col("source_row").alias(LAST_ROW), *(column(name).alias(f"said {name}") for name in content))
@@ -128,9 +129,9 @@ class SparkRawStep(SparkStep, RawStep):
         confirmed = (self.tables.read("confirmations", ["record_key", SERIAL, "source_name", "source_filename"])
                      .where((sf.col("source_name") == source.name) & (sf.col("source_filename") == file))
                      .groupBy("record_key").agg(sf.max(row).alias("confirmed")))
-        chosen = versions.join(confirmed, key == sf.col("record_key"), "left").select(
+        chosen = at_hand(versions.join(confirmed, key == sf.col("record_key"), "left").select(
             key.alias(SAID_KEY), sf.coalesce("appended", "confirmed", "newest").alias(SAID_ROW),
-            sf.coalesce("appended", "confirmed").isNotNull().alias(BY_FILE))
+            sf.coalesce("appended", "confirmed").isNotNull().alias(BY_FILE)))
         is_chosen = (key == sf.col(SAID_KEY)) & (row == sf.col(SAID_ROW))
         return self.tables.read(source.name).join(chosen, is_chosen).drop(SAID_KEY, SAID_ROW)
 

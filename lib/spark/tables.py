@@ -19,6 +19,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
@@ -33,6 +34,7 @@ KEPT_VERSIONS = 3  # of a table, the published one among them
 SMALL_BYTES = 4 << 20
 MANY_SMALL = 12  # small files of a table, from which on they are folded into one
 ROWS_PER_FILE = 200_000
+FEW_KEYS = 500_000  # some 10 MB, which is what Spark itself would broadcast
 FILE = "_file"  # with an underscore in front, which no column of a layer has
 TYPES = {pa.string(): st.StringType(), pa.int64(): st.LongType(), pa.float64(): st.DoubleType()}
 # Logs expire when a version is published for good, see `prune`: the pinned one must not expire under a run that then dies.
@@ -90,8 +92,9 @@ class Tables:
         """
         if not self.files(table):
             return self.read(table, with_file=True)
-        found = self.read(table, [key], with_file=True).join(wanted.select(key), key, "left_semi").select(FILE).distinct()
-        return self.read(table, files=[path for (path,) in found.collect()], with_file=True).join(wanted.select(key), key, "left_semi")
+        keys = at_hand(wanted.select(key))
+        found = self.read(table, [key], with_file=True).join(keys, key, "left_semi").select(FILE).distinct()
+        return self.read(table, files=[path for (path,) in found.collect()], with_file=True).join(keys, key, "left_semi")
 
     def next_row_id(self, table: str) -> int:
         """Return the number behind the last that a row of the table was ever given since its last rebuild."""
@@ -277,6 +280,15 @@ def _files_of(table: DeltaTable) -> dict[str, File]:
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     return {action["path"]: File(action["path"], action["size_bytes"], action["modification_time"], action["num_records"])
             for action in actions}
+
+
+def at_hand(keys: DataFrame) -> DataFrame:
+    """Return keys, and what goes with them, to join a table with: few are sent to where its rows are, which then need not move.
+
+    Spark cannot know how many there will be, and moves all rows of the table to be sure.
+    """
+    keys = keys.persist(StorageLevel.MEMORY_AND_DISK)
+    return sf.broadcast(keys) if keys.count() <= FEW_KEYS else keys
 
 
 def schema_of(frame: DataFrame) -> pa.Schema:

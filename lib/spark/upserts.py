@@ -11,7 +11,7 @@ from lib import commits, digest
 from lib.samples import FEW
 from lib.spark import digests
 from lib.spark.spark_step import SparkStep
-from lib.spark.tables import FILE, ROWS_PER_FILE, schema_of
+from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of
 from lib.upserts import WritingStep
 
 BEFORE = "_before"  # the row that another one replaces
@@ -71,7 +71,7 @@ class SparkWritingStep(SparkStep, WritingStep):
             stamped = stamped.withColumn(self.serial, sf.lit(change.first_row_id).cast("long"))
             change.next_row_id = change.first_row_id + 1  # a commit's rows have one number: it tells that they are of the commit
         if files:
-            stay = self.tables.read(change.table, files=files).join(gone.select(key), key, "left_anti")
+            stay = self.tables.read(change.table, files=files).join(at_hand(gone.select(key)), key, "left_anti")
             stamped = stay.unionByName(stamped, allowMissingColumns=True)
         parts = 1 + (count + sum(file.rows for file in self.tables.files(change.table) if file.path in files)) // ROWS_PER_FILE
         ordered = stamped.repartition(1) if parts == 1 else stamped.repartitionByRange(parts, key)
