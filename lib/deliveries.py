@@ -6,8 +6,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from lib.contract import SOURCES
 from lib.errors import PipelineError, WrongUse
 
 LISTED = "deliveries.json"
+FOUND = ".found"  # in a run's folder, while its raw step runs
 UNFINISHED = (".tmp", ".part")
 SETTLED_SECONDS = 1.0
 WAITS = 20  # between deliveries of a source, that tell its rhythm
@@ -77,7 +79,7 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
     for entry in known:
         first_name.setdefault(entry.sha256, entry.name)
     if folder.name == LISTED and folder.is_file():
-        return [Delivery(**delivery) for delivery in json.loads(folder.read_text(encoding="utf-8"))]
+        return _listed(folder)
     deliveries = []
     with ThreadPoolExecutor() as readers:  # hashing lets go of the interpreter lock
         for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
@@ -87,6 +89,31 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
                 first_name.setdefault(delivery.sha256, delivery.name)
             deliveries.append(delivery)
     return deliveries
+
+
+@contextmanager
+def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
+    """While the context is open, keep what a run has found in its folder, for its raw step: to look twice is to hash all twice."""
+    path = folder / FOUND
+    with suppress(OSError):  # the step then looks itself
+        path.write_text(json.dumps(deliveries), encoding="utf-8")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def read_handed_on(folder: Path) -> list[Delivery] | None:
+    """Return what the run of a folder has found; None where no run has, as when a notebook is run by hand."""
+    try:
+        return _listed(folder / FOUND)
+    except (OSError, ValueError):
+        return None
+
+
+def _listed(path: Path) -> list[Delivery]:
+    return [Delivery(**delivery) for delivery in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def overdue(known: Iterable[Known], now: str) -> list[str]:

@@ -1,8 +1,10 @@
 """The step from curated to gold: SQL over named tables, for what the changes touch."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
+from functools import partial
 
 import duckdb
 import pandas as pd
@@ -15,9 +17,14 @@ from lib.curated_step import DELETED, REPLACED_SERIAL, RUN_COLUMNS
 from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import literal, quote, quoted
-from lib.step_base import to_arrow
-from lib.store import Layer
+from lib.step_base import to_arrow, within_memory
+from lib.store import Layer, open_layer
 from lib.upserts import WritingStep
+
+# A result that is no longer than so many batches is computed a batch at a time, so that the first is written while the next is
+# computed. Each of these looks at all that is joined: for a longer result that costs more than it saves.
+FEW_BATCHES = 8
+READERS = 2  # tables of curated that are read at the same time
 
 
 class GoldStep(WritingStep):
@@ -26,7 +33,7 @@ class GoldStep(WritingStep):
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
         self.stamp = {"batch_id": self.batch_id, "aggregation_timestamp": self.timestamp}
-        self._loaded: set[str] = set()
+        self._loading: dict[str, Future[int]] = {}  # by table, in a full load: how many rows it has
         self._totals: dict[Figure, dict[str, Decimal]] = {}  # by layer
         self._moved: dict[tuple[str, str], tuple[pa.Table, pa.Table]] = {}  # by curated table and commit: rows gone and come since
         self._rows_in_all = 0  # of the query whose rows are being written
@@ -79,7 +86,7 @@ class GoldStep(WritingStep):
     @timed("compute")
     def table(self, name: str, sql: str) -> None:
         """Make a table of a query's result, for the queries behind."""
-        self.work.execute(f"create or replace table {quote(name)} as {sql}")
+        within_memory(self.work, lambda: self.work.execute(f"create or replace table {quote(name)} as {sql}"))
 
     def sizes(self, *names: str) -> pd.DataFrame:
         """Return how many rows tables have that this step has made, for a notebook to show."""
@@ -87,18 +94,15 @@ class GoldStep(WritingStep):
                              for name in names])
 
     @timed("compute")
-    def batches(self, sql: str) -> Iterator[pd.DataFrame]:
-        """Yield a query's result in batches; at least one, empty when there are no rows."""
+    def batches(self, sql: str, *, keys: str = "") -> Iterator[pd.DataFrame]:
+        """Yield a query's result in batches; at least one, empty when there are no rows.
+
+        `keys` queries the keys of the rows that the result will have, in a column that the result calls the same. With them it is
+        known how much there is to do, and a result that is not long comes sooner; what comes is the same.
+        """
         with self.work.cursor() as cursor:
-            result = _storable(cursor.sql(sql))
-            self._rows_in_all = result.count("*").fetchall()[0][0]
-            reader = result.to_arrow_reader(self.batch_rows)
-            empty = True
-            for batch in one_ahead(reader):
-                empty = False
-                yield pa.Table.from_batches([batch]).to_pandas()
-            if empty:
-                yield reader.schema.empty_table().to_pandas()
+            for rows in one_ahead(self._stream(cursor, sql, self._slices(cursor, keys))):
+                yield rows.to_pandas()
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
@@ -222,8 +226,32 @@ class GoldStep(WritingStep):
                                    (replaced.first_row_id, new.first_row_id))
         return gone, come
 
+    def _slices(self, cursor: duckdb.DuckDBPyConnection, keys: str) -> list[str]:
+        """Return conditions that cut a query's result, which has the given keys, into slices to be computed one by one."""
+        self._rows_in_all = cursor.execute(f"select count(*) from ({keys})").fetchall()[0][0] if keys else 0
+        if not self.batch_rows < self._rows_in_all <= FEW_BATCHES * self.batch_rows:
+            return ["true"]
+        ordered = cursor.sql(f"select * from ({keys}) order by 1").to_arrow_table()
+        key, starts = quote(ordered.column_names[0]), ordered.column(0)[self.batch_rows::self.batch_rows].to_pylist()
+        return [" and ".join(filter(None, [least and f"{key} >= {literal(least)}", end and f"{key} < {literal(end)}"]))
+                for least, end in zip(["", *starts], [*starts, ""], strict=True)]
+
+    def _stream(self, cursor: duckdb.DuckDBPyConnection, sql: str, slices: list[str]) -> Iterator[pa.Table]:
+        """Yield what a query returns, slice by slice, in tables of `batch_rows` and one of what is left, empty when nothing is."""
+        rows, is_empty = None, True
+        for condition in slices:
+            result = _storable(cursor.sql(f"select * from ({sql}) where {condition}"))
+            reader = within_memory(self.work, partial(result.to_arrow_reader, self.batch_rows))  # whose batches may be smaller
+            rows = reader.schema.empty_table() if rows is None else rows
+            for batch in reader:
+                rows = pa.concat_tables([rows, pa.Table.from_batches([batch])])
+                while rows.num_rows >= self.batch_rows:
+                    yield rows.slice(0, self.batch_rows)
+                    rows, is_empty = rows.slice(self.batch_rows), False
+        if rows.num_rows or is_empty:
+            yield rows
     def _say_how_far(self, table: str, rows: int) -> None:
-        self.progress.say(table, rows, min(1.0, rows / max(1, self._rows_in_all)))
+        self.progress.say(table, rows, min(1.0, rows / self._rows_in_all) if self._rows_in_all else None)
 
     def _create(self, name: str, schema: pa.Schema) -> None:
         self._compare.register("shape", schema.empty_table())
@@ -240,19 +268,20 @@ class GoldStep(WritingStep):
         return [name for name in self.input.schema(table).names if name not in (SERIAL, DELETED, *RUN_COLUMNS)]
 
     def _load_all(self, table: str) -> None:
-        if table not in self._loaded:
-            self._loaded.add(table)
-            schema = self.input.columns(table, self._business_columns(table))
-            self._compare.register("arrived", pa.RecordBatchReader.from_batches(schema, self._all_of(table, schema)))
-            self._compare.execute(f"create table {quote(table)} as select * from arrived")
-            self._compare.unregister("arrived")
+        """Wait until a whole table of curated is there, deleted rows aside; the first time, begin to read all of them."""
+        if not self._loading:
+            readers = self.stack.enter_context(ThreadPoolExecutor(READERS))
+            schemas = {name: self.input.columns(name, self._business_columns(name)) for name in self.spec.inputs}
+            self._loading = {name: readers.submit(self._read_all, name, schema) for name, schema in reversed(schemas.items())}
+        self.progress.say(f"reading {table}", self._loading[table].result())
 
-    def _all_of(self, table: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        rows = 0
-        for batch in self.input.batches(f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0", schema):
-            yield batch
-            rows += batch.num_rows
-            self.progress.say(f"reading {table}", rows)
+    def _read_all(self, table: str, schema: pa.Schema) -> int:
+        """Read a whole table by a connection of its own, and return how many rows it has; the run's lock keeps all in one state."""
+        query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
+        with open_layer(self.warehouse, self.spec.reads) as layer, self.work.cursor() as cursor:
+            cursor.register("arrived", pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema)))
+            cursor.execute(f"create table {quote(table)} as select * from arrived")
+            return cursor.execute(f"select count(*) from {quote(table)}").fetchall()[0][0]
 
     def _load_matching(self, name: str, table: str, names: list[str], column: str, query: str) -> None:
         wanted = self.work.sql(f"select distinct * from ({query}) as wanted(key) where key is not null "

@@ -1,6 +1,6 @@
 """The raw step: deliveries in, rows that say something new appended."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +11,15 @@ import pyarrow as pa
 from lib import archive, drift, raw_layer
 from lib.ahead import one_ahead
 from lib.contract import SOURCES, Source
-from lib.csv_reader import Header, read_batches, read_header
-from lib.deliveries import SETTLED_SECONDS, Delivery, find_deliveries
+from lib.csv_reader import SOURCE_ROW, Batch, Header, read_batches, read_header
+from lib.deliveries import SETTLED_SECONDS, Delivery, find_deliveries, read_handed_on
 from lib.errors import PipelineError
 from lib.phases import timed
 from lib.raw_layer import SERIAL
 from lib.sql import quote
 from lib.step_base import Count, Step, as_text, in_deliveries, to_arrow
+
+KEPT_BYTES = 128 << 20  # of a delivery's rows, that are kept while its keys are looked at
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class RawStep(Step):
         self._changes = {name: self._begin_change(name, SERIAL) for name in SOURCES}
         for name in SOURCES:
             self.count(name)
-        self.found = find_deliveries(self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
+        found = read_handed_on(self.reports / "runs" / self.batch_id)
+        self.found = found if found is not None else find_deliveries(
+            self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
         self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 
@@ -65,10 +69,12 @@ class RawStep(Step):
         reading = self._begin_delivery(delivery)
         source, path, header = SOURCES[delivery.source], reading.path, reading.header
         count = self.count(delivery.source)
-        superseded, rows_in_all = self._superseded(delivery, path, header, source)
+        kept = _parse_once(delivery, read_batches(path, header, self.batch_rows))
+        superseded, rows_in_all = self._superseded(
+            delivery, source, lambda: kept or read_batches(path, header, self.batch_rows, only=source.key))
         self._put_off_indexes()  # of the delivery before
         self._say_how_far(delivery, 0, rows_in_all)
-        for batch in one_ahead(read_batches(path, header, self.batch_rows)):
+        for batch in kept or one_ahead(read_batches(path, header, self.batch_rows)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
@@ -117,7 +123,7 @@ class RawStep(Step):
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
-    def _superseded(self, delivery: Delivery, path: Path, header: Header, source: Source) -> tuple[pd.Index, int]:
+    def _superseded(self, delivery: Delivery, source: Source, parse: Callable[[], Iterable[Batch]]) -> tuple[pd.Index, int]:
         """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
 
         A snapshot's keys are put aside, too.
@@ -127,9 +133,9 @@ class RawStep(Step):
         def keys() -> Iterator[pa.Table]:
             nonlocal rows
             rows = 0
-            for batch in read_batches(path, header, self.batch_rows, only=source.key):
+            for batch in parse():
                 rows += batch.rows.num_rows
-                yield batch.rows
+                yield batch.rows.select([source.key, SOURCE_ROW])
 
         if not self._is_snapshot(delivery) and not raw_layer.may_repeat(self.work, keys(), source.key):
             return pd.Index([]), rows
@@ -200,3 +206,15 @@ class RawStep(Step):
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, more than "
                 f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+
+
+def _parse_once(delivery: Delivery, batches: Iterator[Batch]) -> list[Batch]:
+    """Return all of a delivery's batches if they can be kept; [] if not: it is then read twice, its keys first."""
+    kept, size = [], 0
+    if delivery.size <= KEPT_BYTES:
+        for batch in batches:
+            kept.append(batch)
+            size += batch.rows.nbytes
+            if size > KEPT_BYTES:  # it was compressed
+                return []
+    return kept

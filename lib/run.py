@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import archive, audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
-from lib.deliveries import Delivery, find_deliveries, overdue
+from lib.deliveries import Delivery, find_deliveries, handed_on, overdue
 from lib.disk import write_whole
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.fingerprint import changed_parts, take_fingerprint
@@ -305,7 +305,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             _get_ready(options, result)
             manifest.begin(log, options, result.batch_id, result.now)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
-        with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))):
+        with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))), handed_on(result.deliveries, folder):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
         if changed and spec.reads == "source":
             result.notes.append(explain_changed_rules(spec, changed, is_full))

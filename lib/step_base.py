@@ -1,13 +1,14 @@
 """What all steps share: the gate, the counts that must add up, and publishing all of it or nothing."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from sqlite3 import Connection
+from typing import TypeVar
 
 import duckdb
 import pandas as pd
@@ -22,9 +23,11 @@ from lib.progress import Progress
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
-WORK_MEMORY = "500MB"
+WORK_MEMORY = "300MB"
 SAMPLE = 3  # rows shown of what was set aside
 SAMPLE_TEXT = 300  # characters of such a row's text
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -267,6 +270,18 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
           duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
         yield work
+
+
+def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]) -> Result:
+    """Return what a query in a working database computes: by one thread where there is no memory for several at once.
+
+    Each needs some that it cannot put aside into a file, and what is left to them differs from run to run.
+    """
+    try:
+        return compute()
+    except duckdb.OutOfMemoryException:
+        work.execute("set threads = 1")
+        return compute()
 
 
 def as_text(rows: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import duckdb
 import in_process
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
@@ -13,6 +14,7 @@ from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 import lib.deliveries
 from lib import audit
 from lib.clock import FORMAT, later_than
+from lib.step_base import within_memory, working_database
 
 
 def days(shop: Shop) -> dict[str, float]:
@@ -240,18 +242,35 @@ def test_a_bad_version_never_hides_the_last_good_one_not_even_in_a_full_refresh(
     assert small.counts("curated", "quarantine") == [1]
 
 
-def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch):
+@pytest.mark.parametrize("batch_rows", [2, 3], ids=["wide rows computed at once", "wide rows computed a batch at a time"])
+def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch, batch_rows: int):
     small.deliver("orders_2.csv", ORDERS, *(f"B{number % 7},C1,2025-03-0{1 + number % 5},,{number}.00," for number in range(20)))
+    small.deliver("order_lines_2.csv", LINES, *(f"M{number * 7 % 20},B{number % 9},P1,{number},2.00," for number in range(20)))
     run()
-    expected = days(small), small.query("raw", "select order_id, total_amount from orders order by row_id")
     execute = in_process.execute
     monkeypatch.setattr(in_process, "execute", lambda spec, folder, given, kernel: execute(
-        spec, folder, given | {"batch_rows": 3}, kernel))
+        spec, folder, given | {"batch_rows": batch_rows}, kernel))
     again = Shop(small.folder / "again")
     shutil.copytree(small.source, again.source)
     in_process.run(again, monkeypatch)
-    assert days(again) == expected[0]
-    assert again.query("raw", "select order_id, total_amount from orders order by row_id") == expected[1]
+    assert days(again) == days(small)
+    assert again.query("raw", "select order_id, total_amount from orders order by row_id") == small.query(
+        "raw", "select order_id, total_amount from orders order by row_id")
+    wide = "select order_line_id, order_id, quantity, customer_id from reporting_sales_wide order by"
+    assert again.query("gold", f"{wide} rowid") == small.query("gold", f"{wide} order_line_id")
+    assert again.counts("gold", "reporting_sales_wide") == [23]
+
+
+def test_what_does_not_fit_into_memory_by_two_threads_is_computed_by_one():
+    def compute() -> int:
+        threads = work.execute("select current_setting('threads')").fetchall()[0][0]
+        if threads > 1:
+            raise duckdb.OutOfMemoryException("could not allocate block of size 256.0 KiB")
+        return work.execute("select sum(i) from range(10) as numbers(i)").fetchall()[0][0]
+
+    with working_database() as work:
+        work.execute("set threads = 2")
+        assert within_memory(work, compute) == 45
 
 
 def test_timestamps_only_move_forward():

@@ -55,7 +55,7 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         parts = []
         for column, query in wanted.items():
             keys = self._sql(query)
-            keys = keys.select(sf.col(keys.columns[0]).alias("_wanted")).distinct()
+            keys = at_hand(keys.select(sf.col(keys.columns[0]).alias("_wanted")).distinct())
             parts.append(live.join(keys, sf.col(column) == sf.col("_wanted"), "left_semi"))
         self._name(name, reduce(DataFrame.unionAll, parts).dropDuplicates([names[0]]))
 
