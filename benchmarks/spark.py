@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 
 from run import NEW_KEYS, NEW_ORDERS, generated, machine, ours, renamed  # noqa: E402
-from spark.cluster import started_cluster  # noqa: E402
+from spark.cluster import JAVA, started_cluster  # noqa: E402
 
 LINES_PER_ORDER = 3
 WORKER_MEMORY, EXECUTOR_MEMORY = "4g", "3g"
@@ -65,7 +65,8 @@ def on_cluster(out: Path, source: Path, lines: int, workers: int) -> None:
         (folder / name).mkdir(parents=True)
     (folder / "conf" / "spark-defaults.conf").write_text("\n".join([
         "spark.eventLog.enabled true", f"spark.eventLog.dir {(folder / 'events').as_uri()}", "spark.eventLog.rolling.enabled false",
-        "spark.eventLog.compress false", f"spark.executor.memory {EXECUTOR_MEMORY}"]), encoding="utf-8")
+        "spark.eventLog.compress false", f"spark.driver.extraJavaOptions {JAVA}",
+        f"spark.executor.memory {EXECUTOR_MEMORY}"]), encoding="utf-8")
     with started_cluster(folder, workers, WORKER_MEMORY) as cluster:
         options = ["--engine", "spark", "--master", cluster.master, "--warehouse", (out / "tables").as_uri(),
                    "--audit", str(out / "warehouse")]
