@@ -128,6 +128,16 @@ def test_unfinished_hidden_and_unknown_files_are_left_and_said(small: Shop, run)
     assert days(small)["2025-01-07"] == 1.0
 
 
+def test_a_run_hashes_what_lies_in_the_source_folder_once(small: Shop, run, monkeypatch):
+    hashed, hash_file = [], lib.deliveries.hash_file
+    monkeypatch.setattr(lib.deliveries, "hash_file", lambda path: hashed.append(path.name) or hash_file(path))
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,1.00,placed")
+    run()
+    assert days(small)["2025-01-03"] == 1.0
+    assert sorted(hashed) == sorted(path.name for path in small.source.iterdir())
+    assert not list(small.reports.rglob(".*"))
+
+
 def test_a_young_file_is_waited_for_until_it_is_settled(tmp_path: Path, monkeypatch):
     slept: list[float] = []
     orders = Shop(tmp_path).deliver("orders.csv", ORDERS)
