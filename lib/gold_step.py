@@ -24,7 +24,8 @@ from lib.upserts import WritingStep
 # A result that is no longer than so many batches is computed a batch at a time, so that the first is written while the next is
 # computed. Each of these looks at all that is joined: for a longer result that costs more than it saves.
 FEW_BATCHES = 8
-READERS = 2  # tables of curated that are read at the same time
+READERS = 2  # connections that read curated at the same time
+MANY_KEYS = 10_000  # that two connections look up faster than one
 
 
 class GoldStep(WritingStep):
@@ -237,19 +238,17 @@ class GoldStep(WritingStep):
                 for least, end in zip(["", *starts], [*starts, ""], strict=True)]
 
     def _stream(self, cursor: duckdb.DuckDBPyConnection, sql: str, slices: list[str]) -> Iterator[pa.Table]:
-        """Yield what a query returns, slice by slice, in tables of `batch_rows` and one of what is left, empty when nothing is."""
-        rows, is_empty = None, True
+        """Yield what a query returns, slice by slice, in tables of at most `batch_rows`; an empty one when there is nothing."""
+        is_empty = True
         for condition in slices:
             result = _storable(cursor.sql(f"select * from ({sql}) where {condition}"))
-            reader = within_memory(self.work, partial(result.to_arrow_reader, self.batch_rows))  # whose batches may be smaller
-            rows = reader.schema.empty_table() if rows is None else rows
+            reader = within_memory(self.work, partial(result.to_arrow_reader, self.batch_rows))
             for batch in reader:
-                rows = pa.concat_tables([rows, pa.Table.from_batches([batch])])
-                while rows.num_rows >= self.batch_rows:
-                    yield rows.slice(0, self.batch_rows)
-                    rows, is_empty = rows.slice(self.batch_rows), False
-        if rows.num_rows or is_empty:
-            yield rows
+                is_empty = False
+                yield pa.Table.from_batches([batch])
+        if is_empty:
+            yield reader.schema.empty_table()
+
     def _say_how_far(self, table: str, rows: int) -> None:
         self.progress.say(table, rows, min(1.0, rows / self._rows_in_all) if self._rows_in_all else None)
 
@@ -287,10 +286,25 @@ class GoldStep(WritingStep):
         wanted = self.work.sql(f"select distinct * from ({query}) as wanted(key) where key is not null "
                                "order by key").to_arrow_table().column(0)  # in order, lookups find their pages in the cache
         if len(wanted):
-            self._compare.register("arrived", self.input.matching(table, names, column, wanted, f"where t.{DELETED} = 0"))
+            self._compare.register("arrived", self._look_up(table, names, column, wanted))
             key = quote(names[0])
             self._compare.execute(f"insert into {quote(name)} select * from arrived anti join {quote(name)} using ({key})")
             self._compare.unregister("arrived")
+
+    def _look_up(self, table: str, names: list[str], column: str, keys: pa.ChunkedArray) -> pa.Table:
+        """Return the rows of a curated table, deleted ones aside, whose `column` is among the keys; of many, each half by itself."""
+        def look_up(layer: Layer, part: pa.ChunkedArray) -> pa.Table:
+            return layer.matching(table, names, column, part, f"where t.{DELETED} = 0")
+
+        def look_up_apart(part: pa.ChunkedArray) -> pa.Table:
+            with open_layer(self.warehouse, self.spec.reads) as layer:
+                return look_up(layer, part)
+
+        if len(keys) < MANY_KEYS:
+            return look_up(self.input, keys)
+        with ThreadPoolExecutor(READERS) as readers:
+            half = len(keys) // READERS
+            return pa.concat_tables(readers.map(look_up_apart, [keys.slice(0, half), keys.slice(half)]))
 
 
 def _storable(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

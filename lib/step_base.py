@@ -23,7 +23,7 @@ from lib.progress import Progress
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
-WORK_MEMORY = "300MB"
+WORK_MEMORY = "500MB"
 SAMPLE = 3  # rows shown of what was set aside
 SAMPLE_TEXT = 300  # characters of such a row's text
 

@@ -20,6 +20,7 @@ from lib.steps import PROJECT
 STDERR = 2
 CONNECT_SECONDS = 5  # to reach a master
 TASK_SECONDS = 120  # until a worker has taken the first task
+PARTS = 32  # of a shuffle, at first, however few cores there are
 ARROW_ROWS = 50_000  # of a batch that an executor's Python handles at once
 # What no cluster's configuration may change, as results depend on it.
 NEEDED = {
@@ -62,7 +63,11 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
         spark.sparkContext.addPyFile(str(_pack(scratch(spark) / "lib.zip")))
         _await_worker(spark, master)
         if not conf.contains("spark.sql.shuffle.partitions"):
-            spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * spark.sparkContext.defaultParallelism))
+            cores = spark.sparkContext.defaultParallelism
+            spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * cores))
+            # Where Spark adapts a plan to what is there, which is nearly everywhere, it begins with more and joins small ones:
+            # a few parts of a large table do not fit into an executor.
+            spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", max(PARTS, 4 * cores))
         yield spark
     finally:
         if SparkSession.getActiveSession() is spark:
