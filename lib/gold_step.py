@@ -292,7 +292,7 @@ class GoldStep(WritingStep):
             self._compare.unregister("arrived")
 
     def _look_up(self, table: str, names: list[str], column: str, keys: pa.ChunkedArray) -> pa.Table:
-        """Return the rows of a curated table, deleted ones aside, whose `column` is among the keys; of many, each half by itself."""
+        """Return the rows of a curated table, deleted ones aside, whose `column` is among the keys; of many, each reader's share."""
         def look_up(layer: Layer, part: pa.ChunkedArray) -> pa.Table:
             return layer.matching(table, names, column, part, f"where t.{DELETED} = 0")
 
@@ -302,9 +302,9 @@ class GoldStep(WritingStep):
 
         if len(keys) < MANY_KEYS:
             return look_up(self.input, keys)
+        share = -(-len(keys) // READERS)
         with ThreadPoolExecutor(READERS) as readers:
-            half = len(keys) // READERS
-            return pa.concat_tables(readers.map(look_up_apart, [keys.slice(0, half), keys.slice(half)]))
+            return pa.concat_tables(readers.map(look_up_apart, [keys.slice(start, share) for start in range(0, len(keys), share)]))
 
 
 def _storable(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -114,7 +114,7 @@ class GoldRecorder(Recorder):
 
     table = define
 
-    def batches(self, sql: str, *, keys: str = "") -> list[pd.DataFrame]:
+    def batches(self, sql: str, **_: Any) -> list[pd.DataFrame]:
         rows = pd.DataFrame()
         rows.attrs["sql"] = sql
         return [rows]

@@ -5,7 +5,7 @@ import multiprocessing
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -305,7 +305,8 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             _get_ready(options, result)
             manifest.begin(log, options, result.batch_id, result.now)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
-        with progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))), handed_on(result.deliveries, folder):
+        with (progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))),
+              handed_on(result.deliveries, folder) if spec.reads == "source" else nullcontext()):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
         if changed and spec.reads == "source":
             result.notes.append(explain_changed_rules(spec, changed, is_full))

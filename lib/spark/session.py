@@ -20,7 +20,8 @@ from lib.steps import PROJECT
 STDERR = 2
 CONNECT_SECONDS = 5  # to reach a master
 TASK_SECONDS = 120  # until a worker has taken the first task
-PARTS = 32  # of a shuffle, at first, however few cores there are
+INITIAL_PARTS = "spark.sql.adaptive.coalescePartitions.initialPartitionNum"  # of a shuffle
+PARTS = 32  # of them at least, however few cores there are
 ARROW_ROWS = 50_000  # of a batch that an executor's Python handles at once
 # What no cluster's configuration may change, as results depend on it.
 NEEDED = {
@@ -67,7 +68,8 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
             spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * cores))
             # Where Spark adapts a plan to what is there, which is nearly everywhere, it begins with more and joins small ones:
             # a few parts of a large table do not fit into an executor.
-            spark.conf.set("spark.sql.adaptive.coalescePartitions.initialPartitionNum", max(PARTS, 4 * cores))
+            if not conf.contains(INITIAL_PARTS):
+                spark.conf.set(INITIAL_PARTS, max(PARTS, 4 * cores))
         yield spark
     finally:
         if SparkSession.getActiveSession() is spark:
