@@ -50,6 +50,11 @@ def missing_layer(path: Path) -> PipelineError:
     return PipelineError(f"{path.name} is missing in {path.parent}. Run all steps, with --full-refresh if it was there before.")
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, its kind when it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Return the question, in brackets, whether the closest of the known names was meant; empty when none is close."""
     import difflib  # here, not above: only an error needs it

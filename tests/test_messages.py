@@ -14,7 +14,7 @@ from conftest import LINES, ORDERS, PROJECT, Shop
 
 from lib import csv_reader
 from lib.deliveries import check_source, find_deliveries, list_files
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, WrongUse, first_line
 from lib.gate import Gate
 from lib.step_base import Count
 from lib.store import open_layer
@@ -27,6 +27,11 @@ def exactly(*lines: str) -> str:
 def refused(shop: Shop, monkeypatch, message: str, **options) -> None:
     with pytest.raises(AssertionError, match=exactly(message)):
         in_process.run(shop, monkeypatch, **options)
+
+
+def test_of_an_error_its_first_line_or_its_kind_when_it_says_nothing():
+    assert first_line(OSError("cannot be reached\n  at a line of Java")) == "cannot be reached"
+    assert first_line(TimeoutError()) == "TimeoutError"
 
 
 def test_a_source_folder_that_is_not_there(tmp_path: Path):

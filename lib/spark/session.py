@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
-from lib.errors import PipelineError
+from lib.errors import PipelineError, first_line
 from lib.steps import PROJECT
 
 STDERR = 2
@@ -58,7 +58,7 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
             conf.setIfMissing(key, value)
         spark = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:  # of Java, of the gateway to it: there is no telling them apart
-        raise PipelineError(f"no Spark session on {master}: {str(error).strip().splitlines()[0]} Check --master, the cluster and "
+        raise PipelineError(f"no Spark session on {master}: {first_line(error)} Check --master, the cluster and "
                             f"that Java 17 is installed{f'; {log} has what Java said' if log else ''}.") from error
     try:
         spark.sparkContext.addPyFile(str(_pack(scratch(spark) / "lib.zip")))

@@ -8,6 +8,7 @@ from deltalake.exceptions import DeltaError
 from pyspark import StorageLevel
 
 from lib import commits
+from lib.errors import first_line
 from lib.phases import timed
 from lib.spark.gate import SparkGate
 from lib.spark.rows import Rows
@@ -58,7 +59,7 @@ class SparkStep(Step):
             self.tables.prune(self._pins)
         except (DeltaError, OSError) as error:  # what is published stays so; the next step that changes a table prunes it
             record["warnings"].append(f"old files of {self.spec.writes} could not be deleted from the warehouse: "
-                                      f"{str(error).splitlines()[0]}")
+                                      f"{first_line(error)}")
         return record
 
     @timed("gates")

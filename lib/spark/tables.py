@@ -25,7 +25,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
 from lib.disk import sync
-from lib.errors import PipelineError
+from lib.errors import PipelineError, first_line
 from lib.spark.sql import column
 from lib.store import Layer
 
@@ -176,7 +176,7 @@ class Tables:
             return _files_of(DeltaTable(self._delta_place(table), version=version))
         except (DeltaError, OSError) as error:
             raise PipelineError(
-                f"version {version} of {self._layer.name}.{table} cannot be read in {self._place}: {str(error).splitlines()[0]} "
+                f"version {version} of {self._layer.name}.{table} cannot be read in {self._place}: {first_line(error)} "
                 "Name the warehouse that belongs to these layers with --warehouse, or bring it back from a copy.") from error
 
     def _parquet(self, schema: pa.Schema, *paths: str) -> DataFrame:
