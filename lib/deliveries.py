@@ -91,6 +91,17 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
     return deliveries
 
 
+def has_new_name(folder: Path, known: Iterable[Known]) -> bool:
+    """Return whether a delivery lies in the source folder under a name that was never read, so that there is most likely news.
+
+    That is known long before the contents are.
+    """
+    names = {entry.name for entry in known}
+    return folder.is_dir() and any(
+        source_of(name) and not _is_unfinished(name) and name not in names
+        for name in (path.relative_to(folder).as_posix() for path in list_files(folder)))
+
+
 @contextmanager
 def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
     """While the context is open, keep what a run has found in its folder, for its raw step: to look twice is to hash all twice."""
@@ -194,7 +205,7 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         return Delivery(shown, "waiting", note="its name is not UTF-8: rename it")
-    if any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
+    if _is_unfinished(name):
         return Delivery(name, "waiting", note="hidden or unfinished by its name")
     source = source_of(name)
     if source is None:
@@ -214,6 +225,10 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
     return Delivery(name, "new", source, after.st_size, sha256)
+
+
+def _is_unfinished(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED)
 
 
 def _judge(delivery: Delivery, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import archive, audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
-from lib.deliveries import Delivery, find_deliveries, handed_on, overdue
+from lib.deliveries import Delivery, find_deliveries, handed_on, has_new_name, overdue
 from lib.disk import write_whole
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.fingerprint import changed_parts, take_fingerprint
@@ -157,7 +157,7 @@ def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.
 
 def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue, full: frozenset[str],
          is_replay: bool) -> RunResult:
-    if options.full_refresh or not (options.warehouse / "raw.db").exists():
+    if options.full_refresh or has_new_name(options.source, news.known_deliveries(options.warehouse)):
         kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
     begun = time.perf_counter()
     batch_id, now = audit.begin_run(log, options.now)

@@ -14,6 +14,7 @@ from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 import lib.deliveries
 from lib import audit
 from lib.clock import FORMAT, later_than
+from lib.deliveries import Known, has_new_name
 from lib.step_base import within_memory, working_database
 
 
@@ -136,6 +137,17 @@ def test_a_run_hashes_what_lies_in_the_source_folder_once(small: Shop, run, monk
     assert days(small)["2025-01-03"] == 1.0
     assert sorted(hashed) == sorted(path.name for path in small.source.iterdir())
     assert not list(small.reports.rglob(".*"))
+
+
+def test_a_name_that_was_never_read_tells_of_news_before_any_file_is_hashed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("lib.deliveries.hash_file", None)
+    shop, known = Shop(tmp_path), [Known("orders.csv", "0" * 64, "orders", "2025-01-01T00:00:00.000000Z")]
+    for name in ("orders.csv", "orders_2.csv.part", ".orders_3.csv", "notes.csv"):
+        shop.deliver(name, ORDERS)
+    assert has_new_name(shop.source, []) and not has_new_name(shop.source, known)
+    shop.deliver("orders/2.csv", ORDERS)
+    assert has_new_name(shop.source, known)
+    assert not has_new_name(tmp_path / "gone", [])
 
 
 def test_a_young_file_is_waited_for_until_it_is_settled(tmp_path: Path, monkeypatch):
