@@ -114,7 +114,8 @@ def note_peaks(mark: str, peaks: dict[str, int]) -> None:
         try:
             if folder.name.isdigit() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
                 status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-                kind = "java" if status["Name"].strip() == "java" else "python"
+                program = (folder / "cmdline").read_bytes().partition(b"\0")[0]  # Java's main thread changes the name
+                kind = "java" if program.endswith(b"/java") else "python"
                 peaks[kind] = max(peaks.get(kind, 0), int(status.get("VmHWM", "0 kB").split()[0]) // 1024)
         except OSError:
             continue  # it has ended
