@@ -167,8 +167,8 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table, sa
     try:
         news = work.sql(f"select i.* from incoming as i left join said as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
-        confirmed = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join said as s on i.{key} = s.{key} "
-                             f"where {same} and s.{quote(BY_FILE)} = 0 order by i.source_row").to_arrow_table()
+        confirmed = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join said as s "
+                                 f"on i.{key} = s.{key} where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
     finally:
         work.unregister("incoming")
         work.unregister("said")

@@ -266,13 +266,9 @@ class Step:
 
 @contextmanager
 def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB database for a step's named tables, which goes on in a file when memory runs out; delete it after.
-
-    Rows come in an order where a query has an `order by`, and in any other order else: to keep that of the rows it reads costs a
-    quarter of the time that it takes to load tables.
-    """
+    """Open an empty DuckDB database for a step's named tables, which goes on in a file when memory runs out; delete it after."""
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
-          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder, "preserve_insertion_order": False}) as work):
+          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
         yield work
 
 

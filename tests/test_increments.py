@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import duckdb
 import in_process
-import numpy as np
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 
@@ -294,15 +293,6 @@ def test_what_does_not_fit_into_memory_by_two_threads_is_computed_by_one():
     with working_database() as work:
         work.execute("set threads = 2")
         assert within_memory(work, compute) == 45
-
-
-def test_rows_come_in_the_order_that_a_query_asks_for():
-    with working_database() as work:
-        work.execute("create table numbers as select hash(i) as number from range(500_000) as numbers(i)")
-        ordered = work.sql("select * from (select number from numbers order by number) where number >= 0")
-        found = np.concatenate([batch["number"].to_numpy() for batch in ordered.to_arrow_reader(100_000)])
-    assert len(found) == 500_000
-    assert (found[1:] >= found[:-1]).all()
 
 
 def test_timestamps_only_move_forward():
