@@ -23,7 +23,7 @@ from lib.progress import Progress
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
-WORK_MEMORY = "500MB"
+WORK_MEMORY, MORE_MEMORY = "500MB", "1GB"  # of a working database; when that was too little
 SAMPLE = 3  # rows shown of what was set aside
 SAMPLE_TEXT = 300  # characters of such a row's text
 
@@ -273,7 +273,7 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]) -> Result:
-    """Return what a query in a working database computes: by one thread where there is no memory for several at once.
+    """Return what a query in a working database computes: by one thread, and with more memory, where it runs out for several.
 
     Each needs some that it cannot put aside into a file, and what is left to them differs from run to run.
     """
@@ -281,6 +281,7 @@ def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]
         return compute()
     except duckdb.OutOfMemoryException:
         work.execute("set threads = 1")
+        work.execute(f"set memory_limit = '{MORE_MEMORY}'")
         return compute()
 
 
