@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pandas as pd
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
@@ -42,7 +41,7 @@ class SparkCuratedStep(SparkWritingStep, CuratedStep):
         self._delivered = rows.where(sf.col(SERIAL) >= (first_row_id or 0))
         self._say_how_far(source, 0)
         cleaned = _cleaned(self._delivered.where("source_row is not null").select(SERIAL, *names), clean, never_delivered)
-        cleaned.persist(StorageLevel.MEMORY_AND_DISK)
+        cleaned.persist()
         self._read_rows = cleaned.count()
         yield Rows(cleaned, SERIAL, (SERIAL,))
         self._say_how_far(source, self._read_rows)
@@ -54,8 +53,7 @@ class SparkCuratedStep(SparkWritingStep, CuratedStep):
         count.read += self._read_rows
         passed = rows.frame
         last = Window.partitionBy(key).orderBy(sf.col(SERIAL).desc())
-        kept = passed.withColumn("_place", sf.row_number().over(last)).where("_place = 1").drop("_place").persist(
-            StorageLevel.MEMORY_AND_DISK)
+        kept = passed.withColumn("_place", sf.row_number().over(last)).where("_place = 1").drop("_place").persist()
         kept_rows = kept.count()
         count.duplicates += passed.count() - kept_rows
         before = count.added + count.changed

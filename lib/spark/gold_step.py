@@ -6,7 +6,6 @@ from decimal import Decimal
 from functools import reduce
 
 import pandas as pd
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
@@ -80,7 +79,7 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
     @timed("compute")
     def batches(self, sql: str, *, keys: str = "") -> Iterator[Rows]:
         """Yield a query's result, once: how long it is does not matter here."""
-        frame = _storable(self._sql(sql)).persist(StorageLevel.MEMORY_AND_DISK)
+        frame = _storable(self._sql(sql)).persist()
         frame.count()
         yield Rows(frame)
 
@@ -109,7 +108,7 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         They are planned over its rows, not over how these came about: Spark writes out the plans of all kept frames below a query,
         of one that many are made of many times, until memory runs out. Rows of an executor that dies are computed again.
         """
-        frame.persist(StorageLevel.MEMORY_AND_DISK)
+        frame.persist()
         kept = frame.select("*")._jdf
         rows = self.spark._jsparkSession.internalCreateDataFrame(kept.queryExecution().toRdd(), kept.schema(), False)
         DataFrame(rows, self.spark).createOrReplaceTempView(name)

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import pandas as pd
 from deltalake.exceptions import DeltaError
-from pyspark import StorageLevel
 
 from lib import commits
 from lib.errors import first_line
@@ -75,7 +74,7 @@ class SparkStep(Step):
         refused = self._gate.check(suite, rows, self.describe_rows)
         if refused is None:
             return rows
-        refused.persist(StorageLevel.MEMORY_AND_DISK)
+        refused.persist()
         self.quarantine(suite, rows, refused)
         return rows.of(rows.frame.join(refused.select(rows.key), rows.key, "left_anti"))
 

@@ -19,7 +19,6 @@ import pyarrow as pa
 from deltalake import DeltaTable, Field, PostCommitHookProperties, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
@@ -287,7 +286,7 @@ def at_hand(keys: DataFrame) -> DataFrame:
 
     Spark cannot know how many there will be, and moves all rows of the table to be sure.
     """
-    keys = keys.persist(StorageLevel.MEMORY_AND_DISK)
+    keys = keys.persist()
     return sf.broadcast(keys) if keys.count() <= FEW_KEYS else keys
 
 

@@ -3,15 +3,15 @@
 from functools import reduce
 
 import pyarrow as pa
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
+from pyspark.sql import types as st
 
 from lib import commits, digest
 from lib.samples import FEW
 from lib.spark import digests
 from lib.spark.spark_step import SparkStep
-from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of
+from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of, struct_of
 from lib.upserts import WritingStep
 
 BEFORE = "_before"  # the row that another one replaces
@@ -22,7 +22,7 @@ class SparkWritingStep(SparkStep, WritingStep):
 
     def _write(self, table: str, rows: DataFrame, key: str, *, is_deletion: bool = False) -> None:
         change, count = self._change(table, schema_of(rows), key), self.count(table)
-        news = self._differing(change, rows, key).persist(StorageLevel.MEMORY_AND_DISK)
+        news = self._differing(change, rows, key)
         per_file = dict(news.groupBy(f"{BEFORE}.{FILE}").count().collect())  # None: of rows that replace none
         added = per_file.pop(None, 0)
         changed = sum(per_file.values())
@@ -43,7 +43,7 @@ class SparkWritingStep(SparkStep, WritingStep):
     def _remove(self, table: str, gone: DataFrame, key: str) -> None:
         """Delete the rows whose key is among those of `gone`."""
         change = self._changes[table]
-        rows = self.tables.matching(table, key, gone).persist(StorageLevel.MEMORY_AND_DISK)
+        rows = self.tables.matching(table, key, gone).persist()
         per_file = dict(rows.groupBy(FILE).count().collect())
         if per_file:
             removed = rows.drop(FILE, *self.stamp)
@@ -55,14 +55,21 @@ class SparkWritingStep(SparkStep, WritingStep):
         rows.unpersist()
 
     def _differing(self, change: commits.TableChange, rows: DataFrame, key: str) -> DataFrame:
-        """Return the rows that are new or differ from the current ones of their keys, which stand in BEFORE (null for none)."""
+        """Return the rows that are new or differ from the current ones of their keys, which stand in BEFORE (null for none).
+
+        Rows are looked at several times: these are kept, as those that were given are already.
+        """
         names = [name for name in self.output.schema(change.table).names if name not in self.stamp]
+        if not self.tables.files(change.table):
+            none = st.StructType([*struct_of(self.output.columns(change.table, names)), st.StructField(FILE, st.StringType())])
+            return rows.withColumn(BEFORE, sf.lit(None).cast(none))
         current = self.tables.matching(change.table, key, rows).select(*names, FILE)
         before = current.select(sf.col(key).alias("_key"), sf.struct("*").alias(BEFORE))
         same = reduce(Column.__and__, [
             (sf.col(name) if name in rows.columns else sf.lit(None)).eqNullSafe(sf.col(f"{BEFORE}.`{name}`"))
             for name in names if name != self.serial])
-        return rows.join(before, sf.col(key) == sf.col("_key"), "left").where(sf.col("_key").isNull() | ~same).drop("_key")
+        return rows.join(before, sf.col(key) == sf.col("_key"), "left").where(sf.col("_key").isNull() | ~same).drop(
+            "_key").persist()
 
     def _rewrite(self, change: commits.TableChange, files: list[str], key: str, rows: DataFrame, count: int, gone: DataFrame) -> None:
         """Stage so many rows; they stand in for files, whose rows but for those with the keys of `gone` are written again."""
