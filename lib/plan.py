@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from lib import audit
+from lib import audit, news
 from lib.clock import utc_now
 from lib.deliveries import Delivery, check_source
 from lib.run import explain_changed_rules, find_changed_rules, look_at_source, why_run
@@ -36,7 +36,8 @@ def make_plan(options: Options) -> Plan:
     """Return what a run with these options would do. Raises what the run would raise before it began."""
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
-    deliveries, warnings = look_at_source(options, options.now or utc_now(), traceless=True)
+    deliveries, warnings = look_at_source(
+        options, news.known_deliveries(options.warehouse, traceless=True), options.now or utc_now())
     marks, changed = dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
     if (options.warehouse / "audit.db").exists():
         with audit.open_audit_to_read(options.warehouse) as log:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lib import archive, audit, kernels, manifest, news, notebooks, pages, progress
 from lib.clock import utc_now
-from lib.deliveries import Delivery, find_deliveries, handed_on, has_new_name, overdue
+from lib.deliveries import Delivery, Known, find_deliveries, handed_on, has_new_name, overdue
 from lib.disk import write_whole
 from lib.errors import PipelineError, WrongUse, remedy
 from lib.fingerprint import changed_parts, take_fingerprint
@@ -92,9 +92,8 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     return common
 
 
-def look_at_source(options: Options, now: str, traceless: bool = False) -> tuple[list[Delivery], list[str]]:
+def look_at_source(options: Options, known: list[Known], now: str) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
-    known = news.known_deliveries(options.warehouse, traceless)
     deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
@@ -157,11 +156,12 @@ def run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.
 
 def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels.KernelQueue, full: frozenset[str],
          is_replay: bool) -> RunResult:
-    if options.full_refresh or has_new_name(options.source, news.known_deliveries(options.warehouse)):
-        kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
     begun = time.perf_counter()
     batch_id, now = audit.begin_run(log, options.now)
-    deliveries, silent = look_at_source(options, now)
+    known = news.known_deliveries(options.warehouse)
+    if options.full_refresh or has_new_name(options.source, known):
+        kernels.warm_up()  # there will be notebooks to execute: import while the source folder is looked at
+    deliveries, silent = look_at_source(options, known, now)
     looked = time.perf_counter() - begun
     tell("run_started", batch_id=batch_id, source=str(options.source), warehouse=str(options.warehouse),
          deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries if delivery.is_to_read])
