@@ -5,13 +5,12 @@ from functools import reduce
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
-from pyspark.sql import types as st
 
 from lib import commits, digest
 from lib.samples import FEW
 from lib.spark import digests
 from lib.spark.spark_step import SparkStep
-from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of, struct_of
+from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of
 from lib.upserts import WritingStep
 
 BEFORE = "_before"  # the row that another one replaces
@@ -60,10 +59,9 @@ class SparkWritingStep(SparkStep, WritingStep):
         Rows are looked at several times: these are kept, as those that were given are already.
         """
         names = [name for name in self.output.schema(change.table).names if name not in self.stamp]
-        if not self.tables.files(change.table):
-            none = st.StructType([*struct_of(self.output.columns(change.table, names)), st.StructField(FILE, st.StringType())])
-            return rows.withColumn(BEFORE, sf.lit(None).cast(none))
         current = self.tables.matching(change.table, key, rows).select(*names, FILE)
+        if not self.tables.files(change.table):  # to join with nothing would move all rows
+            return rows.withColumn(BEFORE, sf.lit(None).cast(current.schema))
         before = current.select(sf.col(key).alias("_key"), sf.struct("*").alias(BEFORE))
         same = reduce(Column.__and__, [
             (sf.col(name) if name in rows.columns else sf.lit(None)).eqNullSafe(sf.col(f"{BEFORE}.`{name}`"))
