@@ -197,9 +197,13 @@ class Step:
 
     def _put_off_indexes(self) -> None:
         """Have the indexes made that were asked for so far, of tables that are written, beside what the step does next."""
-        for table, column, is_unique in dict.fromkeys(self._indexes):
-            self.output.later(partial(self.output.index, table, column, unique=is_unique))
+        if indexes := list(dict.fromkeys(self._indexes)):
+            self.output.later(partial(self._make_indexes, indexes))
         self._indexes.clear()
+
+    def _make_indexes(self, indexes: list[tuple[str, str, bool]]) -> None:
+        for table, column, is_unique in indexes:
+            self.output.index(table, column, unique=is_unique)
 
     def _made_by(self) -> dict[str, str] | None:
         """Return the rules by which the step's rows were made, None when the log has them already.

@@ -77,9 +77,9 @@ class WritingStep(Step):
         least, most = pc.min_max(rows[key]).as_py().values()
         unseen = change.was_empty and (change.highest_key is None or least > change.highest_key)
         change.highest_key = max(most, change.highest_key or most)
-        names = [name for name in self.output.schema(change.table).names if name not in self.stamp]
         if unseen:
             return None
+        names = [name for name in self.output.schema(change.table).names if name not in self.stamp]
         self.output.index(change.table, key, unique=True)
         return self.output.matching(change.table, names, key, rows[key])
 
