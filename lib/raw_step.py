@@ -1,6 +1,7 @@
 """The raw step: deliveries in, rows that say something new appended."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ class RawStep(Step):
         self.found = found if found is not None else find_deliveries(
             self.source, raw_layer.known_deliveries(self.output), self.settled_seconds)
         self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
+        self._beside = stack.enter_context(ThreadPoolExecutor(1))
+        self._parsing: dict[str, Future[list[Batch]]] = {}  # by delivery: what `_beside` was given to parse
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 
     def deliveries(self) -> list[Delivery]:
@@ -67,14 +70,14 @@ class RawStep(Step):
         changed while it was read.
         """
         reading = self._begin_delivery(delivery)
-        source, path, header = SOURCES[delivery.source], reading.path, reading.header
-        count = self.count(delivery.source)
-        kept = _parse_once(delivery, read_batches(path, header, self.batch_rows))
-        superseded, rows_in_all = self._superseded(
-            delivery, source, lambda: kept or read_batches(path, header, self.batch_rows, only=source.key))
+        source, count = SOURCES[delivery.source], self.count(delivery.source)
+        kept = self._parsed(delivery)
+        archived = self._beside.submit(self._archive, reading) if kept else None  # all of it has been read
+        self._parse_next(delivery)
+        superseded, rows_in_all = self._superseded(delivery, source, lambda: kept or self._batches(delivery, only=source.key))
         self._put_off_indexes()  # of the delivery before
         self._say_how_far(delivery, 0, rows_in_all)
-        for batch in kept or one_ahead(read_batches(path, header, self.batch_rows)):
+        for batch in kept or one_ahead(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
@@ -85,24 +88,54 @@ class RawStep(Step):
                 rows = rows[~late]
             yield rows
             self._say_how_far(delivery, count.read - reading.before["read"], rows_in_all)
+        archived.result() if archived else self._archive(reading)
         self._end_delivery(reading)
 
+    def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
+        return read_batches(delivery.path(self.source), self._header(delivery), self.batch_rows, only=only)
+
+    def _header(self, delivery: Delivery) -> Header:
+        names = SOURCES[delivery.source].column_names
+        return read_header(delivery.path(self.source), names, names)
+
+    def _parsed(self, delivery: Delivery) -> list[Batch]:
+        """Return all of a delivery's batches if they can be kept; [] if not: it is then read twice, its keys first."""
+        parsing = self._parsing.pop(delivery.name, None) or self._beside.submit(self._parse_once, delivery)
+        return parsing.result()
+
+    def _parse_next(self, delivery: Delivery) -> None:
+        """Have the delivery that comes behind this one parsed while this one's rows are judged and written."""
+        to_read = self.deliveries()
+        for coming in to_read[to_read.index(delivery) + 1:][:1]:
+            self._parsing[coming.name] = self._beside.submit(self._parse_once, coming)
+
+    def _parse_once(self, delivery: Delivery) -> list[Batch]:
+        kept, size = [], 0
+        if delivery.size <= KEPT_BYTES:
+            for batch in self._batches(delivery):
+                kept.append(batch)
+                size += batch.rows.nbytes
+                if size > KEPT_BYTES:  # it was compressed
+                    return []
+        return kept
+
+    def _archive(self, reading: Reading) -> None:
+        if not archive.keep(self.warehouse, reading.path, reading.delivery.sha256):
+            raise PipelineError(f"{reading.delivery.name} changed while it was read. Nothing was written; run again.")
+
     def _begin_delivery(self, delivery: Delivery) -> Reading:
-        source, path = SOURCES[delivery.source], delivery.path(self.source)
-        header = read_header(path, source.column_names, source.column_names)
+        source, header = SOURCES[delivery.source], self._header(delivery)
         raw_layer.check_columns(delivery, header.names)
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
         self._delivery = delivery
         change = self._changes[delivery.source]
         change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
-        return Reading(delivery, path, header, drift.Profile(source), self.output.schema(source.name).names,
+        return Reading(delivery, delivery.path(self.source), header, drift.Profile(source), self.output.schema(source.name).names,
                        asdict(self.count(delivery.source)))
 
     def _end_delivery(self, reading: Reading) -> None:
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
-        if not archive.keep(self.warehouse, reading.path, delivery.sha256):
-            raise PipelineError(f"{delivery.name} changed while it was read. Nothing was written; run again.")
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
         self.check_share(delivery.name, done.quarantined, done.read)
@@ -206,15 +239,3 @@ class RawStep(Step):
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, more than "
                 f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
-
-
-def _parse_once(delivery: Delivery, batches: Iterator[Batch]) -> list[Batch]:
-    """Return all of a delivery's batches if they can be kept; [] if not: it is then read twice, its keys first."""
-    kept, size = [], 0
-    if delivery.size <= KEPT_BYTES:
-        for batch in batches:
-            kept.append(batch)
-            size += batch.rows.nbytes
-            if size > KEPT_BYTES:  # it was compressed
-                return []
-    return kept

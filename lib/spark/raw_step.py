@@ -59,6 +59,7 @@ class SparkRawStep(SparkStep, RawStep):
             count.duplicates += duplicates
             yield Rows(latest, key="source_row")
             self._say_how_far(delivery, found.row_count, found.row_count)
+            self._archive(reading)
             self._end_delivery(reading)
 
     @timed("write")
