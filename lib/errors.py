@@ -28,6 +28,7 @@ REMEDIES = {
     "Permission denied": "Correct the permissions and run again.",
     "Read-only file system": "Make it writable, or name another folder, and run again.",
     "unable to open": "Check that the file and its folder may be read and written, and run again.",
+    "UNIQUE constraint failed": "The step writes this key more than once: correct the notebook's query. Nothing was written.",
     "too many columns": "Take the columns that the contract does not name out of the deliveries, and run again.",
     "disk I/O": "Check that the disk works and has space, and that the file may be written; then run again.",
 }

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
 from functools import partial
+from math import ceil
 
 import duckdb
 import pandas as pd
@@ -21,15 +22,18 @@ from lib.step_base import to_arrow, within_memory
 from lib.store import Layer, open_layer
 from lib.upserts import WritingStep
 
-# A result that is no longer than so many batches is computed a batch at a time, so that the first is written while the next is
-# computed. Each of these looks at all that is joined: for a longer result that costs more than it saves.
-FEW_BATCHES = 8
+# A long result is computed in so many slices at most: each may have to look at all that is joined, wherever that lies.
+SLICES = 16
+SAMPLED_ROWS = 100_000  # whose values tell where a slice ends: one of few batches is so at most a twentieth longer than meant
+ROOM = 1.05
 READERS = 2  # connections that read curated at the same time
 MANY_KEYS = 10_000  # that two connections look up faster than one
 
 
 class GoldStep(WritingStep):
     """The step from curated to gold: SQL over named tables, for what the changes touch."""
+
+    keys_come_once = True
 
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
@@ -95,14 +99,15 @@ class GoldStep(WritingStep):
                              for name in names])
 
     @timed("compute")
-    def batches(self, sql: str, *, keys: str = "") -> Iterator[pd.DataFrame]:
+    def batches(self, sql: str, *, by: str = "") -> Iterator[pd.DataFrame]:
         """Yield a query's result in batches; at least one, empty when there are no rows.
 
-        `keys` queries the keys of the rows that the result will have, in a column that the result calls the same. With them it is
-        known how much there is to do, and a result that is not long comes sooner; what comes is the same.
+        `by` queries one column of the result, once for every row that it will have. With it, it is known how much there is to do,
+        and a long result is computed range by range of that column: in less memory, and the first rows come at once.
         """
         with self.work.cursor() as cursor:
-            for rows in one_ahead(self._stream(cursor, sql, self._slices(cursor, keys))):
+            self._rows_in_all, slices = slices_of(cursor, by, self.batch_rows) if by else (0, ["true"])
+            for rows in one_ahead(self._stream(cursor, sql, slices)):
                 yield rows.to_pandas()
 
     @timed("write")
@@ -227,16 +232,6 @@ class GoldStep(WritingStep):
                                    (replaced.first_row_id, new.first_row_id))
         return gone, come
 
-    def _slices(self, cursor: duckdb.DuckDBPyConnection, keys: str) -> list[str]:
-        """Return conditions that cut a query's result, which has the given keys, into slices to be computed one by one."""
-        self._rows_in_all = cursor.execute(f"select count(*) from ({keys})").fetchall()[0][0] if keys else 0
-        if not self.batch_rows < self._rows_in_all <= FEW_BATCHES * self.batch_rows:
-            return ["true"]
-        ordered = cursor.sql(f"select * from ({keys}) order by 1").to_arrow_table()
-        key, starts = quote(ordered.column_names[0]), ordered.column(0)[self.batch_rows::self.batch_rows].to_pylist()
-        return [" and ".join(filter(None, [least and f"{key} >= {literal(least)}", end and f"{key} < {literal(end)}"]))
-                for least, end in zip(["", *starts], [*starts, ""], strict=True)]
-
     def _stream(self, cursor: duckdb.DuckDBPyConnection, sql: str, slices: list[str]) -> Iterator[pa.Table]:
         """Yield what a query returns, slice by slice, in tables of at most `batch_rows`; an empty one when there is nothing."""
         is_empty = True
@@ -305,6 +300,22 @@ class GoldStep(WritingStep):
         share = -(-len(keys) // READERS)
         with ThreadPoolExecutor(READERS) as readers:
             return pa.concat_tables(readers.map(look_up_apart, [keys.slice(start, share) for start in range(0, len(keys), share)]))
+
+
+def slices_of(cursor: duckdb.DuckDBPyConnection, by: str, batch_rows: int) -> tuple[int, list[str]]:
+    """Return how many rows a query of one column has, and conditions on that column, of which each row meets one.
+
+    A condition is met by no more than `batch_rows` rows where SLICES are enough, unless as many have one value. The same rows
+    give the same conditions.
+    """
+    column = quote(cursor.sql(by).columns[0])
+    rows, known, sample = cursor.execute(
+        f"select count(*), count({column}), list_sort(min_by({column}, hash({column}), {SAMPLED_ROWS})) from ({by})").fetchall()[0]
+    slices = min(SLICES, ceil(ROOM * known / batch_rows)) if known == rows else 1  # null is in no range
+    starts = sorted({sample[len(sample) * number // slices] for number in range(1, slices)})
+    least = ["true", *(f"{column} >= {literal(start)}" for start in starts)]
+    most = [*(f"{column} < {literal(start)}" for start in starts), "true"]
+    return rows, [f"{lower} and {upper}" for lower, upper in zip(least, most, strict=True)]
 
 
 def _storable(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:

@@ -23,7 +23,7 @@ from lib.progress import Progress
 from lib.steps import STEPS
 from lib.store import Layer, open_layer
 
-WORK_MEMORY, MORE_MEMORY = "500MB", "1GB"  # of a working database; when that was too little
+WORK_MEMORY, MORE_MEMORY = "400MB", "1GB"  # of a working database; when that was too little
 SAMPLE = 3  # rows shown of what was set aside
 SAMPLE_TEXT = 300  # characters of such a row's text
 

@@ -17,6 +17,7 @@ class WritingStep(Step):
 
     stamp: dict[str, str]  # the run columns, which no comparison looks at
     serial: str | None = None  # the column that numbers a table's rows in order of writing
+    keys_come_once = False  # what is written to a table in a step has each key once: an empty one need not be asked
 
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
@@ -72,7 +73,7 @@ class WritingStep(Step):
 
     def _current(self, change: commits.TableChange, rows: pa.Table, key: str) -> pa.Table | None:
         """Return the table's rows with the same keys; None, without looking, where there can be none."""
-        if not rows.num_rows:
+        if not rows.num_rows or (change.was_empty and self.keys_come_once):
             return None
         least, most = pc.min_max(rows[key]).as_py().values()
         unseen = change.was_empty and (change.highest_key is None or least > change.highest_key)

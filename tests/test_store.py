@@ -42,6 +42,14 @@ def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_key_that_is_written_twice_is_refused(tmp_path: Path):
+    with (pytest.raises(PipelineError, match=r"things\.key \(.*gold\.db\)\. The step writes this key more than once"),
+          open_layer(tmp_path, "gold", write=True) as layer):
+        fill(layer)
+        layer.insert("things", ROWS)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_run_left_aside_is_built_anew(tmp_path: Path):
     (tmp_path / ".gold.db.new").write_bytes(b"half a file")
     with open_layer(tmp_path, "gold", write=True) as layer:

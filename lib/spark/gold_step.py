@@ -77,7 +77,7 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         return pd.DataFrame([{"table": name, "rows": self.spark.table(name).count()} for name in names])
 
     @timed("compute")
-    def batches(self, sql: str, *, keys: str = "") -> Iterator[Rows]:
+    def batches(self, sql: str, *, by: str = "") -> Iterator[Rows]:
         """Yield a query's result, once: how long it is does not matter here."""
         frame = _storable(self._sql(sql)).persist()
         frame.count()
