@@ -143,13 +143,12 @@ class CuratedStep(WritingStep):
         super()._replace(change, replaced, key)
         if replaced.num_rows:
             history = f"{change.table}_replaced"
-            rows = replaced.rename_columns({SERIAL: REPLACED_SERIAL}).append_column(
-                "replaced_timestamp", pa.repeat(self.timestamp, replaced.num_rows))
+            rows = replaced.rename_columns({SERIAL: REPLACED_SERIAL})
             if history not in self._changes:
-                self.output.create_table(history, rows.schema, serial=SERIAL)
+                self.output.create_table(history, rows.schema.append(pa.field("replaced_timestamp", pa.string())), serial=SERIAL)
                 self._changes[history] = self._begin_change(history, SERIAL)
             self._changes[history].added += rows.num_rows
-            self.output.insert(history, commits.numbered(self._changes[history], SERIAL, rows))
+            self.output.insert(history, commits.numbered(self._changes[history], SERIAL, rows), {"replaced_timestamp": self.timestamp})
 
     def _clear(self, table: str) -> None:
         super()._clear(table)

@@ -101,8 +101,7 @@ def append_news(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.T
         layer.index(source.name, source.key)
         said = _last_said(layer, source, delivery.name, rows[source.key])
         news, confirmed = _compare(work, source, rows, said)
-        layer.insert("confirmations", confirmed.append_column("source_name", _constant(source.name, confirmed.num_rows))
-                     .append_column("source_filename", _constant(delivery.name, confirmed.num_rows)))
+        layer.insert("confirmations", confirmed, {"source_name": source.name, "source_filename": delivery.name})
     _append(layer, change, delivery, news, stamp)
     return news.num_rows
 
@@ -125,10 +124,8 @@ def live_keys(layer: Layer, source: Source) -> pa.Table:
 def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> None:
     def write() -> None:
         digested = digest.beside().submit(digest.of_rows, rows, [name for name in rows.column_names if name != "source_row"])
-        stamped = rows
-        for name, value in {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name}.items():
-            stamped = stamped.append_column(name, _constant(value, rows.num_rows))
-        layer.insert(change.table, commits.numbered(change, SERIAL, stamped))
+        layer.insert(change.table, commits.numbered(change, SERIAL, rows),
+                     {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
         change.digest = digest.add(change.digest, digested.result())
 
     if rows.num_rows:
@@ -173,7 +170,3 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table, sa
         work.unregister("incoming")
         work.unregister("said")
     return news.cast(rows.schema), confirmed
-
-
-def _constant(value: str, length: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, pa.string()), length)

@@ -6,10 +6,11 @@ Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
@@ -179,11 +180,16 @@ class Layer:
             self.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         self._indexed.add((table, column))
 
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Append rows, by column name."""
+    def insert(self, table: str, rows: pa.Table, constants: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Append rows, by column name. `constants` are further columns, that have one value in all rows.
+
+        SQLite makes these itself, for a sixth less than it costs to hand them over row by row.
+        """
         if rows.num_rows:
+            columns = quoted([*rows.column_names, *constants])
+            values = ", ".join([*"?" * rows.num_columns, *map(literal, constants.values())])
             with self._cursor() as cursor:
-                cursor.adbc_ingest(table, rows, mode="append")
+                cursor.executemany(f"insert into {quote(table)} ({columns}) values ({values})", rows)
 
     def delete(self, table: str, by: str, keys: pa.ChunkedArray | pa.Array) -> None:
         """Delete the rows whose column `by` is among `keys`."""

@@ -48,11 +48,9 @@ class WritingStep(Step):
 
     def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
         digested = digest.beside().submit(digest.of_rows, rows, rows.column_names)
-        for name, value in self.stamp.items():
-            rows = rows.append_column(name, pa.repeat(pa.scalar(value, pa.string()), rows.num_rows))
         if self.serial:
             rows = commits.numbered(change, self.serial, rows)
-        self.output.insert(change.table, rows)
+        self.output.insert(change.table, rows, self.stamp)
         change.digest = digest.add(change.digest, digested.result())
 
     def _change(self, table: str, schema: pa.Schema, key: str) -> commits.TableChange:

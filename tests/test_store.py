@@ -42,6 +42,14 @@ def test_a_new_file_that_fails_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_all_rows_share_is_written_to_each(tmp_path: Path):
+    with open_layer(tmp_path, "gold", write=True) as layer:
+        layer.create_table("things", COLUMNS)
+        layer.insert("things", ROWS.select(["amount"]), {"key": "d'Or; żółw"})
+        layer.insert("things", ROWS.slice(0, 0), {"key": "none"})
+    assert rows_of(tmp_path / "gold.db") == [("d'Or; żółw", 1.5), ("d'Or; żółw", None)]
+
+
 def test_a_key_that_is_written_twice_is_refused(tmp_path: Path):
     with (pytest.raises(PipelineError, match=r"things\.key \(.*gold\.db\)\. The step writes this key more than once"),
           open_layer(tmp_path, "gold", write=True) as layer):
