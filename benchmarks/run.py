@@ -71,7 +71,7 @@ def main() -> None:
         shops = [first_load(work, Path(temporary), orders, given) for orders in given.orders]
         if shops:
             delta([(SMALL_HISTORY, first_run(generated(work, SMALL_HISTORY), Path(temporary) / "small")),
-                   *zip(given.orders, shops, strict=True)], Path(temporary))
+                   *zip(given.orders, shops, strict=True)], Path(temporary), given.rounds)
             queries(shops[-1])
 
 
@@ -137,15 +137,16 @@ def first_run(source: Path, kept: Path) -> Path:
     return kept
 
 
-def delta(shops: list[tuple[int, Path]], temporary: Path) -> None:
-    """Print what a day's delivery takes on histories of several sizes."""
+def delta(shops: list[tuple[int, Path]], temporary: Path, rounds: int) -> None:
+    """Print what a day's delivery takes on histories of several sizes, each day one of its own."""
     day = generated(temporary, NEW_ORDERS, "--seed", "99")
     took = {}
     for orders, shop in shops:
-        for name, keys in NEW_KEYS.items():
-            renamed(day / f"{name}.csv", shop / "source" / f"{name}_2030-01-01.csv", keys)
-        run(ours(shop / "source", shop / "out"), taken := Taken())
-        took[f"on {orders:,}"] = taken
+        taken = took[f"on {orders:,}"] = Taken()
+        for number in range(1, rounds + 1):
+            for name, keys in NEW_KEYS.items():
+                renamed(day / f"{name}.csv", shop / "source" / f"{name}_2030-01-{number:02}.csv", keys, f"N{number}-")
+            run(ours(shop / "source", shop / "out"), taken)
     least = next(iter(took.values())).median
     for name, taken in took.items():
         print(f"a delivery of {NEW_ORDERS:,} orders {name}: {taken.median:.2f} s, {taken.median / least:.2f} x the first")
@@ -230,14 +231,14 @@ def generated(work: Path, orders: int, *options: str) -> Path:
     return folder
 
 
-def renamed(source: Path, target: Path, keys: Iterable[str]) -> None:
-    """Copy a delivery under ids that no other has."""
+def renamed(source: Path, target: Path, keys: Iterable[str], prefix: str) -> None:
+    """Copy a delivery under ids that begin with a prefix."""
     with source.open(newline="", encoding="utf-8") as old, target.open("w", newline="", encoding="utf-8") as new:
         rows = csv.DictReader(old)
         writer = csv.DictWriter(new, rows.fieldnames)
         writer.writeheader()
         for row in rows:
-            writer.writerow(row | {key: f"N{row[key]}" for key in keys})
+            writer.writerow(row | {key: f"{prefix}{row[key]}" for key in keys})
     settled = time.time() - 60
     os.utime(target, (settled, settled))
 
