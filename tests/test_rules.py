@@ -169,7 +169,7 @@ def test_how_code_and_sql_are_laid_out_changes_nothing(project: Path):
 
     edit_cells(project, "3_facts.ipynb", split)
     edit(project / "notebooks" / "4_gold.ipynb", "    group by order_id", "  group   by order_id -- one row each, don't forget")
-    edit(project / "notebooks" / "4_gold.ipynb", "        from order_amounts\\n", "            from /* all */ order_amounts\\n\\n")
+    edit(project / "notebooks" / "4_gold.ipynb", "    from order_amounts\\n", "        from /* all */ order_amounts\\n\\n")
     assert {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()} == before
     edit(project / "notebooks" / "4_gold.ipynb", "when days_since_last_order <= 30", "when days_since_last_order <= 3 0")
     assert fingerprint.take_fingerprint(STEPS["gold"]) != before["gold"]
