@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lib.errors import PipelineError, closest
-from lib.options import DONE, FAILED, INTERRUPTED, Parser
+from lib.errors import DONE, FAILED, INTERRUPTED, PipelineError, closest
+from lib.options import Parser
 
 if TYPE_CHECKING:
     from lib.steps import Options
@@ -188,7 +188,7 @@ def options_of(given: argparse.Namespace) -> "Options":
     values = {field.name: getattr(given, field.name) for field in fields(Options) if field.name in given}
     values |= {name: values[name].resolve() for name in ("source", "reports")}
     if given.engine == "spark":
-        from lib.places import warehouse_address
+        from lib.spark.address import warehouse_address
 
         folder = (given.audit or PROJECT / "data/warehouse").resolve()
         return Options(**values | {"warehouse": folder, "tables": warehouse_address(given.warehouse)})
@@ -196,17 +196,17 @@ def options_of(given: argparse.Namespace) -> "Options":
 
 
 def run(given: argparse.Namespace) -> int:
-    from lib.console import open_console
-    from lib.kernels import KernelQueue
-    from lib.one_run import run_once
+    from lib.runner.console import open_console
+    from lib.runner.kernels import KernelQueue
+    from lib.runner.once import run_once
 
     with open_console(given.log_format, given.quiet) as console:
         return run_once(options_of(given), console, given.on_failure, given.timings, KernelQueue())
 
 
 def plan(given: argparse.Namespace) -> int:
-    from lib.console import put
-    from lib.plan import describe, make_plan
+    from lib.runner.console import put
+    from lib.runner.plan import describe, make_plan
 
     put("\n".join(describe(make_plan(options_of(given)))))
     return DONE
@@ -216,8 +216,8 @@ def status(given: argparse.Namespace) -> int:
     import json
 
     from lib.clock import utc_now
-    from lib.console import put
-    from lib.status import describe, read_status
+    from lib.runner.console import put
+    from lib.runner.status import describe, read_status
 
     found = read_status(options_of(given), utc_now())
     put(json.dumps(found, indent=1, ensure_ascii=False) if given.json else "\n".join(describe(found)))
@@ -225,8 +225,8 @@ def status(given: argparse.Namespace) -> int:
 
 
 def import_from(given: argparse.Namespace) -> int:
-    from lib.console import put
-    from lib.spark.move import import_warehouse
+    from lib.runner.console import put
+    from lib.spark.importer import import_warehouse
 
     options = options_of(given)
     import_warehouse(given.import_from.resolve(), options.warehouse, options.tables, options.master, put)
@@ -236,9 +236,9 @@ def import_from(given: argparse.Namespace) -> int:
 def check_again(given: argparse.Namespace) -> bool:
     import tempfile
 
-    from lib.console import put
-    from lib.replay import replay
-    from lib.verify import verify
+    from lib.reproduce.replay import replay
+    from lib.reproduce.verify import verify
+    from lib.runner.console import put
 
     with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
         into = given.into.resolve() if given.into else Path(temporary)
@@ -248,12 +248,12 @@ def check_again(given: argparse.Namespace) -> bool:
 def watch(given: argparse.Namespace) -> NoReturn:
     from dataclasses import replace
 
-    from lib.console import open_console
-    from lib.deliveries import SETTLED_SECONDS
-    from lib.kernels import KernelQueue
-    from lib.lock import LockTaken
-    from lib.one_run import run_once
-    from lib.watch import watch_source
+    from lib.ingest.deliveries import SETTLED_SECONDS
+    from lib.runner.console import open_console
+    from lib.runner.kernels import KernelQueue
+    from lib.runner.once import run_once
+    from lib.runner.watch import watch_source
+    from lib.storage.lock import LockTaken
 
     options = options_of(given)
     with open_console(given.log_format, given.quiet) as console:

@@ -29,7 +29,7 @@ PROJECT = HERE.parent
 sys.path.insert(0, str(PROJECT))
 
 from lib.clock import FORMAT  # noqa: E402
-from lib.timings import timings_table  # noqa: E402
+from lib.runner.timings import timings_table  # noqa: E402
 
 SMALL_HISTORY = 33_300  # orders: 100 k lines
 NEW_ORDERS = 3000  # of a day's delivery

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes; those of errors are theirs
+
 
 class PipelineError(Exception):
     """An expected failure: one or two lines that say what, where and what to do next."""

@@ -7,8 +7,6 @@ from typing import NoReturn
 
 from lib.errors import WrongUse, closest
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
-
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line, without the usage before it."""

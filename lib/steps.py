@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.deliveries import SETTLED_SECONDS
-
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
 SUITES = PROJECT / "gx" / "expectations"
+SETTLED_SECONDS = 1.0  # a file that was changed more recently may still be growing
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 import nbformat
 from conftest import PROJECT, Shop
 
-import lib.kernels
-import lib.manifest
-import lib.run
-from lib import audit
-from lib.lock import run_lock
+import lib.runner.kernels
+import lib.runner.run
+import lib.storage.manifest
 from lib.steps import StepSpec
+from lib.storage import audit
+from lib.storage.lock import run_lock
 
 
 @cache
@@ -25,7 +25,7 @@ def cells(notebook: str) -> list[tuple[types.CodeType, bool]]:
 
 
 def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> dict:
-    """Stand in for lib.notebooks.execute: run the cells here and return the record."""
+    """Stand in for lib.runner.notebooks.execute: run the cells here and return the record."""
     namespace: dict = {}
     try:
         for code, is_parameters in cells(spec.notebook):
@@ -39,16 +39,16 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
         raise
 
 
-def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.run.RunResult:
+def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.runner.run.RunResult:
     """Run the pipeline on a shop and return the result; raises for a step that failed."""
-    monkeypatch.setattr("lib.notebooks.execute", execute)
-    monkeypatch.setattr("lib.run._get_ready", lambda *_: None)
-    monkeypatch.setattr("lib.run._write_report", lambda result, reports, folder, manifests, *_: lib.manifest.put(manifests, reports))
-    monkeypatch.setattr("lib.kernels.start_fork", lambda *_: None)
-    monkeypatch.setattr("lib.news.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.store
-    monkeypatch.setattr("lib.kernels.warm_up", lambda: None)
+    monkeypatch.setattr("lib.runner.notebooks.execute", execute)
+    monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
+    monkeypatch.setattr("lib.runner.run._write_report", lambda result, reports, folder, manifests, *_: lib.storage.manifest.put(manifests, reports))
+    monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
+    monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
+    monkeypatch.setattr("lib.runner.kernels.warm_up", lambda: None)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.run.run(lib.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
-                             lib.kernels.KernelQueue())
+        result = lib.runner.run.run(lib.runner.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
+                             lib.runner.kernels.KernelQueue())
     assert result.verdict != "failed", result.error
     return result

@@ -27,14 +27,14 @@ import jupyter_client.manager  # noqa: F401
 import nbconvert  # noqa: F401
 import papermill  # noqa: F401
 
-import lib.charts
-import lib.docs
-import lib.kernels
-import lib.notebook_pages
-import lib.pages
-import lib.run
+import lib.report.charts
+import lib.report.data_docs
+import lib.report.notebook_pages
+import lib.report.pages
+import lib.runner.kernels
+import lib.runner.run
 import run_pipeline
-from lib.step_base import Step
+from lib.step.base import Step
 
 spawn = multiprocessing.util.spawnv_passfds
 
@@ -61,7 +61,7 @@ class StandIn:
         return self._pid
 
     def _wait(self, theirs: socket.socket) -> None:
-        from lib.die_with_parent import die_with_parent
+        from lib.runner.die_with_parent import die_with_parent
 
         die_with_parent()
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -132,9 +132,9 @@ FAULTS: dict[str, Callable] = {
     "watermark being committed": in_step("publish", lambda step, kill: step._log.set_trace_callback(
         lambda sql: kill() if sql.lower().startswith("commit") else None)),
     "published": in_step("publish", lambda step, kill: step.stack.callback(kill)),
-    "a notebook's page being written": before(lib.notebook_pages, "export_notebook"),
-    "data docs being built": before(lib.docs, "build_docs"),
-    "report being written": before(lib.pages, "write_run_page"),
+    "a notebook's page being written": before(lib.report.notebook_pages, "export_notebook"),
+    "data docs being built": before(lib.report.data_docs, "build_docs"),
+    "report being written": before(lib.report.pages, "write_run_page"),
 }
 
 

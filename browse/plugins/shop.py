@@ -11,8 +11,8 @@ from datasette.utils.asgi import asgi_send_html
 from markupsafe import Markup
 
 from lib.contract import SOURCES
-from lib.query_export import inert
-from lib.query_table import cell, places
+from lib.explore.export import inert
+from lib.explore.table import cell, places
 from lib.steps import STEPS
 
 # The current row of each source's key, by the key's name, and the other current rows that name this key.
@@ -60,7 +60,7 @@ def register_routes():
 def asgi_wrapper():
     """Answer only who asks this machine by its own name: a page elsewhere cannot read along under a name that it made up.
 
-    What is answered as CSV is made inert, as `lib.query` does.
+    What is answered as CSV is made inert, as `lib.explore.query` does.
     """
     def wrap(app):
         async def only_here(scope, receive, send):

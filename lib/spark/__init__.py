@@ -1,1 +1,1 @@
-"""The Spark engine. Nothing outside this package imports Spark, and nothing imports this package but where Spark was asked for."""
+"""The verbs of a step on a Spark cluster. Only this folder imports Spark, and it is loaded by name when Spark is asked for."""

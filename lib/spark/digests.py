@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from lib import digest
 from lib.spark.sql import column
+from lib.storage import digest
 
 
 def of_frame(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
-    """Return how many rows a frame has, and their digest over `columns` (see lib.digest)."""
+    """Return how many rows a frame has, and their digest over `columns` (see lib.storage.digest)."""
     def sums(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = pa.Table.from_batches([batch]).rename_columns(list(columns))

@@ -9,8 +9,8 @@ import pandas as pd
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
-from lib.gate import SAMPLE, Gate, open_context, stop
 from lib.spark.rows import Rows
+from lib.step.gate import SAMPLE, Gate, open_context, stop
 from lib.steps import PROJECT
 
 GX = PROJECT / "gx"

@@ -23,10 +23,10 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from lib.disk import sync
 from lib.errors import PipelineError, first_line
 from lib.spark.sql import column
-from lib.store import Layer
+from lib.storage.files import sync
+from lib.storage.layer import Layer
 
 VERSIONS = pa.schema([("table_name", pa.string()), ("version", pa.int64()), ("next_row_id", pa.int64()), ("batch_id", pa.string())])
 KEPT_VERSIONS = 3  # of a table, the published one among them

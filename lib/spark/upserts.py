@@ -6,12 +6,12 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
-from lib import commits, digest
-from lib.samples import FEW
 from lib.spark import digests
-from lib.spark.spark_step import SparkStep
+from lib.spark.base import SparkStep
 from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of
-from lib.upserts import WritingStep
+from lib.step.samples import FEW
+from lib.step.upserts import WritingStep
+from lib.storage import commits, digest
 
 BEFORE = "_before"  # the row that another one replaces
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from test_histories import content_of, runs, write
 
-from lib.compare import content_columns
+from lib.reproduce.compare import content_columns
 from lib.spark import digests as on_cluster
 from lib.spark.tables import Tables
 from lib.steps import STEPS
-from lib.store import open_layer
+from lib.storage.layer import open_layer
 
 from .spark_shop import SparkShop, digests
 
@@ -37,14 +37,14 @@ def run(shop: Shop, patch: pytest.MonkeyPatch, number: int, **options) -> None:
 @pytest.fixture
 def patched(spark: SparkSession, monkeypatch) -> pytest.MonkeyPatch:
     """One session for all steps, and no gates, which have their tests: all values are good."""
-    monkeypatch.setattr("lib.step_base.Step.check", lambda step, suite, rows: rows)
-    monkeypatch.setattr("lib.spark.spark_step.SparkStep.check", lambda step, suite, rows: rows)
+    monkeypatch.setattr("lib.step.base.Step.check", lambda step, suite, rows: rows)
+    monkeypatch.setattr("lib.spark.base.SparkStep.check", lambda step, suite, rows: rows)
 
     def session(*_: str) -> nullcontext[SparkSession]:
         spark.catalog.clearCache()
         return nullcontext(spark)
 
-    monkeypatch.setattr("lib.spark.spark_step.open_session", session)
+    monkeypatch.setattr("lib.spark.base.open_session", session)
     return monkeypatch
 
 

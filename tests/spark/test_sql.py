@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from conftest import PROJECT
 
-from lib.gold_step import _storable as stored
-from lib.spark.gold_step import _storable
+from lib.spark.gold import _storable
 from lib.spark.sql import in_spark
+from lib.step.gold import _storable as stored
 
 from .local_spark import local  # noqa: F401
 

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from lib.errors import PipelineError
 from lib.spark.tables import KEPT_VERSIONS, MANY_SMALL, VERSIONS, Tables
-from lib.store import Layer, open_layer
+from lib.storage.layer import Layer, open_layer
 
 from .local_spark import local  # noqa: F401
 

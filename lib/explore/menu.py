@@ -1,0 +1,124 @@
+"""The query tool's menu: databases, tables, rows, a SELECT of one's own, files. Each answer opens the database anew."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.shortcuts import choice, prompt
+
+from lib.errors import PipelineError
+from lib.explore.export import export
+from lib.explore.readonly import DATABASES, Database, count_rows, open_database, select
+from lib.explore.table import show
+
+BACK = ""
+KEYWORDS = ("select", "from", "where", "group by", "order by", "having", "limit", "join", "left join", "on", "and", "or", "not",
+            "in", "is null", "is not null", "between", "like", "distinct", "count(*)", "sum(", "avg(", "min(", "max(", "round(",
+            "as", "desc", "case when", "then", "else", "end", "with")
+
+
+def ask(warehouse: Path) -> None:
+    """Ask which database, table and rows to show until the user leaves, with Ctrl-C too.
+
+    Raises PipelineError when there is no database at all.
+    """
+    there = [name for name in DATABASES if (warehouse / f"{name}.db").exists()]
+    if not there:
+        with open_database(warehouse, DATABASES[0]):  # says what is missing
+            return
+    typed: PromptSession[str] = PromptSession()
+    print("Nothing that you do here changes the databases. Enter chooses, Escape goes back.")
+    with suppress(EOFError):
+        name = BACK
+        while name := _choose("Database", [(name, f"{name}.db") for name in there], "leave", name):
+            _explain(lambda name=name: _ask_table(warehouse, name, typed))
+
+
+def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
+    chosen = BACK
+    while True:
+        with open_database(warehouse, name) as database:
+            tables = database.tables
+            options = [(table.name, f"{table.name:<{max(map(len, tables))}}  {count_rows(database, table):>11,} rows")
+                       for table in tables.values()]
+        chosen = _choose(f"{name}.db", [*options, ("select", "write a SELECT")], "back", chosen)
+        if chosen == BACK:
+            return
+        if chosen in tables:
+            _ask_rows(warehouse, name, chosen, tables[chosen].sql, tables[chosen].columns, typed)
+        else:
+            _ask_select(warehouse, name, f"select * from {next(iter(tables), 'sqlite_schema')} limit 20", typed)
+
+
+def _ask_rows(warehouse: Path, name: str, what: str, sql: str, types: dict[str, str], typed: PromptSession[str]) -> None:
+    """Show the rows of a SELECT, write them to a file (named after `what` they are, if the user agrees), or change the SELECT."""
+    chosen = BACK
+    while chosen := _choose(sql, [("show", "show the rows"), ("csv", "write them to a CSV file"),
+                                  ("parquet", "write them to a Parquet file"), ("select", "change the SELECT")], "back", chosen):
+        if chosen == "show":
+            _explain(lambda: _show(warehouse, name, sql, types))
+        elif chosen == "select":
+            return _ask_select(warehouse, name, sql, typed)
+        else:
+            _explain(lambda chosen=chosen: _export(warehouse, name, f"{what}.{chosen}", sql, types))
+
+
+def _ask_select(warehouse: Path, name: str, sql: str, typed: PromptSession[str]) -> None:
+    """Take a SELECT, show its rows, and go on with it; one that is wrong can be corrected."""
+    while True:
+        with open_database(warehouse, name) as database:
+            words = WordCompleter(_words(database), ignore_case=True)
+        try:
+            sql = typed.prompt(f"{name}.db> ", default=sql, completer=words, complete_while_typing=True).strip()
+        except (KeyboardInterrupt, EOFError):
+            return
+        if not sql:
+            return
+        if _explain(lambda sql=sql: _show(warehouse, name, sql, {})):
+            return _ask_rows(warehouse, name, "selected", sql, {}, typed)
+
+
+def _show(warehouse: Path, name: str, sql: str, types: dict[str, str]) -> None:
+    with open_database(warehouse, name) as database:
+        show(select(database, sql), types)
+
+
+def _export(warehouse: Path, name: str, file: str, sql: str, types: dict[str, str]) -> None:
+    answer = prompt("File: ", default=file).strip()
+    if answer:
+        with open_database(warehouse, name) as database:
+            print(f"{export(database, sql, types, Path(answer).expanduser()):,} rows in {answer}")
+
+
+def _explain(act: Callable[[], None]) -> bool:
+    """Do something and return whether it worked; say what was wrong if not, or that Ctrl-C stopped it."""
+    try:
+        act()
+    except PipelineError as error:
+        print(f"error: {error}")
+        return False
+    except KeyboardInterrupt:
+        print("stopped")
+        return False
+    return True
+
+
+def _choose(title: str, options: Sequence[tuple[str, str]], leave: str, last: str) -> str:
+    """Return what was chosen, BACK for nothing; `last` is where the mark stands. Raises EOFError for Ctrl-C: the user leaves."""
+    keys = KeyBindings()
+
+    @keys.add("escape", eager=True)
+    @keys.add("c-d")
+    def _(event) -> None:
+        event.app.exit(result=BACK)
+
+    return choice(title, options=[*options, (BACK, leave)], default=last or options[0][0], key_bindings=keys,
+                  interrupt_exception=EOFError)
+
+
+def _words(database: Database) -> list[str]:
+    columns = {column for table in database.tables.values() for column in table.columns}
+    return [*KEYWORDS, *database.tables, *sorted(columns)]

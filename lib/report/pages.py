@@ -1,0 +1,94 @@
+"""The pages about runs: one of each run, and the index of all. Static files that link to each other relatively.
+
+Text that comes from data is inert in them: jinja2 escapes, charts are images, and a content security policy forbids
+scripts and requests should something slip through.
+"""
+
+import base64
+import html
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from lib.report.run_records import BECAME, COUNTS, link_results, read_charts, read_run, read_runs
+from lib.storage.files import write_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+LISTED = 100  # runs in the index
+CHART_TEXT = ("<style>text { fill: #566170 !important } "
+              "@media (prefers-color-scheme: dark) { text { fill: #a2adba !important } }</style></svg>")
+
+
+def write_run_page(folder: Path) -> Path:
+    """Write `index.html` of a run's folder from its `run.json`; return the page."""
+    run = read_run(folder)
+    suites = {*(gate["suite"] for gate in run.get("gates", [])), *run.get("stops", [])}
+    return write_page(folder / "index.html", "run.html", {
+        "run": run, "has_catalog": (folder.parents[1] / "catalog.html").exists(),
+        "results": {suite: link_results(folder, suite) for suite in suites}})
+
+
+def write_index(reports: Path) -> Path:
+    """Write `index.html` of the reports folder: the latest runs, newest first; return the page.
+
+    Only the runs that are listed in full are read. One whose `run.json` cannot be read is listed as damaged.
+    """
+    runs, older = read_runs(reports, LISTED)
+    return write_page(reports / "index.html", "index.html", {
+        "runs": runs, "older": older, "charts": read_charts(reports, runs), "has_catalog": (reports / "catalog.html").exists()})
+
+
+def write_page(page: Path, template: str, values: dict[str, Any]) -> Path:
+    """Render a page and put it in its place whole: a reader sees the old one or the new one."""
+    write_whole(page, _templates().get_template(template).render(values), errors="replace")
+    return page
+
+
+def as_image(svg: str, description: str = "", narrow: str | None = None) -> Markup:
+    """Return a chart as an image, in which no script runs, with a description, or its title, as the text that stands for it.
+
+    `narrow` is the same chart for screens without room for it.
+    """
+    title = re.search(r"(?s)<title>(.*?)</title>", svg)
+    image = Markup('<img alt="{}" src="{}">').format(
+        description or (html.unescape(title[1]) if title else "Chart"), _as_address(svg))
+    if not narrow:
+        return image
+    return Markup('<picture><source media="(max-width: 40rem)" srcset="{}">{}</picture>').format(_as_address(narrow), image)
+
+
+def _as_address(svg: str) -> str:
+    themed = CHART_TEXT.join(svg.rsplit("</svg>", 1))
+    return f"data:image/svg+xml;base64,{base64.b64encode(themed.encode()).decode()}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:,.0f} min {seconds % 60:.0f} s"
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else "–"
+
+
+def _size(size: int) -> str:
+    return f"{size} bytes" if size < 1000 else f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
+
+
+FILTERS = {
+    "number": _number, "duration": _duration, "size": _size, "chart": as_image,
+    "url": lambda text: quote(text, safe="", errors="replace"),
+    "moment": lambda value: str(value).partition(".")[0] if value else "–",
+}
+
+
+@cache
+def _templates() -> Environment:
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates.filters |= FILTERS
+    templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME}
+    return templates

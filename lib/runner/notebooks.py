@@ -1,0 +1,103 @@
+"""Execute a step's notebook with papermill in a warm kernel, from checked parameters to a saved copy."""
+
+import ast
+import logging
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.errors import PipelineError, WrongUse, closest, remedy
+from lib.steps import NOTEBOOKS, StepSpec
+
+OUR_ERRORS = ("PipelineError", "WrongUse", "LockTaken")
+
+
+class ParameterError(WrongUse):
+    """A parameter that a notebook does not have, or that is of another type."""
+
+
+class NotebookFailed(PipelineError):
+    """A notebook's cell failed; the saved copy shows where. `cell` is its number, None when no cell is to blame."""
+
+    def __init__(self, message: str, cell: int | None = None) -> None:
+        super().__init__(message)
+        self.cell = cell
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell: `name: type = default  # help`."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+
+def read_parameters(notebook: Path) -> list[Parameter]:
+    """Return the parameters that a notebook declares, in their order."""
+    from papermill import inspect_notebook
+
+    return [Parameter(name, about["inferred_type_name"], ast.literal_eval(about["default"]), about["help"])
+            for name, about in inspect_notebook(str(notebook)).items()]
+
+
+def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
+    """Raise ParameterError for a value that the step's notebook has no parameter for, or of another type than declared."""
+    notebook = NOTEBOOKS / spec.notebook
+    declared = {parameter.name: parameter for parameter in read_parameters(notebook)}
+    for name, value in values.items():
+        if name not in declared:
+            raise ParameterError(f"{notebook.name} has no parameter {name}{closest(name, declared)}; it has {', '.join(declared)}. "
+                                 "Correct the name, or add the line to its parameters cell.")
+        if type(value).__name__ != declared[name].type:
+            raise ParameterError(f"{notebook.name}: parameter {name} is {value!r}, which is {type(value).__name__}, "
+                                 f"not {declared[name].type}.")
+
+
+def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> dict:
+    """Execute a step's notebook in a kernel (see lib.runner.kernels), save the executed copy in `folder`, return the record it hands back.
+
+    The copy appears under its name when it is whole, also that of a notebook that failed. Raises NotebookFailed with the
+    message of the pipeline's own errors, or with the cell and the first line of any other.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    papermill.log.logger.setLevel(logging.CRITICAL)  # it would say on stderr, in its own words, what is raised below
+    saved, partial = folder / spec.notebook, folder / f".partial-{spec.notebook}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with kernel as manager:
+            executed = papermill.execute_notebook(
+                NOTEBOOKS / spec.notebook, partial, parameters, km=manager, progress_bar=False,
+                request_save_on_cell_execute=False, autosave_cell_every=0)
+        partial.replace(saved)
+    except papermill.PapermillExecutionError as error:
+        partial.replace(saved)
+        raise NotebookFailed(_explain(spec, error), error.exec_count) from error
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise NotebookFailed(f"{spec.notebook}: {error.filename or folder} cannot be written ({error.strerror}). "
+                             f"{remedy(error) or 'Correct that, or name another folder with --reports.'}") from error
+    except (DeadKernelError, RuntimeError) as error:  # nbclient's words for a kernel that died, and that never lived
+        raise NotebookFailed(f"{spec.notebook}: its process died (killed, or out of memory). Nothing of the step was written; "
+                             "run again, with a smaller batch_rows in its parameters cell if memory ran out.") from error
+    return _record(spec, executed)
+
+
+def _explain(spec: StepSpec, error: Any) -> str:
+    if error.ename in OUR_ERRORS:
+        return error.evalue
+    first = (error.evalue or "").strip().partition("\n")[0].rstrip(".")
+    advice = remedy(first) or "This was not expected: the executed notebook shows the traceback."
+    return f"{spec.notebook}, cell {error.exec_count}: {error.ename}: {first}. {advice}"
+
+
+def _record(spec: StepSpec, executed) -> dict:
+    for output in executed.cells[-1].get("outputs", []):
+        if "application/json" in output.get("data", {}):
+            return output["data"]["application/json"]
+    raise PipelineError(f"{spec.notebook}: the last cell hands back no record. "
+                        "Let it end with JSON(record).")

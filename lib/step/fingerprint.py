@@ -1,0 +1,108 @@
+"""What decides what a step makes of its input: its notebook, its suites and the contract, as hashes that prose does not change."""
+
+import ast
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from lib.contract import SOURCES
+from lib.steps import NOTEBOOKS, SUITES, StepSpec
+from lib.storage.audit import SEVERAL
+
+SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\S)""", re.DOTALL)
+
+
+def take_fingerprint(step: StepSpec) -> dict[str, str]:
+    """Return a hash by what it is of: the notebook's code up to where it publishes, each suite it checks, each source's contract.
+
+    Comments, docstrings, formatting (that of SQL, too), cells, markdown, notes, ids and the order of expectations change none of
+    them, nor does the version of Python. Of what cannot be read all counts: the step itself then says what is wrong with it.
+    """
+    code = _read(NOTEBOOKS / step.notebook, _code)
+    found = {f"notebook {step.notebook}": _hash(_plain(code))}
+    for pattern in sorted({_pattern(call) for call in _calls(code, "check")}):
+        found |= {f"suite {path.stem}": _hash(_read(path, _expectations)) for path in sorted(SUITES.glob(f"{pattern}.json"))}
+    sources = SOURCES if step.reads == "source" else [name for name in step.inputs if name in SOURCES]
+    return found | {f"contract of {name}": _hash(astuple(SOURCES[name])) for name in sources}
+
+
+def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return what differs between two fingerprints."""
+    return sorted(part for part in before.keys() | now.keys() if before.get(part) != now.get(part))
+
+
+def mix(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """Return the fingerprint of rows of which some were made by the rules `before` and some by those of `now`."""
+    return before | dict.fromkeys(changed_parts(before, now), SEVERAL)
+
+
+def _read(path: Path, what: Callable[[Any], list]) -> list:
+    content = path.read_bytes()
+    try:
+        return what(json.loads(content))
+    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or not of the form that it should have
+        return [repr(content)]
+
+
+def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
+    """Return a notebook's statements up to those of the cell that publishes; of a cell that is no Python, its text."""
+    code: list[ast.AST | str] = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            text = "".join(cell["source"])
+            try:
+                statements = ast.parse(text).body
+            except (SyntaxError, ValueError):  # a magic, or a slip
+                statements = [text]
+            code += statements
+            if _calls(statements, "publish"):
+                break  # what is shown behind that changes no table
+    return code
+
+
+def _calls(code: Iterable[ast.AST | str], method: str) -> list[ast.Call]:
+    return [node for one in code if isinstance(one, ast.AST) for node in ast.walk(one)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method]
+
+
+def _pattern(call: ast.Call) -> str:
+    """Return which suites a call may name: what is not spelt out may be anything."""
+    named = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "suite"]
+    parts = named[0].values if named and isinstance(named[0], ast.JoinedStr) else named
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts) or "*"
+
+
+def _plain(code: Any) -> Any:
+    """Return code as what it says: without text that does nothing, without fields that are empty (each Python has others)."""
+    if isinstance(code, ast.JoinedStr):
+        text = "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in code.values)
+        return ["JoinedStr", _tokens(text), [_plain(part) for part in code.values if not isinstance(part, ast.Constant)]]
+    if isinstance(code, ast.AST):
+        return [type(code).__name__, {name: _plain(value) for name, value in ast.iter_fields(code)
+                                      if name != "kind" and value is not None and value != []}]
+    if isinstance(code, list):
+        return [_plain(one) for one in code if not _is_text(one)]
+    return _tokens(code) if isinstance(code, str) else repr(code)
+
+
+def _is_text(code: Any) -> bool:
+    return isinstance(code, ast.Expr) and isinstance(code.value, ast.Constant)
+
+
+def _tokens(text: str) -> str | list[str]:
+    """Return a query as its tokens, without comments; any other text as it is."""
+    tokens = [token for token in SQL_TOKENS.findall(text) if token]
+    return tokens if tokens and tokens[0].lower() in ("select", "with") and "select" in map(str.lower, tokens) else repr(text)
+
+
+def _expectations(suite: dict[str, Any]) -> list[str]:
+    return sorted(json.dumps([one["type"], one["kwargs"], one["meta"].get("on_failure")], sort_keys=True)
+                  for one in suite["expectations"])
+
+
+def _hash(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()

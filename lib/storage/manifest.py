@@ -1,0 +1,188 @@
+"""The manifest of each run: what it was given and what came of it, as JSON, chained to the run before.
+
+It is kept in `audit.db` and, as the same bytes, in the run's folder. Each manifest holds the sha256 of the one before
+and of the log's rows since then, so that whoever changes a row of the past changes every hash behind it.
+"""
+
+import hashlib
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lib.clock import utc_now
+from lib.contract import SOURCES
+from lib.errors import PipelineError
+from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
+from lib.storage import lookup
+from lib.storage.files import hash_file, write_whole
+
+FILE = "manifest.json"  # in a run's folder
+NEEDED = ("adbc-driver-sqlite", "duckdb", "great-expectations", "nbclient", "pandas", "papermill", "pyarrow")
+PACKAGES = {"sqlite": NEEDED, "spark": (*NEEDED, "deltalake", "pyspark", "sqlglot")}  # by engine
+LOCKS = {"sqlite": "requirements.txt", "spark": "requirements-spark.txt"}
+DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot")
+OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
+PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit")  # of a run, that decide what comes of it
+
+
+def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) -> None:
+    """Write down, once, what a run is given; a run that is killed leaves that, and the next one completes it."""
+    given = asdict(options)
+    begun = {"batch_id": batch_id, "now": now, "started": utc_now(), "parameters": {name: given[name] for name in PARAMETERS},
+             "engine": options.engine, **describe_code(options.engine), "watermarks_before": _watermarks(log)}
+    log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)", [batch_id, _text(begun)])
+
+
+def complete(log: sqlite3.Connection, warehouse: Path, reports: Path) -> dict[str, str]:
+    """Complete the manifests of this run and of those that died before they could: what came of them, and the chain.
+
+    Returns them as text by run. Call it only while holding the run lock.
+    """
+    completed = {}
+    for batch_id, begun in log.execute("select batch_id, begun from pipeline_manifest where manifest is null "
+                                       "order by manifest_id").fetchall():
+        manifest = json.loads(begun) | _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id) | _chain(log)
+        text = _text(manifest)
+        log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ?, begun = null where batch_id = ?",
+                    [text, _sha256(text), batch_id])
+        completed[batch_id] = text
+    return completed
+
+
+def put(manifests: dict[str, str], reports: Path) -> None:
+    """Write completed manifests into the folders of their runs."""
+    for batch_id, text in manifests.items():
+        folder = reports / "runs" / batch_id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / FILE, text)
+
+
+def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Return the manifests of all runs that have ended, oldest first."""
+    return [json.loads(text) for (text,) in log.execute(
+        "select manifest from pipeline_manifest where manifest is not null order by manifest_id")]
+
+
+def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
+    """Return what was changed in the log or the manifests since they were written, a line each, the oldest first."""
+    trouble, previous, covered = [], "", 0
+    for batch_id, text, sha256 in log.execute("select batch_id, manifest, manifest_sha256 from pipeline_manifest "
+                                              "where manifest is not null order by manifest_id"):
+        if _sha256(text) != sha256:
+            trouble.append(f"run {batch_id}: its manifest in audit.db was changed")
+        manifest = json.loads(text)
+        if manifest["previous_manifest_sha256"] != previous:
+            trouble.append(f"run {batch_id}: the manifest before it was changed or removed")
+        rows, last = _log_rows(log, covered, manifest["log_rows_to"])
+        if _sha256(rows) != manifest["log_rows_sha256"]:
+            trouble.append(f"run {batch_id}: its rows in pipeline_execution_log (execution_id {covered + 1} to {last}) were changed")
+        trouble += _check_folder(reports / "runs" / batch_id, text, manifest)
+        previous, covered = sha256, manifest["log_rows_to"]
+    return trouble
+
+
+def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str]:
+    if not folder.exists():  # --keep-runs has pruned it
+        return []
+    left = {path.name: path.read_bytes() for path in folder.glob("*.*")}
+    trouble = [] if left.get(FILE) == text.encode() else [f"{FILE} in its folder is not the manifest in audit.db"]
+    trouble += [f"{name}, as it was executed, was changed or removed" for name, sha256 in manifest["executed"].items()
+                if hashlib.sha256(left.get(name, b"")).hexdigest() != sha256]
+    return [f"run {folder.name}: {line}" for line in trouble]
+
+
+def describe_code(engine: str = "sqlite") -> dict[str, Any]:
+    """Return what decides, beside the data, what a run makes: code, suites, contract, lock and versions, as hashes and names."""
+    return {
+        "git": _git(),
+        "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
+        "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
+        "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
+        "contract": _sha256(repr(SOURCES)),
+        "lock": _hash_files([PROJECT / LOCKS[engine]]),
+        "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {
+            name: version(name) for name in PACKAGES[engine]},
+    }
+
+
+def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[str, Any]:
+    rebuilt: dict[str, int] = {}  # the steps that committed, and whether all of their tables
+    digests, deliveries, unreadable = {}, [], {}
+    for layer in dict.fromkeys(step.writes for step in STEPS.values()):
+        if (warehouse / f"{layer}.db").exists():
+            try:
+                rebuilt |= dict(lookup.ask(warehouse, layer, "layer_commits", "select process_name, max(is_rebuild) from layer_commits "
+                                         "where batch_id = ? group by process_name", batch_id))
+                digests[layer] = {table: digest for table, digest in lookup.ask(
+                    warehouse, layer, "layer_commits", "select table_name, digest from layer_commits where commit_id in "
+                    "(select max(commit_id) from layer_commits group by table_name) order by table_name") if table in OUTPUTS}
+                deliveries += lookup.ask(warehouse, layer, "deliveries", "select source_filename, source_name, size_bytes, "
+                                       "content_sha256, rows, is_snapshot from deliveries where batch_id = ? order by delivery_id",
+                                       batch_id)
+            except PipelineError as error:  # the run has said so
+                unreadable[layer] = str(error)
+    return {
+        "steps": {name: {"status": status, "has_run": bool(table_digests) or name in rebuilt, "is_full": bool(rebuilt.get(name)),
+                         "error": error} for name, status, table_digests, error in log.execute(
+            "select process_name, status, table_digests, error_message from pipeline_execution_log where batch_id = ? "
+            "order by execution_id", [batch_id])},
+        "deliveries": [dict(zip(DELIVERY, row, strict=True)) for row in deliveries],
+        "watermarks_after": _watermarks(log), "digests": digests, "unreadable": unreadable,
+    }
+
+
+def _executed(folder: Path) -> dict[str, Any]:
+    return {"executed": {path.name: hash_file(path) for path in sorted(folder.glob("[!.]*.ipynb"))}}
+
+
+def _chain(log: sqlite3.Connection) -> dict[str, Any]:
+    """Return the hash of the last manifest, and of the log's rows behind those that it covers."""
+    last = log.execute("select manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
+                       "order by manifest_id desc limit 1").fetchone()
+    covered, previous = (json.loads(last[0])["log_rows_to"], last[1]) if last else (0, "")
+    rows, reached = _log_rows(log, covered)
+    return {"previous_manifest_sha256": previous, "log_rows_to": reached, "log_rows_sha256": _sha256(rows)}
+
+
+def _log_rows(log: sqlite3.Connection, covered: int, last: int | None = None) -> tuple[str, int]:
+    """Return the log's rows behind `covered`, as text, and the number of the last one."""
+    rows = log.execute("select * from pipeline_execution_log where execution_id > ? and execution_id <= ? order by execution_id",
+                       [covered, last if last is not None else sys.maxsize]).fetchall()
+    return json.dumps(rows), rows[-1][0] if rows else last or covered
+
+
+def _watermarks(log: sqlite3.Connection) -> dict[str, list[str]]:
+    return {name: [timestamp, batch_id] for name, timestamp, batch_id in log.execute(
+        "select process_name, last_processed_timestamp, last_batch_id from pipeline_watermark order by process_name")}
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit that is checked out and whether its files are as committed; None where there is no repository."""
+    try:
+        commit, status = (subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True).stdout
+                          for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit.strip(), "is_clean": not status}
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    """Return a hash of some files' names and contents."""
+    content = hashlib.sha256()
+    for path in sorted(paths):
+        content.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return content.hexdigest()
+
+
+def _text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, ensure_ascii=False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
