@@ -12,7 +12,7 @@ class PipelineError(Exception):
     exit_code = 1
 
 
-class WrongUse(PipelineError):
+class UsageError(PipelineError):
     """The command, its options or the folders they name are wrong, so that nothing was begun."""
 
     exit_code = 2

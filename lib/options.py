@@ -5,14 +5,14 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lib.errors import WrongUse, closest
+from lib.errors import UsageError, closest
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line, without the usage before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WrongUse.exit_code, f"error: {message}; --help lists the options\n")
+        self.exit(UsageError.exit_code, f"error: {message}; --help lists the options\n")
 
     def parse_args(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the options; exits with 2 for wrong ones, offering the closest one for a misspelt name."""

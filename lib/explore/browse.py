@@ -5,7 +5,7 @@ import socket
 import sys
 from pathlib import Path
 
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.explore.readonly import DATABASES
 from lib.options import Parser
 from lib.steps import PROJECT
@@ -29,18 +29,18 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def command(given: argparse.Namespace) -> list[str]:
     """Return Datasette's arguments. The databases are opened read only, but not as unchanging: runs go on.
 
-    Raises WrongUse when there is nothing to show or the port is taken.
+    Raises UsageError when there is nothing to show or the port is taken.
     """
     databases = [path for name in DATABASES if (path := given.warehouse / f"{name}.db").exists()]
     if not databases:
-        raise WrongUse(f"there is no database in {given.warehouse}. Run run_pipeline.py first, or name another with --warehouse.")
+        raise UsageError(f"there is no database in {given.warehouse}. Run run_pipeline.py first, or name another with --warehouse.")
     if not given.reports.is_dir():
-        raise WrongUse(f"there is no folder {given.reports}. Run run_pipeline.py first, or name another with --reports.")
+        raise UsageError(f"there is no folder {given.reports}. Run run_pipeline.py first, or name another with --reports.")
     try:
         with socket.create_server((HOST, given.port)):
             pass
     except (OSError, OverflowError) as error:
-        raise WrongUse(f"port {given.port} cannot be used ({error}). Name another with --port.") from error
+        raise UsageError(f"port {given.port} cannot be used ({error}). Name another with --port.") from error
     settings = {"sql_time_limit_ms": "10000", "facet_time_limit_ms": "1000", "suggest_facets": "off", "allow_csv_stream": "off"}
     return ["serve", "--host", HOST, "--port", str(given.port), "--metadata", str(PROJECT / "browse" / "metadata.yml"),
             "--plugins-dir", str(PROJECT / "browse" / "plugins"), "--static", f"reports:{given.reports.resolve()}",

@@ -11,7 +11,7 @@ from sqlite3 import complete_statement
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.explore.readonly import Database, Rows, select
 from lib.explore.table import cell, places, type_of
 
@@ -67,10 +67,10 @@ def write_markdown(rows: Rows, out: TextIO) -> None:
 def export(database: Database, sql: str, types: dict[str, str], path: Path, limit: int | None = None) -> int:
     """Write a SELECT's rows to a new CSV or Parquet file and return how many; `types` are the declared types, where known.
 
-    Raises WrongUse for another suffix or a file that exists; PipelineError when it cannot be written. Then no file is left.
+    Raises UsageError for another suffix or a file that exists; PipelineError when it cannot be written. Then no file is left.
     """
     if path.suffix not in SUFFIXES:
-        raise WrongUse(f"{path} is neither .csv nor .parquet: the suffix says what is written. Name such a file.")
+        raise UsageError(f"{path} is neither .csv nor .parquet: the suffix says what is written. Name such a file.")
     with _new_file(path):
         if path.suffix == ".parquet":
             return _write_parquet(database, sql, types, path, limit)
@@ -85,7 +85,7 @@ def _new_file(path: Path) -> Iterator[None]:
     try:
         path.touch(exist_ok=False)
     except FileExistsError as error:
-        raise WrongUse(f"{path} exists. Name another file, or delete it first: nothing is overwritten here.") from error
+        raise UsageError(f"{path} exists. Name another file, or delete it first: nothing is overwritten here.") from error
     except OSError as error:
         raise PipelineError(f"{path} cannot be written ({error.strerror}). Name a file in a folder that may be written.") from error
     try:

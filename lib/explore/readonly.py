@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import PipelineError, WrongUse, closest, remedy
+from lib.errors import PipelineError, UsageError, closest, remedy
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, quote, quoted
 
@@ -59,13 +59,13 @@ class Rows:
 def open_database(warehouse: Path, name: str) -> Iterator[Database]:
     """Open a database of a warehouse for reading, also during a run; everything read from it is of one moment.
 
-    Raises WrongUse when there is none of that name, PipelineError when the file is damaged or may not be read.
+    Raises UsageError when there is none of that name, PipelineError when the file is damaged or may not be read.
     """
     path = warehouse / f"{name}.db"
     if name not in DATABASES:
-        raise WrongUse(f"there is no database {name!r}{closest(name, DATABASES)}; there are {', '.join(DATABASES)}")
+        raise UsageError(f"there is no database {name!r}{closest(name, DATABASES)}; there are {', '.join(DATABASES)}")
     if not path.exists():
-        raise WrongUse(f"{path.name} is missing in {warehouse}. Run run_pipeline.py first, or name the warehouse with --warehouse.")
+        raise UsageError(f"{path.name} is missing in {warehouse}. Run run_pipeline.py first, or name the warehouse with --warehouse.")
     with _explained(path), closing(_connect(path)) as connection:
         connection.execute("pragma query_only = 1")
         connection.execute("pragma temp_store = memory")
@@ -80,9 +80,9 @@ def open_database(warehouse: Path, name: str) -> Iterator[Database]:
 
 
 def find_table(database: Database, name: str) -> Table:
-    """Return a table of the database; raises WrongUse, with the closest name, when there is none."""
+    """Return a table of the database; raises UsageError, with the closest name, when there is none."""
     if name not in database.tables:
-        raise WrongUse(_no_such_table(database.path, list(database.tables), name))
+        raise UsageError(_no_such_table(database.path, list(database.tables), name))
     return database.tables[name]
 
 
@@ -95,13 +95,13 @@ def count_rows(database: Database, table: Table) -> int:
 def select(database: Database, sql: str) -> Rows:
     """Run one SELECT and return its rows.
 
-    Raises WrongUse, in one or two lines, for what is no SELECT or cannot be understood, with the closest name for a table
+    Raises UsageError, in one or two lines, for what is no SELECT or cannot be understood, with the closest name for a table
     or column that is not there; PipelineError for a damaged file; KeyboardInterrupt when it was stopped by Ctrl-C.
     """
     with _explained(database.path, database, sql):
         cursor = database.connection.execute(sql)
     if cursor.description is None:
-        raise WrongUse("this is no SELECT. Write one, such as: select * from "
+        raise UsageError("this is no SELECT. Write one, such as: select * from "
                        + (next(iter(database.tables), "sqlite_schema")) + " limit 10")
     return Rows(_without_twins([column[0] for column in cursor.description]), _fetched(database, cursor, sql))
 
@@ -162,7 +162,7 @@ def _explained(path: Path, database: Database | None = None, sql: str = "") -> I
     try:
         yield
     except UnicodeEncodeError as error:
-        raise WrongUse(f"the SELECT is no text ({error.reason}): write it in UTF-8") from error
+        raise UsageError(f"the SELECT is no text ({error.reason}): write it in UTF-8") from error
     except (sqlite3.Error, sqlite3.Warning) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xff  # the rest of it says more than is needed
         if code == sqlite3.SQLITE_INTERRUPT:
@@ -170,7 +170,7 @@ def _explained(path: Path, database: Database | None = None, sql: str = "") -> I
         if code in ABOUT_THE_FILE or database is None:
             advice = remedy(error) or "Look at the file, and run again."
             raise PipelineError(f"{path.name}: {error} ({path}). {advice}") from error
-        raise WrongUse(_misunderstood(database, str(error), sql)) from error
+        raise UsageError(_misunderstood(database, str(error), sql)) from error
 
 
 def _misunderstood(database: Database, words: str, sql: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
 from lib.storage.lookup import Known
@@ -138,9 +138,9 @@ def overdue(known: Iterable[Known], now: str) -> list[str]:
 
 
 def check_source(folder: Path) -> None:
-    """Raise WrongUse when there is no source folder, or no delivery in it."""
+    """Raise UsageError when there is no source folder, or no delivery in it."""
     if not any(source_of(path.relative_to(folder).as_posix()) for path in list_files(folder)):
-        raise WrongUse(f"source folder {folder} holds no delivery. Put customers.csv, products.csv, orders.csv, "
+        raise UsageError(f"source folder {folder} holds no delivery. Put customers.csv, products.csv, orders.csv, "
                        "order_lines.csv and payments.csv there, or name another folder with --source.")
 
 
@@ -158,7 +158,7 @@ def list_files(folder: Path) -> list[Path]:
             if child.is_dir() and child.name.lower() in SOURCES:
                 files += [Path(place) / name for place, _, names in os.walk(child, onerror=fail) for name in names]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise WrongUse(f"there is no source folder {folder}. Create it, or name another with --source.") from error
+        raise UsageError(f"there is no source folder {folder}. Create it, or name another with --source.") from error
     except OSError as error:
         raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its permissions, or name "
                             "another with --source.") from error

@@ -21,7 +21,7 @@ from lib.step.gate import open_context
 
 
 class DocsView(DefaultJinjaPageView):
-    """GX's view of a page, with the templates of `lib/templates/data_docs` before its own and text from data escaped."""
+    """GX's view of a page, with the templates of `lib/report/templates/data_docs` before its own and text from data escaped."""
 
     def __init__(self, **folders: Any):
         super().__init__(**folders)

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lib.errors import PipelineError, WrongUse, closest
+from lib.errors import PipelineError, UsageError, closest
 from lib.ingest import archive
 from lib.ingest.deliveries import LISTED, Delivery
 from lib.reproduce.compare import differences
-from lib.runner.console import Silent
+from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.run import run
 from lib.steps import Options
@@ -22,9 +22,9 @@ Say = Callable[[str], None]
 
 
 def check_folder(into: Path) -> None:
-    """Raise WrongUse when the folder for what is made again has something in it."""
+    """Raise UsageError when the folder for what is made again has something in it."""
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise WrongUse(f"{into} is not empty. Name a new folder with --into.")
+        raise UsageError(f"{into} is not empty. Name a new folder with --into.")
 
 
 def replay(options: Options, batch_id: str, into: Path, say: Say) -> bool:
@@ -32,7 +32,7 @@ def replay(options: Options, batch_id: str, into: Path, say: Say) -> bool:
 
     Every run up to that one that wrote something is made again, in order: the same deliveries, from the archive, at the same
     time, with the same parameters, by the code as it is now. `say` is told, a line each, of the runs, the first that came out
-    otherwise, the first rows that differ and what else has changed since. Raises WrongUse for a run that is not known, and
+    otherwise, the first rows that differ and what else has changed since. Raises UsageError for a run that is not known, and
     PipelineError for one that cannot be made again.
     """
     check_folder(into)
@@ -40,7 +40,7 @@ def replay(options: Options, batch_id: str, into: Path, say: Say) -> bool:
         manifests = manifest.read_manifests(log)
     known = [one["batch_id"] for one in manifests]
     if batch_id not in known:
-        raise WrongUse(f"there is no run {batch_id}{closest(batch_id, known)} with a manifest in {options.warehouse}/audit.db")
+        raise UsageError(f"there is no run {batch_id}{closest(batch_id, known)} with a manifest in {options.warehouse}/audit.db")
     writing = [one for one in manifests[:known.index(batch_id) + 1] if any(step["has_run"] for step in one["steps"].values())]
     is_same = True
     for number, one in enumerate(writing, start=1):
@@ -84,7 +84,7 @@ def _make_again(warehouse: Path, one: dict[str, Any], into: Path) -> dict[str, A
     options = Options(source, into / "warehouse", into / "reports", **given | {"full_refresh": False}, now=one["now"])
     full = frozenset(name for name, step in one["steps"].items() if step["is_full"])
     with run_lock(options.warehouse), audit.open_audit(options.warehouse) as log:
-        result = run(options, log, Silent(), KernelQueue(), full=full, is_replay=True)
+        result = run(options, log, Console(), KernelQueue(), full=full, is_replay=True)
         if result.error:
             raise PipelineError(f"run {one['batch_id']} fails when it is made again: {result.error}\n"
                                 + "\n".join(f"  {line}" for line in _changes(one)))

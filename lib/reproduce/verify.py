@@ -7,10 +7,10 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from lib.contract import SOURCES
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.reproduce.compare import differences, take_digest
 from lib.reproduce.replay import Say, check_folder, lay_out
-from lib.runner.console import Silent
+from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.run import run
 from lib.steps import STEPS, Options
@@ -34,7 +34,7 @@ def verify(options: Options, into: Path, say: Say) -> bool:
       curated and is made in the folder `into`, from the archive.
 
     It reads one state while runs may go on, in memory that does not grow with history. Raises LockTaken when a run is going on
-    at the start, WrongUse when the rows are Spark's, and PipelineError when a file cannot be used or the archive lacks a delivery.
+    at the start, UsageError when the rows are Spark's, and PipelineError when a file cannot be used or the archive lacks a delivery.
     """
     check_folder(into)
     with ExitStack() as stack:
@@ -50,7 +50,7 @@ def verify(options: Options, into: Path, say: Say) -> bool:
         if not layers:
             raise PipelineError(f"there is nothing to verify in {options.warehouse}. Run run_pipeline.py first.")
         if any(layer.schema("table_versions") for layer in layers.values()):
-            raise WrongUse(f"the rows of {options.warehouse} are in Spark's tables, which --verify does not read. --replay with the "
+            raise UsageError(f"the rows of {options.warehouse} are in Spark's tables, which --verify does not read. --replay with the "
                            "id of the last run makes everything again on this machine, and compares every table by its digest.")
         tables = [(step.writes, table) for step in STEPS.values() if step.writes in layers for table in step.outputs
                   if layers[step.writes].schema(table)]
@@ -141,6 +141,6 @@ def _load(options: Options, layers: dict[str, Layer], into: Path) -> None:
     once = Options(source, into / "warehouse", into / "reports", now=now, snapshot_limit=1.0, quarantine_limit=1.0,
                    steps=tuple(step.name for step in STEPS.values() if step.writes in layers))
     with run_lock(once.warehouse), audit.open_audit(once.warehouse) as log:
-        result = run(once, log, Silent(), KernelQueue(), is_replay=True)
+        result = run(once, log, Console(), KernelQueue(), is_replay=True)
     if result.error:
         raise PipelineError(f"one full load of everything that was delivered fails: {result.error}")

@@ -30,10 +30,10 @@ FORMATS = ("text", "json")
 SECONDS_BETWEEN_LINES = 10  # at least, between two lines about one step: a log is read, not watched
 
 
-class Silent:
+class Console:
     """Says nothing. What all consoles share: they are entered for the time in which something may be said."""
 
-    def __enter__(self) -> "Silent":
+    def __enter__(self) -> "Console":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,14 +43,14 @@ class Silent:
         pass
 
 
-class Json(Silent):
+class Json(Console):
     """One object per event and line, with its time."""
 
     def __call__(self, event: str, **about: Any) -> None:
         put(json.dumps({"time": _now(), "event": event, **about}, ensure_ascii=False))
 
 
-class Lines(Silent):
+class Lines(Console):
     """Lines with their time, for a file or a journal."""
 
     _said_last = 0.0
@@ -68,7 +68,7 @@ class Lines(Silent):
             put(f"{_now()} {line}")
 
 
-class Terminal(Silent):
+class Terminal(Console):
     """The same lines, and below them, while a step works, how far it is."""
 
     _live: Any = None
@@ -111,10 +111,10 @@ class Terminal(Silent):
             self._live = None
 
 
-def open_console(log_format: str, quiet: bool) -> Silent:
+def open_console(log_format: str, quiet: bool) -> Console:
     """Return the console that fits the options and where the output goes."""
     if quiet:
-        return Silent()
+        return Console()
     if log_format == "json":
         return Json()
     return Terminal() if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb") else Lines()

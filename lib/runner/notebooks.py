@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.errors import PipelineError, WrongUse, closest, remedy
+from lib.errors import PipelineError, UsageError, closest, remedy
 from lib.steps import NOTEBOOKS, StepSpec
 
-OUR_ERRORS = ("PipelineError", "WrongUse", "LockTaken")
+OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken")
 
 
-class ParameterError(WrongUse):
+class ParameterError(UsageError):
     """A parameter that a notebook does not have, or that is of another type."""
 
 

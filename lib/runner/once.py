@@ -5,14 +5,14 @@ from dataclasses import asdict
 
 from lib.errors import DONE, FAILED, INTERRUPTED, PipelineError
 from lib.ingest.deliveries import check_source
-from lib.runner.console import Silent
+from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.steps import Options
 from lib.storage.audit import open_audit
 from lib.storage.lock import LockTaken, run_lock
 
 
-def run_once(options: Options, console: Silent, on_failure: str | None, timings: bool, waiting: KernelQueue) -> int:
+def run_once(options: Options, console: Console, on_failure: str | None, timings: bool, waiting: KernelQueue) -> int:
     """Run the pipeline once, tell `console`, and return the exit code; call the hook `on_failure` when the run failed.
 
     With `timings` the console is told what each phase of each step took. `waiting` may have a kernel ready.

@@ -37,7 +37,7 @@ def make_plan(options: Options) -> Plan:
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
     deliveries, warnings = look_at_source(
-        options, lookup.known_deliveries(options.warehouse, traceless=True), options.now or utc_now())
+        options, lookup.known_deliveries(options.warehouse, read_only=True), options.now or utc_now())
     marks, changed = dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
     if (options.warehouse / "audit.db").exists():
         with audit.open_audit_to_read(options.warehouse) as log:
@@ -49,7 +49,7 @@ def make_plan(options: Options) -> Plan:
         if spec.name not in options.steps:
             steps.append(PlannedStep(spec, "no", "not among --steps", ()))
             continue
-        why = why_run(options, spec, len(to_read), marks[spec.name], changed[spec.name], traceless=True)
+        why = why_run(options, spec, len(to_read), marks[spec.name], changed[spec.name], read_only=True)
         causes = {table: changing[table] for table in spec.inputs if table in changing}
         if spec.name == "raw":
             tables = tuple(table for table in spec.outputs if any(delivery.source == table for delivery in to_read))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.clock import utc_now
-from lib.errors import PipelineError, WrongUse, remedy
+from lib.errors import PipelineError, UsageError, remedy
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, Known, find_deliveries, handed_on, has_new_name, overdue
 from lib.report import pages
@@ -118,7 +118,7 @@ def explain_changed_rules(step: StepSpec, changed: str, is_full: bool) -> str:
         "what was made before stays as it was, because of --no-rebuild")
 
 
-def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, changed: str, traceless: bool = False) -> str:
+def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, changed: str, read_only: bool = False) -> str:
     """Return why a step has something to do: deliveries to read, or input that is newer than its watermark; "" if it has nothing.
 
     A step that never succeeded has: its tables are yet to be created, even if they stay empty. So has one whose tables are
@@ -126,7 +126,7 @@ def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Wat
     """
     if not (options.warehouse / f"{step.writes}.db").exists():
         return f"{step.writes}.db is not there yet"
-    last = lookup.last_timestamp(options.warehouse, step.writes, step.name, traceless)
+    last = lookup.last_timestamp(options.warehouse, step.writes, step.name, read_only)
     if step.reads == "source":
         died = "a run died before it could set the watermark" if last > watermark.timestamp else ""
         return f"{to_read} deliveries to read" if to_read > 1 else "one delivery to read" if to_read else died
@@ -136,7 +136,7 @@ def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Wat
         return "everything is built anew from raw"
     if watermark == audit.Watermark() or not last:
         return f"it has never succeeded on this {step.writes}.db"
-    changed = lookup.newer_tables(options.warehouse, step.reads, step.inputs, watermark.timestamp, traceless)
+    changed = lookup.newer_tables(options.warehouse, step.reads, step.inputs, watermark.timestamp, read_only)
     return f"{', '.join(changed)}: newer in {step.reads}.db than {watermark.timestamp}" if changed else ""
 
 
@@ -201,7 +201,7 @@ def _run(options: Options, log: sqlite3.Connection, tell: Tell, waiting: kernels
         result.ended, result.seconds = utc_now(), time.perf_counter() - begun
         with suppress(PipelineError, sqlite3.Error):  # the next run then finds the row and marks it
             _finish_open_row(log, batch_id, result.error)
-            if not isinstance(error, WrongUse):
+            if not isinstance(error, UsageError):
                 for spec in STEPS.values():
                     if spec.name in options.steps and not _has_row(log, batch_id, spec.name):
                         _log_row(log, batch_id, spec, "SKIPPED", f"not run: {result.error}")
@@ -315,7 +315,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
         if changed and spec.reads == "source":
             result.notes.append(explain_changed_rules(spec, changed, is_full))
         return StepResult(spec.name, "SUCCESS", time.perf_counter() - begun, why, spec.notebook, record=record)
-    except WrongUse:
+    except UsageError:
         raise
     except PipelineError as error:
         if not _finish_open_row(log, result.batch_id, str(error)) and not _has_row(log, result.batch_id, spec.name):

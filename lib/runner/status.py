@@ -46,11 +46,11 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
             runs += [_run(row, options, holder) for row in _rows(log, LAST_RUNS, RUNS)]
             for step in STEPS.values():
                 mark = audit.read_watermark(log, step.name)
-                behind = why_run(options, step, 0, mark, find_changed_rules(log, step), traceless=True)
+                behind = why_run(options, step, 0, mark, find_changed_rules(log, step), read_only=True)
                 watermarks.append({"step": step.name, "timestamp": mark.timestamp, "batch_id": mark.batch_id, "behind": behind})
     if (warehouse / "raw.db").exists():
         with _noted(actions):
-            known = lookup.known_deliveries(warehouse, traceless=True)
+            known = lookup.known_deliveries(warehouse, read_only=True)
             sources += [_freshness(name, known, now) for name in SOURCES]
             warnings += overdue(known, now)
     for layer in ("raw", "curated"):

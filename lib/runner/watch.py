@@ -13,7 +13,7 @@ from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.ingest.deliveries import SETTLED_SECONDS, UNFINISHED, list_files, source_of
 from lib.runner import kernels
-from lib.runner.console import Silent
+from lib.runner.console import Console
 from lib.steps import STEPS
 
 LOOK = 50  # milliseconds between two looks at what has changed
@@ -21,7 +21,7 @@ QUIET = 300  # milliseconds without a change after which a burst of deliveries i
 LONGEST_BURST = 30  # seconds; what is not finished then is left for the next run
 
 
-def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], bool], console: Silent) -> None:
+def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], bool], console: Console) -> None:
     """Call `run_now` at once when there are deliveries, and whenever some arrive. It returns whether it could run; if not, it is
     called again soon.
 

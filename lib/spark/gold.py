@@ -12,7 +12,7 @@ from pyspark.sql import types as st
 
 from lib.spark.rows import Rows
 from lib.spark.sql import in_spark
-from lib.spark.tables import Tables, at_hand
+from lib.spark.tables import Tables, broadcast_few
 from lib.spark.upserts import SparkWritingStep
 from lib.step.control_totals import Figure, sum_amounts
 from lib.step.curated import DELETED, REPLACED_SERIAL
@@ -54,7 +54,7 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         parts = []
         for column, query in wanted.items():
             keys = self._sql(query)
-            keys = at_hand(keys.select(sf.col(keys.columns[0]).alias("_wanted")).distinct())
+            keys = broadcast_few(keys.select(sf.col(keys.columns[0]).alias("_wanted")).distinct())
             parts.append(live.join(keys, sf.col(column) == sf.col("_wanted"), "left_semi"))
         self._name(name, reduce(DataFrame.unionAll, parts).dropDuplicates([names[0]]))
 

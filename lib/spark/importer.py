@@ -10,7 +10,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lib.errors import PipelineError, WrongUse, explain
+from lib.errors import PipelineError, UsageError, explain
 from lib.ingest import archive
 from lib.spark import digests
 from lib.spark.session import open_session
@@ -32,11 +32,11 @@ def import_warehouse(source: Path, folder: Path, address: str, master: str, say:
 
     The log, the watermarks, the manifests and the archive come along, so that the next run goes on where the last one ended. `say`
     is told of each table. `source` stays as it is. Who is killed leaves nothing that counts: the next import begins anew.
-    Raises WrongUse when there is nothing to bring over, or something in its place already, and PipelineError when a table is not
+    Raises UsageError when there is nothing to bring over, or something in its place already, and PipelineError when a table is not
     the same after its journey.
     """
     if not (source / "audit.db").exists():
-        raise WrongUse(f"{source} holds no warehouse: audit.db is not there. Name another folder with --import-from.")
+        raise UsageError(f"{source} holds no warehouse: audit.db is not there. Name another folder with --import-from.")
     with run_lock(source), run_lock(folder):
         partial = folder / PARTIAL
         _check_new(folder, address, is_second_try=partial.exists())
@@ -59,11 +59,11 @@ def import_warehouse(source: Path, folder: Path, address: str, master: str, say:
 def _check_new(folder: Path, address: str, is_second_try: bool) -> None:
     there = [name for name in (*(f"{name}.db" for name in LAYERS), "audit.db", archive.FOLDER) if (folder / name).exists()]
     if there:
-        raise WrongUse(f"{folder} holds {', '.join(there)} already. Name a new folder with --audit.")
+        raise UsageError(f"{folder} holds {', '.join(there)} already. Name a new folder with --audit.")
     for step in STEPS.values():
         for table in step.outputs:
             if not is_second_try and DeltaTable.is_deltatable(f"{address}/{step.writes}/{table}"):
-                raise WrongUse(f"{address} holds a table {step.writes}/{table} already. Name a new place with --warehouse.")
+                raise UsageError(f"{address} holds a table {step.writes}/{table} already. Name a new place with --warehouse.")
 
 
 def _bring_layer(spark: SparkSession, source: Path, partial: Path, name: str, address: str, say: Callable[[str], None]) -> None:

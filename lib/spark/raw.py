@@ -16,7 +16,7 @@ from lib.spark.base import SparkStep
 from lib.spark.reader import Delivered, read_delivery
 from lib.spark.rows import Rows, in_chunks
 from lib.spark.sql import column
-from lib.spark.tables import at_hand
+from lib.spark.tables import broadcast_few
 from lib.step import drift, raw_tables
 from lib.step.base import as_text
 from lib.step.phases import timed
@@ -112,7 +112,7 @@ class SparkRawStep(SparkStep, RawStep):
 
     def _compare_rows(self, source: Source, delivery: Delivery, rows: DataFrame) -> DataFrame:
         """Return the rows with what to compare them with, by key, and whether they say something new."""
-        said = self._last_said(source, delivery.name, at_hand(rows.select(source.key)))
+        said = self._last_said(source, delivery.name, broadcast_few(rows.select(source.key)))
         content = [name for name in self.output.schema(source.name).names if name not in (SERIAL, *PROVENANCE)]
         said = said.select(sf.col(source.key).alias(SAID_KEY), sf.col(SERIAL).alias(SAID_ROW), BY_FILE,
                            sf.col("source_row").alias(LAST_ROW), *(column(name).alias(f"said {name}") for name in content))
@@ -131,7 +131,7 @@ class SparkRawStep(SparkStep, RawStep):
         confirmed = (self.tables.read("confirmations", ["record_key", SERIAL, "source_name", "source_filename"])
                      .where((sf.col("source_name") == source.name) & (sf.col("source_filename") == file))
                      .groupBy("record_key").agg(sf.max(row).alias("confirmed")))
-        chosen = at_hand(versions.join(confirmed, key == sf.col("record_key"), "left").select(
+        chosen = broadcast_few(versions.join(confirmed, key == sf.col("record_key"), "left").select(
             key.alias(SAID_KEY), sf.coalesce("appended", "confirmed", "newest").alias(SAID_ROW),
             sf.coalesce("appended", "confirmed").isNotNull().alias(BY_FILE)))
         is_chosen = (key == sf.col(SAID_KEY)) & (row == sf.col(SAID_ROW))

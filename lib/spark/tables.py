@@ -91,7 +91,7 @@ class Tables:
         """
         if not self.files(table):
             return self.read(table, with_file=True)
-        keys = at_hand(wanted.select(key))
+        keys = broadcast_few(wanted.select(key))
         found = self.read(table, [key], with_file=True).join(keys, key, "left_semi").select(FILE).distinct()
         return self.read(table, files=[path for (path,) in found.collect()], with_file=True).join(keys, key, "left_semi")
 
@@ -281,7 +281,7 @@ def _files_of(table: DeltaTable) -> dict[str, File]:
             for action in actions}
 
 
-def at_hand(keys: DataFrame) -> DataFrame:
+def broadcast_few(keys: DataFrame) -> DataFrame:
     """Return keys, and what goes with them, to join a table with: few are sent to where its rows are, which then need not move.
 
     Spark cannot know how many there will be, and moves all rows of the table to be sure.

@@ -8,7 +8,7 @@ from pyspark.sql import functions as sf
 
 from lib.spark import digests
 from lib.spark.base import SparkStep
-from lib.spark.tables import FILE, ROWS_PER_FILE, at_hand, schema_of
+from lib.spark.tables import FILE, ROWS_PER_FILE, broadcast_few, schema_of
 from lib.step.samples import FEW
 from lib.step.upserts import WritingStep
 from lib.storage import commits, digest
@@ -76,7 +76,7 @@ class SparkWritingStep(SparkStep, WritingStep):
             stamped = stamped.withColumn(self.serial, sf.lit(change.first_row_id).cast("long"))
             change.next_row_id = change.first_row_id + 1  # a commit's rows have one number: it tells that they are of the commit
         if files:
-            stay = self.tables.read(change.table, files=files).join(at_hand(gone.select(key)), key, "left_anti")
+            stay = self.tables.read(change.table, files=files).join(broadcast_few(gone.select(key)), key, "left_anti")
             stamped = stay.unionByName(stamped, allowMissingColumns=True)
         parts = 1 + (count + sum(file.rows for file in self.tables.files(change.table) if file.path in files)) // ROWS_PER_FILE
         ordered = stamped.repartition(1) if parts == 1 else stamped.repartitionByRange(parts, key)

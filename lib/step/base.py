@@ -180,7 +180,7 @@ class Step:
         for table, count in self.counts.items():
             count.verify(table)
         self._put_off_indexes()
-        self.output.settle()
+        self.output.flush()
         for change in self._changes.values():
             if change.added or change.changed or change.removed or change.is_rebuild:
                 commits.record_change(self.output, change, self.batch_id, self.spec.name, self.timestamp)
@@ -198,7 +198,7 @@ class Step:
     def _put_off_indexes(self) -> None:
         """Have the indexes made that were asked for so far, of tables that are written, beside what the step does next."""
         if indexes := list(dict.fromkeys(self._indexes)):
-            self.output.later(partial(self._make_indexes, indexes))
+            self.output.submit(partial(self._make_indexes, indexes))
         self._indexes.clear()
 
     def _make_indexes(self, indexes: list[tuple[str, str, bool]]) -> None:

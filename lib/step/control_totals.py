@@ -11,7 +11,7 @@ from lib.storage.sql import quote
 
 # What each commit left: the totals of a figure, exact decimals as text, the definition that they are totals of, and up to which
 # commit of curated they count. (A step that dies behind its commit does its batch again, and must not count it twice.)
-BALANCES = pa.schema([("figure", pa.string()), ("definition", pa.string()), ("gold", pa.string()), ("curated", pa.string()),
+CONTROL_TOTALS = pa.schema([("figure", pa.string()), ("definition", pa.string()), ("gold", pa.string()), ("curated", pa.string()),
                       ("curated_timestamp", pa.string()), ("batch_id", pa.string()), ("aggregation_timestamp", pa.string())])
 
 

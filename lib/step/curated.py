@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lib.contract import SOURCES
 from lib.step.base import as_text, in_deliveries, to_arrow
 from lib.step.phases import timed
-from lib.step.prefetch import one_ahead
+from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.step.upserts import WritingStep
 from lib.storage import audit, commits
@@ -51,7 +51,7 @@ class CuratedStep(WritingStep):
         names = [SERIAL, "source_filename", "source_row", *delivered]
         first_row_id, done = 1 if self.is_full else new.first_row_id if new else None, 0
         self._say_how_far(source, done)
-        for rows in one_ahead(self._read(source, names, first_row_id)):
+        for rows in prefetch(self._read(source, names, first_row_id)):
             frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(never_delivered, pd.Series(dtype="str")))
             gone = frame["source_row"].isna()
             self._deletions = dict(zip(frame.loc[gone, SOURCES[source].key].str.strip(), frame.index[gone], strict=True))

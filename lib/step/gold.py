@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from lib.step.base import to_arrow, within_memory
-from lib.step.control_totals import BALANCES, Figure, sum_amounts, sums_of
+from lib.step.control_totals import CONTROL_TOTALS, Figure, sum_amounts, sums_of
 from lib.step.curated import DELETED, REPLACED_SERIAL, RUN_COLUMNS
 from lib.step.phases import timed
-from lib.step.prefetch import one_ahead
+from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.step.upserts import WritingStep
 from lib.storage import commits
@@ -107,7 +107,7 @@ class GoldStep(WritingStep):
         """
         with self.work.cursor() as cursor:
             self._rows_in_all, slices = slices_of(cursor, by, self.batch_rows) if by else (0, ["true"])
-            for rows in one_ahead(self._stream(cursor, sql, slices)):
+            for rows in prefetch(self._stream(cursor, sql, slices)):
                 yield rows.to_pandas()
 
     @timed("write")
@@ -144,14 +144,14 @@ class GoldStep(WritingStep):
         self.count(table).removed += rows.num_rows
 
     @timed("reconcile")
-    def balance(self, figures: dict[str, tuple[str, str, str, str]]) -> None:
+    def control_totals(self, figures: dict[str, tuple[str, str, str, str]]) -> None:
         """Declare, before anything is written, totals that gold and curated must agree on, for `reconcile`.
 
         A figure is a gold table and what one of its rows counts for, then a curated table and what one of its rows, unless
         deleted, counts for: SQL, in decimals with two places. Totals are kept from commit to commit, so that their cost follows
         the change; those of a full load, and of a figure that is new, are summed over all rows.
         """
-        self.output.create_table("balances", BALANCES, serial="balance_id")
+        self.output.create_table("balances", CONTROL_TOTALS, serial="balance_id")
         kept = {row["definition"]: row for row in self.output.read(
             "balances", ["definition", "gold", "curated", "curated_timestamp"],
             "where batch_id = (select max(batch_id) from balances)").to_pylist()}  # a figure that was left out since is new
@@ -169,16 +169,16 @@ class GoldStep(WritingStep):
     @timed("reconcile")
     def reconcile(self) -> pd.DataFrame:
         """Return each figure's total in gold, as it will be after `publish`, and in curated, one row per figure."""
-        self.output.settle()
+        self.output.flush()
         return pd.DataFrame([{"figure": figure.name} | {layer: float(total) for layer, total in totals.items()}
                              for figure, totals in self._totals.items()])
 
     def publish(self) -> dict:
         """Commit as every step does, with the totals that the next commit goes on from."""
-        self.output.settle()
+        self.output.flush()
         rows = [{"figure": figure.name, "definition": figure.definition, "curated_timestamp": self.reached, **self.stamp}
                 | {layer: f"{total:.2f}" for layer, total in totals.items()} for figure, totals in self._totals.items()]
-        self.output.insert("balances", pa.Table.from_pylist(rows, schema=BALANCES))
+        self.output.insert("balances", pa.Table.from_pylist(rows, schema=CONTROL_TOTALS))
         return super().publish()
 
     def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.clock import utc_now
-from lib.errors import WrongUse, closest
+from lib.errors import UsageError, closest
 from lib.ingest.deliveries import SETTLED_SECONDS
 from lib.spark.address import warehouse_address
 from lib.step.base import Step
@@ -63,7 +63,7 @@ def _kind(name: str, engine: str) -> type[Step]:
     if engine == "sqlite":
         return {"raw": RawStep, "gold": GoldStep}.get(name, CuratedStep)
     if engine != "spark":
-        raise WrongUse(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are {' and '.join(ENGINES)}.")
+        raise UsageError(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are {' and '.join(ENGINES)}.")
     from lib.spark.curated import SparkCuratedStep
     from lib.spark.gold import SparkGoldStep
     from lib.spark.raw import SparkRawStep

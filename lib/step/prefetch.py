@@ -7,7 +7,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetch(items: Iterator[Item]) -> Iterator[Item]:
     """Yield the items, each made by a thread while the caller works on the one before; raises what making one raises.
 
     It pays where making them lets go of the interpreter lock: reading files, databases and Arrow data does.

@@ -17,7 +17,7 @@ from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_head
 from lib.step import drift, raw_tables
 from lib.step.base import Count, Step, as_text, in_deliveries, to_arrow
 from lib.step.phases import timed
-from lib.step.prefetch import one_ahead
+from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.storage.sql import quote
 
@@ -78,7 +78,7 @@ class RawStep(Step):
         superseded, rows_in_all = self._superseded(delivery, source, lambda: kept or self._batches(delivery, only=source.key))
         self._put_off_indexes()  # of the delivery before
         self._say_how_far(delivery, 0, rows_in_all)
-        for batch in kept or one_ahead(self._batches(delivery)):
+        for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
@@ -181,7 +181,7 @@ class RawStep(Step):
         """Append those of the rows that say something new (see lib.step.raw_tables)."""
         count, source = self.count(delivery.source), SOURCES[delivery.source]
         table = to_arrow(rows)
-        appended = raw_tables.append_news(self.output, self._compare, self._changes[source.name], delivery, table, self._stamp)
+        appended = raw_tables.append_new_versions(self.output, self._compare, self._changes[source.name], delivery, table, self._stamp)
         count.added += appended
         count.unchanged += table.num_rows - appended
 

@@ -24,7 +24,7 @@ MANIFEST = pa.schema([
     ("quarantined", pa.int64()), ("deleted", pa.int64()), ("is_snapshot", pa.int64()), ("notes", pa.string()),
 ])
 # What a file only confirmed when it first spoke of a key: the row that already said the same.
-CONFIRMATIONS = pa.schema([
+LAST_SEEN = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("record_key", pa.string()), ("row_id", pa.int64())])
 
 
@@ -43,7 +43,7 @@ def create_raw_tables(layer: Layer) -> None:
         layer.create_table(source.name, pa.schema(columns).set(len(source.columns) + 3, pa.field("source_row", pa.int64())),
                            serial=SERIAL)
     layer.create_table("deliveries", MANIFEST, serial="delivery_id")
-    layer.create_table("confirmations", CONFIRMATIONS, serial="confirmation_id")
+    layer.create_table("confirmations", LAST_SEEN, serial="confirmation_id")
     layer.index("confirmations", "record_key")
 
 
@@ -86,7 +86,7 @@ def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
         "qualify row_number() over (partition by record_key order by source_row desc) > 1").fetchnumpy()["source_row"]
 
 
-def append_news(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange, delivery: Delivery,
+def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange, delivery: Delivery,
                 rows: pa.Table, stamp: dict[str, str]) -> int:
     """Append those of a delivery's rows that say something new, and return how many did.
 
@@ -130,7 +130,7 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
 
     if rows.num_rows:
         change.added += rows.num_rows
-        layer.later(write)
+        layer.submit(write)
 
 
 def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:

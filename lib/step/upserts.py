@@ -44,7 +44,7 @@ class WritingStep(Step):
         change.changed += replaced.num_rows
         change.added += rows.num_rows - replaced.num_rows
         if rows.num_rows:
-            self.output.later(partial(self._insert_rows, change, rows))
+            self.output.submit(partial(self._insert_rows, change, rows))
 
     def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
         digested = digest.beside().submit(digest.of_rows, rows, rows.column_names)

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.clock import as_name, later_than, of_name, utc_now
-from lib.errors import WrongUse, explain
+from lib.errors import UsageError, explain
 from lib.storage.lock import BUSY_SECONDS
-from lib.storage.sql import traceless_uri
+from lib.storage.sql import read_only_uri
 
 INITIAL = "1900-01-01"
 SEVERAL = "several"  # instead of the hash of a rule: some rows were made by other rules than the rest. It equals none
@@ -97,7 +97,7 @@ def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
 def open_audit_to_read(warehouse: Path) -> Iterator[sqlite3.Connection]:
     """Open audit.db, which must be there, for reading, and change no byte of the warehouse. Raises PipelineError as `open_audit`."""
     path = warehouse / "audit.db"
-    with _explained(path), closing(sqlite3.connect(traceless_uri(path), uri=True, timeout=BUSY_SECONDS)) as connection:
+    with _explained(path), closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS)) as connection:
         yield connection
 
 
@@ -187,11 +187,11 @@ def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
 def begin_run(audit: sqlite3.Connection, now: str = "") -> tuple[str, str]:
     """Return the id of a new run and its clock: all times in the layers count from it, and no two runs share one.
 
-    It is `now` or, without one, the clock's time. Raises WrongUse when `now` is not later than every run before.
+    It is `now` or, without one, the clock's time. Raises UsageError when `now` is not later than every run before.
     """
     latest = audit.execute("select max(batch_id) from pipeline_execution_log").fetchone()[0]
     last = of_name(latest) if latest else None
     if now and last and now <= last:
-        raise WrongUse(f"--now {now} is not later than the last run, {last}. Name a later time, or another --warehouse.")
+        raise UsageError(f"--now {now} is not later than the last run, {last}. Name a later time, or another --warehouse.")
     now = now or later_than(last, utc_now())
     return as_name(now), now

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from lib.clock import later_than
-from lib.errors import WrongUse
+from lib.errors import UsageError
 from lib.storage import digest
 from lib.storage.layer import Layer
 from lib.storage.sql import quote
@@ -34,7 +34,7 @@ def create_system_tables(layer: Layer) -> None:
 
 
 def check_engine(layer: Layer, engine: str) -> None:
-    """Raise WrongUse when the rows that a layer speaks of are not in its file but in a warehouse of Spark's, or the other way round.
+    """Raise UsageError when the rows that a layer speaks of are not in its file but in a warehouse of Spark's, or the other way round.
 
     Only Spark's engine pins versions of tables.
     """
@@ -42,7 +42,7 @@ def check_engine(layer: Layer, engine: str) -> None:
         return
     made_by = "sqlite" if layer.schema("table_versions") is None else "spark"
     if made_by != engine:
-        raise WrongUse(f"{layer.name}.db was made with --engine {made_by}. Run with that; or name another folder with "
+        raise UsageError(f"{layer.name}.db was made with --engine {made_by}. Run with that; or name another folder with "
                        f"{'--audit, and bring the rows over with --import-from' if engine == 'spark' else '--warehouse'}.")
 
 

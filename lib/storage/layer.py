@@ -22,7 +22,7 @@ from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted
 
 READ_ROWS = 65_536
-PUT_OFF = 2  # pieces of work that may wait: the memory of as many batches
+PENDING = 2  # pieces of work that may wait: the memory of as many batches
 WRITE_CACHE_KIB = 64 << 10  # an index is kept up in it
 SORT_CACHE_KIB = 2000  # an index is sorted in pieces as large: those that a processor's own cache holds take half the time
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
@@ -40,7 +40,7 @@ class Layer:
         self._schemas: dict[str, pa.Schema] = {}
         self._indexed: set[tuple[str, str]] = set()
         self._worker = ThreadPoolExecutor(1)
-        self._put_off: deque[Future] = deque()
+        self._pending: deque[Future] = deque()
         self._failed = False
         self._thread = 0  # the worker's
 
@@ -52,12 +52,12 @@ class Layer:
     @contextmanager
     def _cursor(self) -> Iterator[adbc.Cursor]:
         if threading.get_ident() != self._thread:
-            self.settle()
+            self.flush()
         with _explained(self._path), self._connection.cursor() as cursor:
             yield cursor
 
-    def later(self, work: Callable[[], None]) -> None:
-        """Have work that writes to the layer done beside what the caller does next, in order, PUT_OFF pieces at most.
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have work that writes to the layer done beside what the caller does next, in order, PENDING pieces at most.
 
         Whatever else asks something of the layer waits for all of it first, and raises what it raised; nothing that was put off
         is done behind a piece that failed.
@@ -71,15 +71,15 @@ class Layer:
                     self._failed = True  # SQLite may have rolled back: what comes behind would be a transaction of its own
                     raise
 
-        while len(self._put_off) >= PUT_OFF:
-            self._put_off.popleft().result()
-        self._put_off.append(self._worker.submit(do))
+        while len(self._pending) >= PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(do))
 
-    def settle(self) -> None:
-        """Wait until all that was put off with `later` is done; raises what it raised."""
-        put_off, self._put_off = self._put_off, deque()
-        wait(put_off)
-        for work in put_off:
+    def flush(self) -> None:
+        """Wait until all submitted work is done; raises what it raised."""
+        pending, self._pending = self._pending, deque()
+        wait(pending)
+        for work in pending:
             work.result()
 
     def execute(self, sql: str, parameters: Sequence = ()) -> None:
@@ -221,10 +221,10 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
         layer.execute("begin immediate" if write else "begin")
         try:
             yield layer
-            layer.settle()
+            layer.flush()
         except BaseException:
             with suppress(PipelineError):  # some errors (a full disk) have rolled back already
-                layer.settle()
+                layer.flush()
             with suppress(PipelineError):
                 layer.execute("rollback")
             raise

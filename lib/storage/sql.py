@@ -24,7 +24,7 @@ def file_uri(path: Path, how: str) -> str:
     return f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{how}"
 
 
-def traceless_uri(path: Path) -> str:
+def read_only_uri(path: Path) -> str:
     """Return the address under which SQLite reads a file and neither makes nor changes its -wal and -shm files.
 
     Without a -shm file nobody has the database open, and it is read as the file that it is; with a -wal file and no -shm file

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import LINES, ORDERS, PROJECT, Shop
 
-from lib.errors import PipelineError, WrongUse, first_line
+from lib.errors import PipelineError, UsageError, first_line
 from lib.ingest import reader
 from lib.ingest.deliveries import check_source, find_deliveries, list_files
 from lib.step.base import Count
@@ -35,13 +35,13 @@ def test_of_an_error_its_first_line_or_its_kind_when_it_says_nothing():
 
 
 def test_a_source_folder_that_is_not_there(tmp_path: Path):
-    with pytest.raises(WrongUse, match=exactly(
+    with pytest.raises(UsageError, match=exactly(
             f"there is no source folder {tmp_path}/in. Create it, or name another with --source.")):
         list_files(tmp_path / "in")
 
 
 def test_a_source_folder_without_a_delivery(tmp_path: Path):
-    with pytest.raises(WrongUse, match=exactly(
+    with pytest.raises(UsageError, match=exactly(
             f"source folder {tmp_path} holds no delivery. Put customers.csv, products.csv, orders.csv, order_lines.csv and "
             "payments.csv there, or name another folder with --source.")):
         check_source(tmp_path)

@@ -23,7 +23,7 @@ from test_histories import content_of, runs, write
 from test_schedules import shown
 from warm_runs import WarmRuns
 
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.ingest.archive import place
 from lib.reproduce.replay import replay
 from lib.reproduce.verify import verify
@@ -160,7 +160,7 @@ def test_a_run_at_a_given_time_counts_everything_from_it(small: Shop, run):
         ("gold", "reporting_customer_stats", "aggregation_timestamp"))]
     assert stamps == ["2030-01-31 06:00:00"] * 3
     assert small.query("gold", "select days_since_last_order from reporting_customer_stats where customer_id = 'C2'") == [(31,)]
-    with pytest.raises(WrongUse, match="is not later than the last run"):
+    with pytest.raises(UsageError, match="is not later than the last run"):
         run(now="2030-01-31 06:00:00.000000")
 
 
@@ -195,9 +195,9 @@ def test_a_notebook_that_was_run_by_hand_is_made_again_like_a_run(small: Shop, r
 
 def test_a_run_that_is_not_known_and_a_folder_that_is_used_are_refused(small: Shop, tmp_path: Path):
     [batch_id] = batches(small)
-    with pytest.raises(WrongUse, match=f"did you mean {batch_id}"):
+    with pytest.raises(UsageError, match=f"did you mean {batch_id}"):
         replay(options(small), batch_id[:-1] + "x", tmp_path / "again", print)
-    with pytest.raises(WrongUse, match="is not empty"):
+    with pytest.raises(UsageError, match="is not empty"):
         replay(options(small), batch_id, small.source, print)
 
 

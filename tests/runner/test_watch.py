@@ -17,9 +17,9 @@ import pytest
 from conftest import ORDERS, PAYMENTS, Shop
 from warm_runs import MARK, processes
 
-from lib.errors import PipelineError, WrongUse
+from lib.errors import PipelineError, UsageError
 from lib.ingest.deliveries import SETTLED_SECONDS
-from lib.runner.console import Silent
+from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.watch import QUIET, watch_source
 from lib.storage.lock import run_lock
@@ -73,7 +73,7 @@ def watched(tmp_path: Path, monkeypatch) -> Callable:
         too_long = threading.Timer(30, tmp_path.rename, [tmp_path.with_name("gone")])
         too_long.start()
         with pytest.raises(Enough):
-            watch_source(tmp_path, run_now, Silent())
+            watch_source(tmp_path, run_now, Console())
         too_long.cancel()
         return seen
 
@@ -111,7 +111,7 @@ def test_what_does_not_come_to_rest_has_to_settle_as_in_any_run(tmp_path: Path, 
                 time.sleep(0.02)
 
     with later(0.5, grow), pytest.raises(Enough):
-        watch_source(tmp_path, run_now, Silent())
+        watch_source(tmp_path, run_now, Console())
     assert told == [SETTLED_SECONDS]
 
 
@@ -143,11 +143,11 @@ def test_a_folder_of_deliveries_that_is_moved_in_starts_a_run(watched, tmp_path:
 def test_a_source_folder_that_is_not_there_or_goes_away_ends_the_watch(tmp_path: Path, monkeypatch):
     without_kernels(monkeypatch)
     source = tmp_path / "source"
-    with pytest.raises(WrongUse, match="there is no source folder"):
-        watch_source(source, lambda *_: True, Silent())
+    with pytest.raises(UsageError, match="there is no source folder"):
+        watch_source(source, lambda *_: True, Console())
     source.mkdir()
     with later(0.5, source.rmdir), pytest.raises(PipelineError, match=r"has gone, .* Start --watch again"):
-        watch_source(source, lambda *_: True, Silent())
+        watch_source(source, lambda *_: True, Console())
 
 
 def test_a_kernel_that_died_while_it_waited_is_replaced(monkeypatch):

@@ -90,14 +90,14 @@ def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path):
 def test_what_is_written_later_is_there_for_whoever_asks_next(tmp_path: Path):
     with open_layer(tmp_path, "gold", write=True) as layer:
         layer.create_table("things", COLUMNS, key="key")
-        layer.later(lambda: layer.insert("things", ROWS))
+        layer.submit(lambda: layer.insert("things", ROWS))
         assert layer.scalar("select count(*) from things") == 2
 
 
 def test_work_put_off_that_fails_fails_the_step_and_writes_nothing(tmp_path: Path):
     with pytest.raises(PipelineError, match="no such table: nothings"), open_layer(tmp_path, "gold", write=True) as layer:
         fill(layer)
-        layer.later(lambda: layer.execute("delete from nothings"))
+        layer.submit(lambda: layer.execute("delete from nothings"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,6 +110,6 @@ def test_nothing_is_written_behind_a_piece_of_work_that_failed(tmp_path: Path):
         raise PipelineError("the disk is full")
 
     with pytest.raises(PipelineError, match="the disk is full"), open_layer(tmp_path, "gold", write=True) as layer:
-        layer.later(run_out_of_disk)
-        layer.later(lambda: layer.insert("things", pa.table({"key": ["c"], "amount": [3.0]}, schema=COLUMNS)))
+        layer.submit(run_out_of_disk)
+        layer.submit(lambda: layer.insert("things", pa.table({"key": ["c"], "amount": [3.0]}, schema=COLUMNS)))
     assert rows_of(tmp_path / "gold.db") == [("a", 1.5), ("b", None)]
