@@ -1,8 +1,7 @@
-"""Did two runs leave the same notebooks? `python -m lib.same_run RUN_FOLDER RUN_FOLDER` says so: only times may differ."""
+"""Whether two runs left the same notebooks: only times may differ."""
 
 import ast
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +49,3 @@ def _normal_output(output: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(record, dict):
         return output
     return output | {"data": {"application/json": {name: value for name, value in record.items() if name not in TIMES}}}
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m lib.same_run RUN_FOLDER RUN_FOLDER")
-    found = differences(Path(sys.argv[1]), Path(sys.argv[2]))
-    print("\n".join(found) or "the same notebooks, but for their times")
-    sys.exit(bool(found))

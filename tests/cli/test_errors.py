@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
@@ -15,27 +14,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from commands import refused
 from conftest import LOGS, PROJECT, Shop
 from warm_runs import WarmRuns
 
 from lib.runner.notebooks import ParameterError, check_parameters
 from lib.steps import STEPS
 from lib.storage.lock import run_lock
-
-
-def refused(done: subprocess.CompletedProcess, *words: str) -> str:
-    """Return the error on stderr, which is one or two lines with these words, in this order, and no traceback.
-
-    Behind it, where a run had begun, stand its step, its report and the command to go on with; see test_failure.py.
-    """
-    lines = done.stderr.splitlines()
-    error = [line for line in lines if not re.match("step: |report: |continue: ", line)]
-    assert lines[:len(error)] == error and 1 <= len(error) <= 2, done.stderr
-    assert error[0].startswith("error: ")
-    assert "Traceback" not in done.stderr + done.stdout
-    message = "\n".join(error)
-    assert re.search(".*".join(map(re.escape, words)), message, re.DOTALL), done.stderr
-    return message
 
 
 def deliver_order(shop: Shop) -> None:

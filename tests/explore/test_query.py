@@ -17,10 +17,10 @@ from pathlib import Path
 import pexpect
 import pyarrow as pa
 import pytest
+from commands import WITHOUT_ROOTS_POWERS
 from conftest import LAYERS, PROJECT, Shop
+from documents import README, blocks
 from pyarrow import parquet
-from test_docs import README, blocks
-from test_run import WITHOUT_ROOTS_POWERS
 
 from lib.explore import query
 from lib.explore.readonly import Rows, open_database, select

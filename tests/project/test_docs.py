@@ -11,34 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import LAYERS, PROJECT, Shop
+from documents import PAGES, README, blocks, codes, prose, rows_of_table
 from ruamel.yaml import YAML
 from terminal import seen
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-DESIGN = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README, "docs/design.md": DESIGN}
 MADE_BY_RUNS = ("data/warehouse", "reports")
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language, without their indentation."""
-    found = re.findall(rf"(?ms)^( *)```{language}\n(.*?)^ *```$", page)
-    return [re.sub(rf"(?m)^{indent}", "", text) for indent, text in found]
-
-
-def rows_of_table(page: str, first_header: str) -> list[list[str]]:
-    """Return the rows of the table whose first column is called so, cell by cell."""
-    table = re.search(rf"(?m)^\| {re.escape(first_header)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page)
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()]
-
-
-def codes(text: str) -> list[str]:
-    return re.findall(r"`([^`\n]+)`", text)
-
-
-def prose(page: str) -> str:
-    """Return a page without its fenced blocks."""
-    return re.sub(r"(?ms)^ *```.*?^ *```$", "", page)
 
 
 def tracked_files() -> list[Path]:

@@ -12,18 +12,12 @@ from pathlib import Path
 
 import pytest
 from conftest import ORDERS, PROJECT, Shop
-from test_docs import README, blocks
+from documents import README, blocks, shown
 from warm_runs import WarmRuns
 
 SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in blocks(README, "ini")}
 [CRON] = [line for block in blocks(README, "crontab") for line in block.splitlines()]
 [DAG] = [block for block in blocks(README, "python") if "airflow" in block]
-
-
-def shown(command: str) -> list[str]:
-    """Return the lines that the README shows under a command."""
-    [block] = [block for block in blocks(README, "text") if block.startswith(f"$ {command}\n")]
-    return block.splitlines()[1:]
 
 
 @pytest.fixture

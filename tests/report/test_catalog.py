@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LAYERS, PROJECT, Shop
-from test_pages import Page
+from page import Page
 
 from lib.contract import SOURCES
 from lib.report import catalog, expectation_text, lineage

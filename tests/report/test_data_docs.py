@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import PROJECT, Shop
-from test_pages import IMAGE, SCRIPT, Page
+from page import IMAGE, SCRIPT, Page
 
 from lib.errors import PipelineError
 from lib.report import data_docs

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from functools import partial
-from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,11 +18,10 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from page import IMAGE, SCRIPT, Page
 
 from lib.report import notebook_pages, pages, run_records, trends
 
-SCRIPT = "<script>alert(1)</script>"
-IMAGE = '"><img src=x onerror=alert(1)>'
 GATE_ERROR = (f"gate fact_orders: expect_column_values_to_be_unique(order_id) failed on 2 of 1,003 rows, such as 'x1{SCRIPT}'. "
               "The key.\ngate fact_orders: expect_column_values_to_not_be_null(order_date) failed on 1 of 1,003 rows. When.")
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" width="576pt" height="100pt"><title>Rows &amp; &quot;more&quot;</title>'
@@ -36,7 +34,6 @@ SAMPLES = {"orders": {
     "changed": [{"key": f"x1{SCRIPT}", "columns": {"status": ["PLACED", "PAID"], "channel": [None, IMAGE]}}],
     "added": [{"key": "x2", "row": {"status": "PLACED", "total_amount": 12.5}}],
     "removed": [{"key": "x3", "row": {"status": None}}]}}
-VOID = {"meta", "link", "br", "img", "hr", "input", "wbr", "source"}
 
 
 def count(read=0, added=0, quarantined=0, rows_after=0):
@@ -140,33 +137,6 @@ def reports(tmp_path_factory):
 
 def our_pages(reports):
     return [page for page in sorted(reports.rglob("*.html")) if "data_docs" not in page.parts]
-
-
-class Page(HTMLParser):
-    """A page's tags, texts and links, as a browser would read them."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.open, self.texts = [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.text = " ".join(" ".join(self.texts).split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.open += [] if tag in VOID else [tag]
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"style", "script"} & set(self.open):
-            self.texts.append(data)
-
-    def all(self, name):
-        return [attributes for tag, attributes in self.tags if tag == name]
 
 
 def test_text_from_data_stays_text(reports):
@@ -353,7 +323,7 @@ def test_a_notebook_that_was_stopped_is_no_success(tmp_path):
 
 def test_the_pages_of_a_run_import_little():
     code = "import sys, lib.report.pages; print({'nbconvert', 'nbformat', 'pandas', 'bs4', 'IPython'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=pages.TEMPLATES.parents[1], check=True, capture_output=True,
+    done = subprocess.run([sys.executable, "-c", code], cwd=pages.TEMPLATES.parents[2], check=True, capture_output=True,
                           text=True)
     assert done.stdout == "set()\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ORDERS, PROJECT, Shop
-from test_docs import README, blocks
+from documents import README, blocks
 from warm_runs import WarmRuns
 
 from lib.runner import hook

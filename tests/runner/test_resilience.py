@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from commands import refused
 from conftest import LAYERS, PROJECT, SOAKED, Shop, new_shop
-from test_errors import refused
 from warm_runs import MARK, WarmRuns, left_after, processes
 
 KILLS = 2 * int(os.environ.get("SOAK", "1"))  # at moments of a run's length, beside those at the places in FAULTS

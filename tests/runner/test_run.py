@@ -1,7 +1,6 @@
 """The whole path: the command, what it leaves, and what it says."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from commands import WITHOUT_ROOTS_POWERS
 from conftest import LOGS, PROJECT, Shop, new_shop
 from terminal import seen
 from warm_runs import WarmRuns
@@ -18,8 +18,6 @@ RAW = ("customers", "products", "orders", "order_lines", "payments")
 CURATED = ("dim_customers", "dim_products", "fact_orders", "fact_order_lines", "fact_payments")
 GOLD = ("sales_summary_daily", "reporting_sales_wide", "reporting_customer_stats")
 # root may write anywhere; without this capability, permissions count for root too
-WITHOUT_ROOTS_POWERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"
-                        ] if os.geteuid() == 0 else []
 STEPS = ["raw", "dimensions", "facts", "gold"]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import in_process
 import pytest
 from conftest import Shop
+from histories import content_of, runs, write
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
-from test_histories import content_of, runs, write
 
 from lib.reproduce.compare import content_columns
 from lib.spark import digests as on_cluster
