@@ -1,36 +1,36 @@
-"""The one place that reads the clock. Everything else is given the time."""
+"""Timestamps as text in UTC. Only this file reads the clock for them; everything else is given the time."""
 
 from datetime import UTC, datetime, timedelta
 
 FORMAT = "%Y-%m-%d %H:%M:%S.%f"
-NAME = "%Y%m%dT%H%M%S.%f"  # the same, fit for a folder
+NAME = "%Y%m%dT%H%M%S.%f"  # of a folder: without characters that a path cannot have
 
 
 def utc_now() -> str:
-    """Return the time as ISO 8601 text in UTC with microseconds, which sorts as it counts."""
+    """Return the current time as ISO 8601 text in UTC with microseconds; the text sorts as the times do."""
     return datetime.now(UTC).strftime(FORMAT)
 
 
 def read_time(text: str) -> str:
-    """Return an ISO 8601 date or time, in UTC unless it says otherwise, as `utc_now` writes it. Raises ValueError."""
+    """Return an ISO 8601 date or time (UTC if it names no zone) as `utc_now` writes it. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime(FORMAT)
 
 
 def as_name(timestamp: str) -> str:
-    """Return a timestamp as a name that is fit for a folder and sorts as it counts."""
+    """Return a timestamp as the name of a folder; the names sort as the times do."""
     return datetime.strptime(timestamp, FORMAT).strftime(NAME)
 
 
 def of_name(name: str) -> str:
-    """Return the timestamp that `as_name` made a name of."""
+    """Return the timestamp from which `as_name` made a name."""
     return datetime.strptime(name, NAME).strftime(FORMAT)
 
 
 def later_than(timestamp: str | None, now: str) -> str:
-    """Return `now`, or the first microsecond after `timestamp` when the clock has not got past it.
+    """Return `now`, or the first microsecond after `timestamp` if `now` is not later than that.
 
-    Timestamps only move forward, even if the clock does not.
+    So timestamps only move forward, even when the clock is set back.
     """
     if timestamp is None or now > timestamp:
         return now
@@ -38,11 +38,13 @@ def later_than(timestamp: str | None, now: str) -> str:
 
 
 def days_before(timestamp: str, days: int) -> str:
-    """Return the timestamp of so many days earlier."""
+    """Return the timestamp that many days earlier."""
     return (datetime.strptime(timestamp, FORMAT) - timedelta(days=days)).strftime(FORMAT)
 
 
 def duration(span: timedelta) -> str:
-    """Return a span of time in words, in the largest unit that fits it."""
+    """Return a time span in words, in the largest unit that fits it."""
     hours = span / timedelta(hours=1)
-    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
+    return f"{hours:.0f} hours" if hours >= 2 else f"{hours * 60:.0f} minutes"

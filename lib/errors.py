@@ -1,65 +1,69 @@
-"""The project's exceptions: failures that are expected, and what to do about them."""
+"""The project's exceptions, the exit codes, and what to do about errors that are expected."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes; those of errors are theirs
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes of a command; an exception of ours names its own
 
 
 class PipelineError(Exception):
-    """An expected failure: one or two lines that say what, where and what to do next."""
+    """An expected failure. Its message says in one or two lines what happened, where, and what to do next."""
 
     exit_code = 1
 
 
 class UsageError(PipelineError):
-    """The command, its options or the folders they name are wrong, so that nothing was begun."""
+    """The command, its options or the folders that they name are wrong; nothing was started."""
 
     exit_code = 2
 
 
+_DAMAGED = ("The file is damaged. Move it and its -wal file aside, put a copy in its place if you have one, "
+            "and run with --full-refresh, which rebuilds what is missing.")
+_FULL = "Free some space and run again: nothing is half written."
+# By a part of SQLite's or the system's own message.
 REMEDIES = {
-    "not a database": "The file is damaged. Move it and its -wal file aside and put a copy in its place if there is one, then "
-                      "run with --full-refresh, which builds what is missing.",
-    "malformed": "The file is damaged. Move it and its -wal file aside and put a copy in its place if there is one, then "
-                 "run with --full-refresh, which builds what is missing.",
+    "not a database": _DAMAGED,
+    "malformed": _DAMAGED,
     "is locked": "Another program holds a write lock: close it and run again.",
-    "disk is full": "Free some space and run again: nothing is half written.",
-    "No space left": "Free some space and run again: nothing is half written.",
+    "disk is full": _FULL,
+    "No space left": _FULL,
     "readonly database": "Make the file and its folder writable and run again.",
     "Permission denied": "Correct the permissions and run again.",
     "Read-only file system": "Make it writable, or name another folder, and run again.",
     "unable to open": "Check that the file and its folder may be read and written, and run again.",
-    "UNIQUE constraint failed": "The step writes this key more than once: correct the notebook's query. Nothing was written.",
-    "too many columns": "Take the columns that the contract does not name out of the deliveries, and run again.",
+    "UNIQUE constraint failed": "The step writes this key more than once: correct the notebook's query. "
+                                "Nothing was written.",
+    "too many columns": "Remove the columns that are not in the contract from the deliveries and run again.",
     "disk I/O": "Check that the disk works and has space, and that the file may be written; then run again.",
 }
 
 
 def remedy(error: object) -> str | None:
-    """Return what to do about an error of a file, by its words; None when nothing is known."""
-    text = str(error)
-    return next((advice for words, advice in REMEDIES.items() if words in text), None)
+    """Return what to do about an error, judged by its message; None when nothing is known."""
+    message = str(error)
+    return next((advice for part, advice in REMEDIES.items() if part in message), None)
 
 
-def explain(path: Path, words: str) -> PipelineError:
-    """Return what to raise for an error of a database: its file, SQLite's own words, what to do."""
-    advice = remedy(words) or "Run again; if it stays, look at the traceback in the executed notebook."
-    return PipelineError(f"{path.name}: {words} ({path}). {advice}")
+def explain(path: Path, message: str) -> PipelineError:
+    """Return what to raise for an error of a database: the file, SQLite's own message, and what to do."""
+    advice = remedy(message) or "Run again; if it fails again, see the traceback in the executed notebook."
+    return PipelineError(f"{path.name}: {message} ({path}). {advice}")
 
 
 def missing_layer(path: Path) -> PipelineError:
-    """Return what to raise for a layer that is to be read and is not there."""
-    return PipelineError(f"{path.name} is missing in {path.parent}. Run all steps, with --full-refresh if it was there before.")
+    """Return what to raise when a layer that a step or command reads does not exist."""
+    return PipelineError(f"{path.name} is missing in {path.parent}. "
+                         "Run all steps, with --full-refresh if the file was there before.")
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, its kind when it says nothing."""
+    """Return the first line of an error's message, or the error's type when it has no message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return the question, in brackets, whether the closest of the known names was meant; empty when none is close."""
+    """Return " (did you mean …?)" with the known name that is closest to `name`; empty when none is close."""
     import difflib  # here, not above: only an error needs it
 
     close = difflib.get_close_matches(name.partition("=")[0], known, n=1)

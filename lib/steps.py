@@ -1,4 +1,4 @@
-"""The four steps of a run: their notebooks, layers, inputs and outputs, as data."""
+"""The four steps of a run as data (their notebooks, layers, inputs and outputs), and the options of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ SETTLED_SECONDS = 1.0  # a file that was changed more recently may still be grow
 
 @dataclass(frozen=True)
 class StepSpec:
-    """What a step reads and writes. `reads` is the layer its inputs are in; "source" is the folder of deliveries."""
+    """What a step reads and writes. `reads` is the layer of its inputs, or "source" for the deliveries."""
 
     name: str
     notebook: str
@@ -29,9 +29,10 @@ STEPS: dict[str, StepSpec] = {spec.name: spec for spec in [
              "curated", ("dim_customers", "dim_products"), "transformation_timestamp"),
     StepSpec("facts", "3_facts.ipynb", "raw", ("orders", "order_lines", "payments"),
              "curated", ("fact_orders", "fact_order_lines", "fact_payments"), "transformation_timestamp"),
-    StepSpec("gold", "4_gold.ipynb", "curated",
-             ("dim_customers", "dim_products", "fact_orders", "fact_order_lines", "fact_payments"),
-             "gold", ("reporting_sales_wide", "sales_summary_daily", "reporting_customer_stats"), "aggregation_timestamp"),
+    StepSpec("gold", "4_gold.ipynb",
+             "curated", ("dim_customers", "dim_products", "fact_orders", "fact_order_lines", "fact_payments"),
+             "gold", ("reporting_sales_wide", "sales_summary_daily", "reporting_customer_stats"),
+             "aggregation_timestamp"),
 ]}
 
 
@@ -43,15 +44,15 @@ class Options:
     warehouse: Path = PROJECT / "data" / "warehouse"  # the folder of audit.db and the layers' files
     reports: Path = PROJECT / "reports"
     engine: str = "sqlite"
-    master: str = ""  # of the Spark cluster
-    tables: str = ""  # the address of the warehouse that holds Spark's tables; the layers' files then hold none
+    master: str = ""  # the address of the Spark cluster
+    tables: str = ""  # the address of Spark's tables; the layers' files then hold no rows of theirs
     full_refresh: bool = False
     steps: tuple[str, ...] = tuple(STEPS)
     snapshot: tuple[str, ...] = ()
     snapshot_limit: float = 0.2
     quarantine_limit: float = 0.1
-    now: str = ""  # the run's clock; empty: the time at its start
+    now: str = ""  # the time of the run; empty: the time at its start
     no_rebuild: bool = False
-    keep_runs: int = 0  # folders of runs that stay in the reports; 0: all
-    keep_archive: int = 0  # days for which a delivery stays in the archive; 0: for ever
-    settled_seconds: float = SETTLED_SECONDS  # a younger file may still be growing; less where a watcher has seen it rest
+    keep_runs: int = 0  # how many runs' folders stay in the reports; 0: all
+    keep_archive: int = 0  # for how many days a delivery stays in the archive; 0: for ever
+    settled_seconds: float = SETTLED_SECONDS  # less when a watch has seen that no file changes

@@ -76,7 +76,7 @@ def take_out(warehouse: Path, sha256: str, target: Path) -> None:
 def prune(warehouse: Path, days: int, now: str) -> list[str]:
     """Delete the deliveries that were last read more than so many days before `now`, and say what that makes impossible."""
     limit = days_before(now, days)
-    read = lookup.ask(warehouse, "raw", "deliveries", "select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries "
+    read = lookup.query(warehouse, "raw", "deliveries", "select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries "
                     "group by content_sha256")
     runs = []
     for sha256, last, run in read:

@@ -19,7 +19,7 @@ from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
-from lib.storage.lookup import Known
+from lib.storage.lookup import KnownDelivery
 
 LISTED = "deliveries.json"
 FOUND = ".found"  # in a run's folder, while its raw step runs
@@ -56,7 +56,7 @@ class Delivery:
         return source.parent / self.file if self.file else source / self.name
 
 
-def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
+def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
     """Return everything that lies in the source folder, in the order in which it is applied: by name.
 
     In its place, a file called LISTED lists deliveries, as JSON, for a run that is made again: they are applied in its order.
@@ -82,7 +82,7 @@ def find_deliveries(folder: Path, known: Iterable[Known], settled_seconds: float
     return deliveries
 
 
-def has_new_name(folder: Path, known: Iterable[Known]) -> bool:
+def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
     """Return whether a delivery lies in the source folder under a name that was never read, so that there is most likely news.
 
     That is known long before the contents are.
@@ -118,7 +118,7 @@ def _listed(path: Path) -> list[Delivery]:
     return [Delivery(**delivery) for delivery in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def overdue(known: Iterable[Known], now: str) -> list[str]:
+def overdue(known: Iterable[KnownDelivery], now: str) -> list[str]:
     """Return the sources that have brought nothing new for longer than usual, a line each.
 
     Longer than usual is twice the longest wait between the last deliveries, so that a weekend is usual where weekends bring

@@ -14,7 +14,7 @@ from typing import Any
 from lib.clock import utc_now
 from lib.errors import PipelineError, UsageError, remedy
 from lib.ingest import archive
-from lib.ingest.deliveries import Delivery, Known, find_deliveries, handed_on, has_new_name, overdue
+from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, handed_on, has_new_name, overdue
 from lib.report import pages
 from lib.runner import kernels, notebooks
 from lib.runner.retention import prune_runs
@@ -96,7 +96,7 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     return common
 
 
-def look_at_source(options: Options, known: list[Known], now: str) -> tuple[list[Delivery], list[str]]:
+def look_at_source(options: Options, known: list[KnownDelivery], now: str) -> tuple[list[Delivery], list[str]]:
     """Return what lies in the source folder, by what earlier runs have read of it, and which sources have been silent for long."""
     deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}

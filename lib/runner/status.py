@@ -13,7 +13,7 @@ from typing import Any
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import Known, overdue
+from lib.ingest.deliveries import KnownDelivery, overdue
 from lib.runner.failure import command
 from lib.runner.run import find_changed_rules, why_run
 from lib.steps import STEPS, Options
@@ -122,7 +122,7 @@ def _run(row: dict[str, Any], options: Options, holder: int | None) -> dict[str,
     return row | {"verdict": verdict, "seconds": round(seconds, 3), "report": str(page) if page.exists() else None}
 
 
-def _freshness(source: str, known: Iterable[Known], now: str) -> dict[str, Any]:
+def _freshness(source: str, known: Iterable[KnownDelivery], now: str) -> dict[str, Any]:
     deliveries = [entry for entry in known if entry.source == source]
     if not deliveries:
         return {"source": source, "deliveries": 0, "last_delivery": None, "last_timestamp": None, "age": None, "age_seconds": None}

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
-from lib.ingest.deliveries import Delivery, Known
+from lib.ingest.deliveries import Delivery, KnownDelivery
 from lib.storage import commits, digest
 from lib.storage.layer import Layer
 from lib.storage.sql import literal, quote, quoted
@@ -47,12 +47,12 @@ def create_raw_tables(layer: Layer) -> None:
     layer.index("confirmations", "record_key")
 
 
-def known_deliveries(layer: Layer) -> list[Known]:
+def known_deliveries(layer: Layer) -> list[KnownDelivery]:
     """Return the manifest, oldest first; empty when nothing was ever delivered."""
     if layer.schema("deliveries") is None:
         return []
     columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp"]
-    return [Known(*row.values()) for row in layer.read("deliveries", columns, "order by delivery_id").to_pylist()]
+    return [KnownDelivery(*row.values()) for row in layer.read("deliveries", columns, "order by delivery_id").to_pylist()]
 
 
 def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> bool:

@@ -1,2 +1,3 @@
-"""What lies on disk: each layer's SQLite file as Arrow tables, its commits and digests, the audit log with watermarks and
-manifests, the run lock, and files that appear whole. No rule of a step, and no deliveries."""
+"""What is on disk: each layer's SQLite file as Arrow tables, its commits and digests, the audit log with
+watermarks and manifests, the run lock, and files that appear whole. No rule of a step is here, and nothing
+reads a delivery."""

@@ -1,15 +1,20 @@
-"""The system layer: audit.db with the append-only execution log and the watermarks.
+"""The system layer: audit.db with the append-only execution log, the watermarks and the runs' manifests.
 
-Watermark semantics, for every step:
+Watermarks have one meaning in every step:
 
-- cursor: the `*_timestamp` of the step's input; the watermark is the highest one the step has processed.
-- bounds: a step reads what is strictly newer than its watermark. That is exact, not approximate, because every
-  commit to a layer carries one timestamp that is later than all earlier ones of that file, even if the clock is not:
-  no two commits tie, and a row that arrives during a run is committed under a later timestamp than the run has read.
-- first run, or `--full-refresh`: `INITIAL`, so everything is read.
-- empty input: the watermark stays as it is.
-- failed or killed run: the watermark is written after the data, in a transaction of its own, on success only. A crash
-  between the two makes the next run do the batch again, which upserts by key make harmless.
+- Cursor: the timestamp of a commit to the layer that the step reads. The watermark is the timestamp of the
+  latest commit whose rows the step has processed. (The raw step reads files, not a layer: the table of
+  deliveries tells it what is new, and its watermark is the timestamp of its own latest commit.)
+- Bounds: a step reads the rows whose commit is strictly later than its watermark. It misses no row and reads
+  none twice, because the timestamp of a commit is later than that of every earlier commit to the same file,
+  even when the clock was set back. So two commits never tie, and what is committed during a run is later than
+  everything that the run has read.
+- Late rows: only the time of the commit counts, not a date in the data. A late row is a new row.
+- First run and `--full-refresh`: the step reads from `INITIAL` on, which is everything.
+- Nothing new: the watermark stays as it is.
+- Failed or killed run: the watermark moves only after the data is committed, in a transaction of its own. If
+  the run dies between the two, the next run processes the same rows again, which changes nothing: rows are
+  upserted by key.
 """
 
 import json
@@ -25,7 +30,8 @@ from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import read_only_uri
 
 INITIAL = "1900-01-01"
-SEVERAL = "several"  # instead of the hash of a rule: some rows were made by other rules than the rest. It equals none
+# In place of a rule's hash, when different versions of the rule made the rows of a table. It equals no hash.
+SEVERAL = "several"
 
 SCHEMA = """
 create table if not exists pipeline_execution_log (
@@ -43,7 +49,8 @@ create table if not exists pipeline_execution_log (
     rules text
 ) strict;
 create index if not exists pipeline_execution_log_batch on pipeline_execution_log (batch_id);
-create index if not exists pipeline_execution_log_rules on pipeline_execution_log (process_name) where rules is not null;
+create index if not exists pipeline_execution_log_rules on pipeline_execution_log (process_name)
+where rules is not null;
 create table if not exists pipeline_watermark (
     process_name text primary key,
     last_processed_timestamp text not null,
@@ -65,15 +72,15 @@ create trigger if not exists pipeline_execution_log_no_delete before delete on p
 begin select raise(abort, 'pipeline_execution_log is append only'); end;
 create trigger if not exists pipeline_execution_log_final before update on pipeline_execution_log
 when old.status <> 'RUNNING' or new.status = 'RUNNING'
-    or new.execution_id <> old.execution_id or new.batch_id <> old.batch_id or new.process_name <> old.process_name
-    or new.layer <> old.layer or new.start_time <> old.start_time
+    or new.execution_id <> old.execution_id or new.batch_id <> old.batch_id
+    or new.process_name <> old.process_name or new.layer <> old.layer or new.start_time <> old.start_time
 begin select raise(abort, 'pipeline_execution_log is append only: a RUNNING row may become final once'); end;
 """
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far a step has processed its input, and the run that took it there."""
+    """How far a step has processed its input, and the run that got that far."""
 
     timestamp: str = INITIAL
     batch_id: str = ""
@@ -81,24 +88,29 @@ class Watermark:
 
 @contextmanager
 def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
-    """Open audit.db in autocommit mode, creating it when missing; close it on the way out.
+    """Open audit.db in autocommit mode, creating it when it is missing; close it at the end.
 
-    Raises PipelineError when the file is no database, cannot be written or stays locked.
+    Raises PipelineError when the file is not a database, cannot be written or stays locked.
     """
     path = warehouse / "audit.db"
-    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
-        connection.executescript(SCHEMA)
-        yield connection
+    with (_explained(path),
+          closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as audit):
+        audit.execute("pragma journal_mode = wal")
+        audit.execute("pragma synchronous = full")  # a power failure must not undo what a run has reported
+        audit.executescript(SCHEMA)
+        yield audit
 
 
 @contextmanager
 def open_audit_to_read(warehouse: Path) -> Iterator[sqlite3.Connection]:
-    """Open audit.db, which must be there, for reading, and change no byte of the warehouse. Raises PipelineError as `open_audit`."""
+    """Open audit.db, which must exist, for reading; this changes no byte of the warehouse.
+
+    Raises PipelineError as `open_audit` does.
+    """
     path = warehouse / "audit.db"
-    with _explained(path), closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS)) as connection:
-        yield connection
+    with (_explained(path),
+          closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=BUSY_SECONDS)) as audit):
+        yield audit
 
 
 @contextmanager
@@ -110,27 +122,28 @@ def _explained(path: Path | str) -> Iterator[None]:
 
 
 def read_watermark(audit: sqlite3.Connection, step: str) -> Watermark:
-    """Return the step's watermark, `INITIAL` when it has none."""
-    row = audit.execute(
-        "select last_processed_timestamp, last_batch_id from pipeline_watermark where process_name = ?", [step]
-    ).fetchone()
+    """Return the step's watermark; `INITIAL` when it has none."""
+    row = audit.execute("select last_processed_timestamp, last_batch_id from pipeline_watermark "
+                        "where process_name = ?", [step]).fetchone()
     return Watermark(*row) if row else Watermark()
 
 
 def set_watermarks(audit: sqlite3.Connection, marks: dict[str, list[str]]) -> None:
-    """Set all watermarks, each a timestamp and a batch_id, to what a run that is made again left."""
+    """Replace all watermarks (a timestamp and a batch_id by step) with those that a replayed run had left."""
+    rows = [[step, *mark] for step, mark in marks.items()]
     audit.execute("delete from pipeline_watermark")
-    audit.executemany("insert into pipeline_watermark values (?, ?, ?)", [[step, *mark] for step, mark in marks.items()])
+    audit.executemany("insert into pipeline_watermark values (?, ?, ?)", rows)
 
 
 def read_rules(audit: sqlite3.Connection, step: str) -> tuple[dict[str, str], str]:
-    """Return the fingerprint of the rules by which a step's rows were made, and when all of them were last made by the same ones.
+    """Return the rules of a step's last success, and when all of its rows were last made by one set of rules.
 
-    Nothing if it never succeeded.
+    Both are empty when the step never succeeded.
     """
     rules: dict[str, str] = {}
-    for text, end_time in audit.execute("select rules, end_time from pipeline_execution_log where process_name = ? "
-                                        "and rules is not null order by execution_id desc", [step]):
+    for text, end_time in audit.execute(
+            "select rules, end_time from pipeline_execution_log where process_name = ? and rules is not null "
+            "order by execution_id desc", [step]):
         made_by = json.loads(text)
         rules = rules or made_by
         if SEVERAL not in made_by.values():
@@ -151,47 +164,53 @@ def finish_execution(audit: sqlite3.Connection, execution_id: int, status: str, 
                      rows_quarantined: int = 0, error_message: str | None = None,
                      table_digests: dict[str, str] | None = None, rules: dict[str, str] | None = None,
                      watermark: tuple[str, Watermark] | None = None) -> None:
-    """Make a RUNNING row final and, with it, move a step's watermark: both in one transaction."""
+    """Make a RUNNING row final and move the step's watermark, both in one transaction."""
     path = audit.execute("pragma database_list").fetchone()[2]
     with _explained(path), audit:
         audit.execute("begin immediate")
         audit.execute(
-            "update pipeline_execution_log set status = ?, end_time = ?, rows_processed = ?, rows_quarantined = ?, "
-            "error_message = ?, table_digests = ?, rules = ? where execution_id = ?",
+            "update pipeline_execution_log set status = ?, end_time = ?, rows_processed = ?, "
+            "rows_quarantined = ?, error_message = ?, table_digests = ?, rules = ? where execution_id = ?",
             [status, utc_now(), rows_processed, rows_quarantined, error_message,
-             *(json.dumps(pairs, sort_keys=True) if pairs else None for pairs in (table_digests, rules)), execution_id],
+             _json(table_digests), _json(rules), execution_id],
         )
         if watermark:
             step, reached = watermark
             audit.execute(
                 "insert into pipeline_watermark (process_name, last_processed_timestamp, last_batch_id) "
-                "values (?, ?, ?) on conflict (process_name) do update set "
-                "last_processed_timestamp = excluded.last_processed_timestamp, last_batch_id = excluded.last_batch_id",
+                "values (?, ?, ?) on conflict (process_name) do update set last_processed_timestamp = "
+                "excluded.last_processed_timestamp, last_batch_id = excluded.last_batch_id",
                 [step, reached.timestamp, reached.batch_id],
             )
 
 
-def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
-    """Make the RUNNING rows that dead runs left final, and return the steps they were in.
+def _json(pairs: dict[str, str] | None) -> str | None:
+    return json.dumps(pairs, sort_keys=True) if pairs else None
 
-    Call it only while holding the run lock: whoever else had it is gone.
+
+def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
+    """Mark the RUNNING rows of dead runs as DIED, and return the steps in which these runs died.
+
+    Call it only while holding the run lock: then no other run is alive.
     """
-    dead = audit.execute(
-        "select execution_id, batch_id, process_name from pipeline_execution_log where status = 'RUNNING'").fetchall()
+    dead = audit.execute("select execution_id, batch_id, process_name from pipeline_execution_log "
+                         "where status = 'RUNNING'").fetchall()
     for execution_id, dead_batch, step in dead:
-        finish_execution(audit, execution_id, "DIED",
-                         error_message=f"run {dead_batch} ended without a word in step {step}; found by run {batch_id}")
+        finish_execution(audit, execution_id, "DIED", error_message=(
+            f"run {dead_batch} died in step {step} without reporting an error; run {batch_id} found out"))
     return [step for _, _, step in dead]
 
 
 def begin_run(audit: sqlite3.Connection, now: str = "") -> tuple[str, str]:
-    """Return the id of a new run and its clock: all times in the layers count from it, and no two runs share one.
+    """Return the id and the time of a new run, which no other run has.
 
-    It is `now` or, without one, the clock's time. Raises UsageError when `now` is not later than every run before.
+    The time is `now` or, when that is empty, the clock's; the timestamps of the run's commits start from it.
+    Raises UsageError when `now` is not later than the run before.
     """
     latest = audit.execute("select max(batch_id) from pipeline_execution_log").fetchone()[0]
     last = of_name(latest) if latest else None
     if now and last and now <= last:
-        raise UsageError(f"--now {now} is not later than the last run, {last}. Name a later time, or another --warehouse.")
+        raise UsageError(f"--now {now} is not later than the last run, {last}. "
+                         "Name a later time, or another --warehouse.")
     now = now or later_than(last, utc_now())
     return as_name(now), now

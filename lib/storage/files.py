@@ -1,4 +1,4 @@
-"""Files that appear when they are whole, and what must be on the disk before anything is built on it."""
+"""Files: written whole or not at all, forced to the disk, and hashed."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Return when a file's bytes, or a folder's entries, are on the disk."""
+    """Force a file's bytes, or a folder's entries (a new file, a rename), to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -21,7 +21,7 @@ def hash_file(path: Path) -> str:
 
 
 def write_whole(path: Path, text: str, errors: str = "strict") -> None:
-    """Write a file beside its name and rename it: who looks sees the old one or the new one."""
+    """Write a file under a temporary name and rename it: a reader sees the old file or the new one."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8", errors=errors)
     partial.replace(path)

@@ -1,6 +1,7 @@
 """One layer's SQLite file, read and written through ADBC as Arrow tables.
 
-Only ADBC opens a layer's file in this process: a second copy of SQLite (`sqlite3`) would drop its locks on close.
+Only ADBC opens a layer's file in this process. `sqlite3` is a second copy of SQLite, which would drop the
+locks of the first when it closes the file.
 """
 
 import re
@@ -22,12 +23,13 @@ from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted
 
 READ_ROWS = 65_536
-PENDING = 2  # pieces of work that may wait: the memory of as many batches
-WRITE_CACHE_KIB = 64 << 10  # an index is kept up in it
-SORT_CACHE_KIB = 2000  # an index is sorted in pieces as large: those that a processor's own cache holds take half the time
+PENDING = 2  # how much submitted work may wait; each holds a batch in memory
+WRITE_CACHE_KIB = 64 << 10  # large enough for the pages of the indexes that inserts update
+SORT_CACHE_KIB = 2000  # an index is sorted in pieces: those that fit the CPU's cache take half the time
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
 TYPES = {name: type_ for type_, name in TYPE_NAMES.items()}
-# One literal per type: ADBC infers a column's type from the first rows of a result, and leading nulls would mislead it.
+# One literal per type, for a first row that is then skipped: ADBC infers the types of a result from its first
+# rows, and nulls there would mislead it.
 TYPE_ROW = {pa.string(): "''", pa.int64(): "0", pa.float64(): "0.5"}
 
 
@@ -42,10 +44,10 @@ class Layer:
         self._worker = ThreadPoolExecutor(1)
         self._pending: deque[Future] = deque()
         self._failed = False
-        self._thread = 0  # the worker's
+        self._thread = 0  # the worker's: work that it does must not wait for itself
 
     def close(self) -> None:
-        """Wait for the worker, whatever becomes of its work, and close the connection."""
+        """Wait for the worker, whether its work succeeds or not, and close the connection."""
         self._worker.shutdown()
         self._connection.close()
 
@@ -57,10 +59,11 @@ class Layer:
             yield cursor
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have work that writes to the layer done beside what the caller does next, in order, PENDING pieces at most.
+        """Let the worker do work that writes to the layer, while the caller goes on.
 
-        Whatever else asks something of the layer waits for all of it first, and raises what it raised; nothing that was put off
-        is done behind a piece that failed.
+        Work is done in the order in which it was submitted; this waits while PENDING are pending. Every other
+        use of the layer first waits for all pending work, and raises what it raised. Once some work has
+        failed, the work after it is not done.
         """
         def do() -> None:
             self._thread = threading.get_ident()
@@ -68,7 +71,8 @@ class Layer:
                 try:
                     work()
                 except BaseException:
-                    self._failed = True  # SQLite may have rolled back: what comes behind would be a transaction of its own
+                    # SQLite may have rolled back: what comes next would be in a transaction of its own.
+                    self._failed = True
                     raise
 
         while len(self._pending) >= PENDING:
@@ -76,29 +80,29 @@ class Layer:
         self._pending.append(self._worker.submit(do))
 
     def flush(self) -> None:
-        """Wait until all submitted work is done; raises what it raised."""
+        """Wait until all pending work is done; raise what it raised."""
         pending, self._pending = self._pending, deque()
         wait(pending)
         for work in pending:
             work.result()
 
     def execute(self, sql: str, parameters: Sequence = ()) -> None:
-        """Run one statement that returns nothing."""
+        """Run one SQL statement that returns nothing."""
         with self._cursor() as cursor:
             cursor.execute(sql, parameters or None)
 
     def scalar(self, sql: str, parameters: Sequence = ()):
-        """Return the first column of the first row, None when there is no row."""
+        """Return the first column of a query's first row; None when there is no row."""
         with self._cursor() as cursor:
             cursor.execute(sql, parameters or None)
             row = cursor.fetchone()
         return row[0] if row else None
 
     def schema(self, table: str) -> pa.Schema | None:
-        """Return the table's columns and Arrow types, None when there is no such table."""
+        """Return the table's columns and Arrow types; None when there is no such table."""
         if table not in self._schemas:
             with self._cursor() as cursor:
-                cursor.execute(f"select name, lower(type) from pragma_table_info({literal(table)}) order by cid")
+                cursor.execute("select name, lower(type) from pragma_table_info(?) order by cid", [table])
                 columns = cursor.fetchall()
             if not columns:
                 return None
@@ -122,33 +126,38 @@ class Layer:
         return pa.Table.from_batches(self.batches(sql, schema, parameters), schema=schema)
 
     def columns(self, table: str, names: Sequence[str]) -> pa.Schema:
-        """Return the Arrow types of some of a table's columns, in the order asked for."""
+        """Return some of a table's columns with their Arrow types, in the order of `names`."""
         schema = self.schema(table)
         return pa.schema([schema.field(name) for name in names])
 
     def read(self, table: str, names: Sequence[str], rest: str = "", parameters: Sequence = ()) -> pa.Table:
-        """Return some columns of a table; `rest` is the SQL behind its name (where, order by, limit)."""
-        return self.query(f"select {quoted(names)} from {quote(table)} {rest}", self.columns(table, names), parameters)
+        """Return some columns of a table; `rest` is the SQL after its name (where, order by, limit)."""
+        sql = f"select {quoted(names)} from {quote(table)} {rest}"
+        return self.query(sql, self.columns(table, names), parameters)
 
     def put_keys(self, keys: pa.ChunkedArray | pa.Array) -> None:
-        """Fill the temporary table `wanted(key)`, which the caller joins."""
+        """Put keys into the temporary table `wanted(key)`, for the caller to join."""
         self.execute("drop table if exists temp.wanted")
         with self._cursor() as cursor:
-            cursor.adbc_ingest("wanted", pa.table({"key": keys.cast(pa.string())}), mode="create", temporary=True)
+            wanted = pa.table({"key": keys.cast(pa.string())})
+            cursor.adbc_ingest("wanted", wanted, mode="create", temporary=True)
 
     def matching(self, table: str, names: Sequence[str], by: str, keys: pa.ChunkedArray | pa.Array,
                  where: str = "") -> pa.Table:
-        """Return the rows of `table` (`t` in `where`) whose column `by` is among the distinct `keys`, through its index."""
+        """Return the rows of `table` (`t` in `where`) whose column `by` is among the distinct `keys`."""
         self.put_keys(keys)
+        # `cross join` fixes the order: SQLite finds the rows of each key by the index on `by`.
         return self.query(f"select {quoted(names, 't')} from temp.wanted as w cross join {quote(table)} as t "
                           f"on t.{quote(by)} = w.key {where}", self.columns(table, names))
 
-    def create_table(self, table: str, columns: pa.Schema, *, key: str | None = None, serial: str | None = None) -> None:
-        """Create the table, or add the columns it lacks.
+    def create_table(self, table: str, columns: pa.Schema, *, key: str | None = None,
+                     serial: str | None = None) -> None:
+        """Create the table, or add the columns that it lacks.
 
-        `key` is the text key, whose unique index (`index`) comes when rows are there or looked for by it: an index that is made
-        behind the rows costs half of one that is kept up with them. `serial` names an integer primary key that numbers rows in
-        order of writing.
+        `key` names the text key. Its unique index is left to `index`, to be called once rows are written or
+        looked up by it: an index that is created after the rows costs half of one that is updated with each
+        row. `serial` names an integer primary key that numbers the rows in the order in which they are
+        written.
         """
         existing = self.schema(table)
         if existing is None:
@@ -161,29 +170,31 @@ class Layer:
         if missing:
             self._schemas.pop(table)
         for field in missing:
-            self.execute(f"alter table {quote(table)} add column {quote(field.name)} {TYPE_NAMES[field.type]}")
+            type_name = TYPE_NAMES[field.type]
+            self.execute(f"alter table {quote(table)} add column {quote(field.name)} {type_name}")
         for field in columns:
             if field not in missing and existing.field(field.name).type != field.type:
+                old, new = TYPE_NAMES[existing.field(field.name).type], TYPE_NAMES[field.type]
                 raise PipelineError(
-                    f"{self.name}.db: column {table}.{field.name} is {TYPE_NAMES[existing.field(field.name).type]}, "
-                    f"not {TYPE_NAMES[field.type]}. Give the new column another name, or move {self.name}.db aside "
-                    "and run with --full-refresh.")
+                    f"{self.name}.db: column {table}.{field.name} is {old}, not {new}. Give the new column another "
+                    f"name, or move {self.name}.db aside and run with --full-refresh.")
 
     def index(self, table: str, column: str, *, unique: bool = False) -> None:
-        """Create the index on a column when it is missing."""
+        """Create the index on a column unless it exists."""
         if (table, column) in self._indexed:
             return
         name = f"{table}_{column}"
         if self.scalar("select 1 from sqlite_schema where type = 'index' and name = ?", (name,)) is None:
             self.execute(f"pragma cache_size = -{SORT_CACHE_KIB}")
-            self.execute(f"create {'unique ' if unique else ''}index {quote(name)} on {quote(table)} ({quote(column)})")
+            kind = "unique index" if unique else "index"
+            self.execute(f"create {kind} {quote(name)} on {quote(table)} ({quote(column)})")
             self.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         self._indexed.add((table, column))
 
     def insert(self, table: str, rows: pa.Table, constants: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Append rows, by column name. `constants` are further columns, that have one value in all rows.
+        """Append rows, by column name. `constants` are further columns with the same value in every row.
 
-        SQLite makes these itself, for a sixth less than it costs to hand them over row by row.
+        They are literals of the SQL, which takes a sixth less time than columns that are passed row by row.
         """
         if rows.num_rows:
             columns = quoted([*rows.column_names, *constants])
@@ -200,11 +211,11 @@ class Layer:
 
 @contextmanager
 def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[Layer]:
-    """Open a layer's file within one transaction: committed on the way out, rolled back on any error.
+    """Open a layer's file in one transaction, which is committed at the end or rolled back on any error.
 
-    A reader sees one state throughout. A writer holds SQLite's write lock from the first statement on, so that what it
-    reads before it decides cannot change under it; a missing file is created. Raises PipelineError, with what to do,
-    for a file that is missing (when reading), damaged, locked, full or read-only.
+    A reader sees one state throughout. A writer holds SQLite's write lock from the start, so that what it has
+    read cannot change before it writes; a missing file is created. Raises PipelineError, which says what to
+    do, for a file that is missing (when reading), damaged, locked or read-only, and for a full disk.
     """
     path = warehouse / f"{name}.db"
     if not path.exists():
@@ -217,66 +228,64 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
         if write:
             layer.execute("pragma journal_mode = wal")
             layer.execute("pragma synchronous = full")
-            _make_fast(layer)
+            layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         layer.execute("begin immediate" if write else "begin")
         try:
             yield layer
             layer.flush()
         except BaseException:
-            with suppress(PipelineError):  # some errors (a full disk) have rolled back already
-                layer.flush()
             with suppress(PipelineError):
+                layer.flush()
+            with suppress(PipelineError):  # some errors, such as a full disk, have already rolled back
                 layer.execute("rollback")
             raise
         layer.execute("commit")
         if write:
-            with suppress(PipelineError):  # what is committed stays so, in the -wal file until a later run
+            with suppress(PipelineError):  # while there are readers, the commit stays in the -wal file
                 layer.execute("pragma busy_timeout = 0")
                 layer.execute("pragma wal_checkpoint(truncate)")
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Layer]:
-    """Build a layer's first state in a file beside it, and put that in its place when it is whole and on disk.
+    """Build a new layer under a temporary name, and rename the file when it is whole and on the disk.
 
-    Nobody can read it before, so it needs no journal: every page is written once. A file that exists is never replaced.
+    Nobody reads it before that, so it needs no journal and each page is written once. An existing file is
+    never replaced.
     """
     aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)  # of a run that was killed
+    aside.unlink(missing_ok=True)  # a killed run may have left it
     try:
         with _connected(aside, "rwc", path) as layer:
             layer.execute("pragma journal_mode = off")
             layer.execute("pragma synchronous = off")
-            _make_fast(layer)
+            layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
             yield layer
             layer.execute("commit")
             layer.execute("pragma journal_mode = wal")
         sync(aside)
-        for leftover in ("-wal", "-shm"):  # of a file that was moved away without them: SQLite would apply them to this one
+        # When a file was moved away without its -wal and -shm, SQLite would apply them to the new one.
+        for leftover in ("-wal", "-shm"):
             path.with_name(path.name + leftover).unlink(missing_ok=True)
         if path.exists():
-            raise PipelineError(f"{path.name} was put into {path.parent} by another program during the run. Nothing was written; "
-                                "run again.")
+            raise PipelineError(f"{path.name} was put into {path.parent} by another program during the run. "
+                                "Nothing was written; run again.")
         aside.rename(path)
         sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _make_fast(layer: Layer) -> None:
-    layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
-
-
 @contextmanager
 def _connected(file: Path, mode: str, path: Path) -> Iterator[Layer]:
-    """Connect to a file that stands for a layer's `path`."""
+    """Connect to a file that is, or will become, the layer at `path`."""
     with _explained(path):
         connection = adbc.connect(file_uri(file, f"mode={mode}"), autocommit=True)
     layer = Layer(connection, path)
     try:
         layer.execute(f"pragma busy_timeout = {BUSY_SECONDS * 1000}")
-        if mode == "ro":  # a writer sorts whole indexes: in files
+        if mode == "ro":  # not for a writer, which sorts whole indexes: those would not fit into memory
             layer.execute("pragma temp_store = memory")
         yield layer
     finally:
@@ -285,11 +294,11 @@ def _connected(file: Path, mode: str, path: Path) -> Iterator[Layer]:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn the driver's errors into ours: the file, SQLite's own words without the driver's around them, what to do."""
+    """Turn an error of the driver into ours: the file, SQLite's own message, and what to do."""
     try:
         yield
     except (AdbcError, pa.ArrowException) as error:
-        words = re.sub(r"^[A-Z_]+: (\[SQLite\] )?(Failed to [^:]+: )?", "", str(error).partition("\n")[0])
-        if words.startswith("failed to open"):  # and then something about memory, whatever the reason is
-            words = "unable to open database file"
-        raise explain(path, words) from error
+        message = re.sub(r"^[A-Z_]+: (\[SQLite\] )?(Failed to [^:]+: )?", "", str(error).partition("\n")[0])
+        if message.startswith("failed to open"):  # the driver goes on about memory, whatever the reason is
+            message = "unable to open database file"
+        raise explain(path, message) from error

@@ -1,4 +1,4 @@
-"""The run lock: one run at a time for a warehouse. The kernel drops it when its holder dies, however it dies."""
+"""The run lock: one run at a time per warehouse. The kernel releases it however the process ends."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.errors import PipelineError
 
-BUSY_SECONDS = 5  # how long a step waits for a write lock that another program has on a database
+BUSY_SECONDS = 5  # how long a connection waits while another program holds a lock on a database
 
 
 class LockTaken(PipelineError):
@@ -19,25 +19,26 @@ class LockTaken(PipelineError):
 
 @contextmanager
 def run_lock(warehouse: Path) -> Iterator[None]:
-    """Hold the lock of a warehouse, whose folder is made when missing.
+    """Hold the lock of a warehouse, whose folder is created when it is missing.
 
-    Raises LockTaken at once, naming the process, when another run has it.
+    Raises LockTaken at once, naming the process, when another run holds the lock.
     """
     path = warehouse / ".lock"
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)
     except OSError as error:
-        raise PipelineError(f"warehouse {warehouse} cannot be written ({error.strerror}). Make it writable, or name "
-                            "another with --warehouse.") from error
+        raise PipelineError(f"warehouse {warehouse} cannot be written ({error.strerror}). "
+                            "Make it writable, or name another with --warehouse.") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise LockTaken(f"another run (process {file.read().decode().strip() or 'unknown'}) is working on {warehouse}. "
+            process = file.read().decode().strip() or "unknown"
+            raise LockTaken(f"another run (process {process}) is working on {warehouse}. "
                             "Wait until it has ended, or stop it.") from error
-        with suppress(OSError):  # a full disk need not stop a run that may write nothing; the lock holds without the number
+        with suppress(OSError):  # the lock holds without the number, so a full disk need not stop the run
             file.truncate(0)
             file.write(str(os.getpid()).encode())
         try:
@@ -48,14 +49,15 @@ def run_lock(warehouse: Path) -> Iterator[None]:
 
 
 def lock_holder(warehouse: Path) -> int | None:
-    """Return the number of the process whose run works on a warehouse, None when there is none.
+    """Return the number of the process whose run is working on a warehouse; None when there is none.
 
-    It looks at the number in the file and leaves the lock alone: a run that begins at this moment would find it taken.
+    This reads the number in the file and does not try the lock: a run that starts at that moment would find
+    it taken.
     """
     try:
         process = int((warehouse / ".lock").read_text())
         os.kill(process, 0)
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # the process exists and belongs to another user
         return process
     except (OSError, ValueError):
         return None

@@ -1,8 +1,9 @@
-"""What the runner asks of the layers before a step: what was delivered, and whether there is anything new.
+"""What the runner needs to know from the layers before a step: what was delivered, and whether there is
+anything new.
 
-It asks through sqlite3, which costs no import of note, so that a run with nothing to do is over at once. The runner opens a
-layer's file in no other way: a second copy of SQLite in a process would drop the first one's locks (see lib.storage.layer). A `read_only`
-question changes no byte of the warehouse.
+These queries use sqlite3, which is quick to import, so that a run with nothing to do ends at once. The runner
+must not open a layer in any other way: a second copy of SQLite in one process would drop the locks of the
+first (see lib.storage.layer). A query that is `read_only` changes no byte of the warehouse.
 """
 
 import sqlite3
@@ -17,8 +18,8 @@ from lib.storage.sql import file_uri, read_only_uri
 
 
 @dataclass(frozen=True)
-class Known:
-    """A delivery that an earlier run recorded in the manifest."""
+class KnownDelivery:
+    """A delivery that an earlier run has read."""
 
     name: str
     sha256: str
@@ -26,53 +27,63 @@ class Known:
     timestamp: str
 
 
-def known_deliveries(warehouse: Path, read_only: bool = False) -> list[Known]:
-    """Return the manifest, oldest first; empty when nothing was ever delivered."""
+def known_deliveries(warehouse: Path, read_only: bool = False) -> list[KnownDelivery]:
+    """Return the deliveries that earlier runs have read, oldest first."""
     if not (warehouse / "raw.db").exists():
         return []
-    return [Known(*row) for row in ask(
-        warehouse, "raw", "deliveries", "select source_filename, content_sha256, source_name, "
-        "ingestion_timestamp from deliveries order by delivery_id", read_only=read_only)]
+    rows = query(warehouse, "raw", "deliveries",
+                 "select source_filename, content_sha256, source_name, ingestion_timestamp from deliveries "
+                 "order by delivery_id", read_only=read_only)
+    return [KnownDelivery(*row) for row in rows]
 
 
 def last_timestamp(warehouse: Path, layer: str, process_name: str, read_only: bool = False) -> str:
-    """Return the timestamp of what the step last committed to the layer; empty when there is nothing of it."""
-    rows = ask(warehouse, layer, "layer_commits",
-               "select max(committed_timestamp) from layer_commits where process_name = ?", process_name, read_only=read_only)
+    """Return the timestamp of the step's last commit to the layer; empty when it never committed."""
+    rows = query(warehouse, layer, "layer_commits",
+                 "select max(committed_timestamp) from layer_commits where process_name = ?", process_name,
+                 read_only=read_only)
     return (rows[0][0] if rows else None) or ""
 
 
-def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark: str, read_only: bool = False) -> list[str]:
-    """Return those of the tables that have a commit newer than the watermark."""
-    rows = ask(warehouse, layer, "layer_commits", "select distinct table_name from layer_commits where committed_timestamp > ?",
-                watermark, read_only=read_only)
+def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark: str,
+                 read_only: bool = False) -> list[str]:
+    """Return those of the tables that have a commit later than the watermark."""
+    rows = query(warehouse, layer, "layer_commits",
+                 "select distinct table_name from layer_commits where committed_timestamp > ?", watermark,
+                 read_only=read_only)
     return [table for table in tables if (table,) in rows]
 
 
 def open_quarantine(warehouse: Path, layer: str) -> list[tuple[str, str, str, int]]:
-    """Return table, rule, reason and number of the rows that are set aside in a layer; reads without a trace."""
-    return ask(warehouse, layer, "quarantine",
-               "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
-               "group by table_name, rule, reason order by 4 desc, table_name, rule", read_only=True)
+    """Return table, rule, reason and number of the rows in a layer's quarantine that are not resolved."""
+    return query(warehouse, layer, "quarantine",
+                 "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
+                 "group by table_name, rule, reason order by 4 desc, table_name, rule", read_only=True)
 
 
 @contextmanager
 def hold_open(warehouse: Path, layer: str) -> Iterator[None]:
-    """Keep a connection to a layer's file, if it is there, so that no other one is the first to come or the last to go.
+    """Keep a connection to a layer's file open, if the file exists.
 
-    Those take SQLite's exclusive lock for a moment, to recover the file or to tidy it, and a reader that does not wait is
-    locked out.
+    The first connection to a file (to recover it) and the last (to clean up) take SQLite's exclusive lock for
+    a moment, which fails a reader that does not wait. While this connection is open, no other one is the
+    first or the last.
     """
     path = warehouse / f"{layer}.db"
     with ExitStack() as stack:
         if path.exists():
-            with suppress(sqlite3.Error):  # who needs the file will say what is wrong with it
-                stack.enter_context(closing(_connect(path, False))).execute("select 1 from sqlite_schema").fetchall()
+            with suppress(sqlite3.Error):  # the step that needs the file will report what is wrong with it
+                connection = stack.enter_context(closing(_connect(path, False)))
+                connection.execute("select 1 from sqlite_schema").fetchall()
         yield
 
 
-def ask(warehouse: Path, layer: str, table: str, sql: str, *parameters: str, read_only: bool = False) -> list[tuple]:
-    """Return a query's rows; none when the layer has no such table yet."""
+def query(warehouse: Path, layer: str, table: str, sql: str, *parameters: str,
+          read_only: bool = False) -> list[tuple]:
+    """Return the rows of a query on one table; no rows when the layer does not have the table yet.
+
+    Raises PipelineError when the layer's file is missing or cannot be read.
+    """
     path = warehouse / f"{layer}.db"
     if not path.exists():
         raise missing_layer(path)

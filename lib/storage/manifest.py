@@ -1,7 +1,8 @@
-"""The manifest of each run: what it was given and what came of it, as JSON, chained to the run before.
+"""The manifest of each run: its input and its results as JSON, chained to the manifest of the run before.
 
-It is kept in `audit.db` and, as the same bytes, in the run's folder. Each manifest holds the sha256 of the one before
-and of the log's rows since then, so that whoever changes a row of the past changes every hash behind it.
+It is stored in `audit.db` and, as the same bytes, in the run's folder. Each manifest holds the sha256 of the
+one before and of the log's rows since then, so a change to an old row shows: the later hashes no longer
+match.
 """
 
 import hashlib
@@ -28,29 +29,42 @@ PACKAGES = {"sqlite": NEEDED, "spark": (*NEEDED, "deltalake", "pyspark", "sqlglo
 LOCKS = {"sqlite": "requirements.txt", "spark": "requirements-spark.txt"}
 DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot")
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
-PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit")  # of a run, that decide what comes of it
+# Those parameters of a run that decide its results.
+PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit")
+REBUILT = "select process_name, max(is_rebuild) from layer_commits where batch_id = ? group by process_name"
+DIGESTS = """
+select table_name, digest from layer_commits
+where commit_id in (select max(commit_id) from layer_commits group by table_name)
+order by table_name"""
+DELIVERIES = """
+select source_filename, source_name, size_bytes, content_sha256, rows, is_snapshot from deliveries
+where batch_id = ?
+order by delivery_id"""
 
 
 def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) -> None:
-    """Write down, once, what a run is given; a run that is killed leaves that, and the next one completes it."""
+    """Record the input of a run, once. If the run is killed, the next run completes the manifest."""
     given = asdict(options)
-    begun = {"batch_id": batch_id, "now": now, "started": utc_now(), "parameters": {name: given[name] for name in PARAMETERS},
-             "engine": options.engine, **describe_code(options.engine), "watermarks_before": _watermarks(log)}
-    log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)", [batch_id, _text(begun)])
+    begun = {"batch_id": batch_id, "now": now, "started": utc_now(),
+             "parameters": {name: given[name] for name in PARAMETERS}, "engine": options.engine,
+             **describe_code(options.engine), "watermarks_before": _watermarks(log)}
+    log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)",
+                [batch_id, _text(begun)])
 
 
 def complete(log: sqlite3.Connection, warehouse: Path, reports: Path) -> dict[str, str]:
-    """Complete the manifests of this run and of those that died before they could: what came of them, and the chain.
+    """Add results and chain to the manifests of this run and of runs that died; return these by run, as text.
 
-    Returns them as text by run. Call it only while holding the run lock.
+    Call it only while holding the run lock.
     """
     completed = {}
-    for batch_id, begun in log.execute("select batch_id, begun from pipeline_manifest where manifest is null "
-                                       "order by manifest_id").fetchall():
-        manifest = json.loads(begun) | _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id) | _chain(log)
-        text = _text(manifest)
-        log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ?, begun = null where batch_id = ?",
-                    [text, _sha256(text), batch_id])
+    open_manifests = log.execute("select batch_id, begun from pipeline_manifest where manifest is null "
+                                 "order by manifest_id").fetchall()
+    for batch_id, begun in open_manifests:
+        results = _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id)
+        text = _text(json.loads(begun) | results | _chain(log))
+        log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ?, begun = null "
+                    "where batch_id = ?", [text, _sha256(text), batch_id])
         completed[batch_id] = text
     return completed
 
@@ -70,10 +84,12 @@ def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
-    """Return what was changed in the log or the manifests since they were written, a line each, the oldest first."""
+    """Return what was changed in the log or the manifests after they were written: a line each, oldest
+    first."""
     trouble, previous, covered = [], "", 0
-    for batch_id, text, sha256 in log.execute("select batch_id, manifest, manifest_sha256 from pipeline_manifest "
-                                              "where manifest is not null order by manifest_id"):
+    for batch_id, text, sha256 in log.execute(
+            "select batch_id, manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
+            "order by manifest_id"):
         if _sha256(text) != sha256:
             trouble.append(f"run {batch_id}: its manifest in audit.db was changed")
         manifest = json.loads(text)
@@ -81,7 +97,8 @@ def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
             trouble.append(f"run {batch_id}: the manifest before it was changed or removed")
         rows, last = _log_rows(log, covered, manifest["log_rows_to"])
         if _sha256(rows) != manifest["log_rows_sha256"]:
-            trouble.append(f"run {batch_id}: its rows in pipeline_execution_log (execution_id {covered + 1} to {last}) were changed")
+            trouble.append(f"run {batch_id}: its rows in pipeline_execution_log "
+                           f"(execution_id {covered + 1} to {last}) were changed")
         trouble += _check_folder(reports / "runs" / batch_id, text, manifest)
         previous, covered = sha256, manifest["log_rows_to"]
     return trouble
@@ -91,14 +108,15 @@ def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str
     if not folder.exists():  # --keep-runs has pruned it
         return []
     left = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    trouble = [] if left.get(FILE) == text.encode() else [f"{FILE} in its folder is not the manifest in audit.db"]
-    trouble += [f"{name}, as it was executed, was changed or removed" for name, sha256 in manifest["executed"].items()
+    trouble = [] if left.get(FILE) == text.encode() else [f"{FILE} in its folder is not the one in audit.db"]
+    trouble += [f"the executed {name} was changed or removed" for name, sha256 in manifest["executed"].items()
                 if hashlib.sha256(left.get(name, b"")).hexdigest() != sha256]
     return [f"run {folder.name}: {line}" for line in trouble]
 
 
 def describe_code(engine: str = "sqlite") -> dict[str, Any]:
-    """Return what decides, beside the data, what a run makes: code, suites, contract, lock and versions, as hashes and names."""
+    """Return what decides the results besides the data: code, suites, contract, lock file and versions, as
+    hashes."""
     return {
         "git": _git(),
         "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
@@ -112,26 +130,23 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
 
 
 def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[str, Any]:
-    rebuilt: dict[str, int] = {}  # the steps that committed, and whether all of their tables
+    rebuilt: dict[str, int] = {}  # by step that committed: whether it rebuilt its tables
     digests, deliveries, unreadable = {}, [], {}
     for layer in dict.fromkeys(step.writes for step in STEPS.values()):
         if (warehouse / f"{layer}.db").exists():
             try:
-                rebuilt |= dict(lookup.ask(warehouse, layer, "layer_commits", "select process_name, max(is_rebuild) from layer_commits "
-                                         "where batch_id = ? group by process_name", batch_id))
-                digests[layer] = {table: digest for table, digest in lookup.ask(
-                    warehouse, layer, "layer_commits", "select table_name, digest from layer_commits where commit_id in "
-                    "(select max(commit_id) from layer_commits group by table_name) order by table_name") if table in OUTPUTS}
-                deliveries += lookup.ask(warehouse, layer, "deliveries", "select source_filename, source_name, size_bytes, "
-                                       "content_sha256, rows, is_snapshot from deliveries where batch_id = ? order by delivery_id",
-                                       batch_id)
-            except PipelineError as error:  # the run has said so
+                rebuilt |= dict(lookup.query(warehouse, layer, "layer_commits", REBUILT, batch_id))
+                latest = lookup.query(warehouse, layer, "layer_commits", DIGESTS)
+                digests[layer] = {table: digest for table, digest in latest if table in OUTPUTS}
+                deliveries += lookup.query(warehouse, layer, "deliveries", DELIVERIES, batch_id)
+            except PipelineError as error:  # the run has already reported it
                 unreadable[layer] = str(error)
+    steps = log.execute("select process_name, status, table_digests, error_message "
+                        "from pipeline_execution_log where batch_id = ? order by execution_id", [batch_id])
     return {
-        "steps": {name: {"status": status, "has_run": bool(table_digests) or name in rebuilt, "is_full": bool(rebuilt.get(name)),
-                         "error": error} for name, status, table_digests, error in log.execute(
-            "select process_name, status, table_digests, error_message from pipeline_execution_log where batch_id = ? "
-            "order by execution_id", [batch_id])},
+        "steps": {name: {"status": status, "has_run": bool(table_digests) or name in rebuilt,
+                         "is_full": bool(rebuilt.get(name)), "error": error}
+                  for name, status, table_digests, error in steps},
         "deliveries": [dict(zip(DELIVERY, row, strict=True)) for row in deliveries],
         "watermarks_after": _watermarks(log), "digests": digests, "unreadable": unreadable,
     }
@@ -142,7 +157,7 @@ def _executed(folder: Path) -> dict[str, Any]:
 
 
 def _chain(log: sqlite3.Connection) -> dict[str, Any]:
-    """Return the hash of the last manifest, and of the log's rows behind those that it covers."""
+    """Return the hash of the last manifest, and of the log's rows after those that it covers."""
     last = log.execute("select manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
                        "order by manifest_id desc limit 1").fetchone()
     covered, previous = (json.loads(last[0])["log_rows_to"], last[1]) if last else (0, "")
@@ -151,29 +166,33 @@ def _chain(log: sqlite3.Connection) -> dict[str, Any]:
 
 
 def _log_rows(log: sqlite3.Connection, covered: int, last: int | None = None) -> tuple[str, int]:
-    """Return the log's rows behind `covered`, as text, and the number of the last one."""
-    rows = log.execute("select * from pipeline_execution_log where execution_id > ? and execution_id <= ? order by execution_id",
-                       [covered, last if last is not None else sys.maxsize]).fetchall()
+    """Return the log's rows after `covered`, as text, and the number of the last one."""
+    rows = log.execute("select * from pipeline_execution_log where execution_id > ? and execution_id <= ? "
+                       "order by execution_id", [covered, sys.maxsize if last is None else last]).fetchall()
     return json.dumps(rows), rows[-1][0] if rows else last or covered
 
 
 def _watermarks(log: sqlite3.Connection) -> dict[str, list[str]]:
-    return {name: [timestamp, batch_id] for name, timestamp, batch_id in log.execute(
-        "select process_name, last_processed_timestamp, last_batch_id from pipeline_watermark order by process_name")}
+    rows = log.execute("select process_name, last_processed_timestamp, last_batch_id from pipeline_watermark "
+                       "order by process_name")
+    return {name: [timestamp, batch_id] for name, timestamp, batch_id in rows}
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit that is checked out and whether its files are as committed; None where there is no repository."""
+    """Return the commit that is checked out and whether the files are unchanged; None without a
+    repository."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True,
+                              check=True).stdout
+
     try:
-        commit, status = (subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, check=True).stdout
-                          for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]))
+        return {"commit": git("rev-parse", "HEAD").strip(), "is_clean": not git("status", "--porcelain")}
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit.strip(), "is_clean": not status}
 
 
 def _hash_files(paths: Iterable[Path]) -> str:
-    """Return a hash of some files' names and contents."""
+    """Return one hash of the names and contents of some files."""
     content = hashlib.sha256()
     for path in sorted(paths):
         content.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())

@@ -1,34 +1,36 @@
-"""Names, text and files as SQLite wants them written."""
+"""How names, text and files are written in SQLite's SQL and addresses."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 
 def quote(name: str) -> str:
-    """Return a table's or column's name quoted for SQL."""
+    """Return the name of a table or column, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quoted(names: Sequence[str], alias: str = "") -> str:
-    """Return a list of column names for SQL."""
+    """Return a list of column names, each quoted for SQL."""
     return ", ".join((f"{alias}." if alias else "") + quote(name) for name in names)
 
 
 def literal(text: str) -> str:
-    """Return text as an SQL literal, for the few places that take no parameter."""
+    """Return text as an SQL literal, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def file_uri(path: Path, how: str) -> str:
-    """Return the address under which SQLite opens a file; `how` is what stands behind the question mark."""
-    return f"file:{str(path.absolute()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?{how}"
+    """Return the address by which SQLite opens a file; `how` is the part after the question mark."""
+    escaped = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{escaped}?{how}"
 
 
 def read_only_uri(path: Path) -> str:
-    """Return the address under which SQLite reads a file and neither makes nor changes its -wal and -shm files.
+    """Return the address by which SQLite reads a file without creating or changing its -wal and -shm files.
 
-    Without a -shm file nobody has the database open, and it is read as the file that it is; with a -wal file and no -shm file
-    (somebody copied these two) SQLite must make one.
+    When there is no -shm file, no program has the database open, so it can be read as an immutable file. The
+    one exception is a -wal file with content and no -shm file (the two were copied): then SQLite has to
+    create one.
     """
     wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
     if shm.exists():

@@ -243,8 +243,8 @@ def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: 
         (folder / name).write_bytes((folder / name).read_bytes().replace(old, new, 1))
     with audit.open_audit_to_read(used.warehouse) as log:
         assert manifest.check_chain(log, used.reports) == [
-            f"run {folder.name}: manifest.json in its folder is not the manifest in audit.db",
-            f"run {folder.name}: 4_gold.ipynb, as it was executed, was changed or removed"]
+            f"run {folder.name}: manifest.json in its folder is not the one in audit.db",
+            f"run {folder.name}: the executed 4_gold.ipynb was changed or removed"]
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):

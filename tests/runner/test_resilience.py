@@ -118,7 +118,7 @@ def assert_finished(delivered: Delivered, run: Callable[[], subprocess.Completed
     for _, step, batch_id in died:
         assert f"an earlier run died in step {step}" in done.stdout
         assert shop.query("audit", "select 1 from pipeline_execution_log where error_message like ? and status = 'DIED'",
-                          f"run {batch_id} ended without a word in step {step}; found by run %")
+                          f"%run {batch_id} % step {step}%")
     assert shop.query("audit", "select process_name from pipeline_watermark order by 1") == [
         ("dimensions",), ("facts",), ("gold",), ("raw",)]
     assert run().stdout.count("nothing new") == 5

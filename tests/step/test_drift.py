@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import FORMAT
-from lib.ingest.deliveries import Known, overdue
+from lib.ingest.deliveries import KnownDelivery, overdue
 from lib.step import drift
 
 
@@ -70,8 +70,8 @@ def test_a_column_that_is_new_is_told_and_later_only_mentioned(small: Shop, run)
         ("C3", "gold"), ("C4", "gold")]
 
 
-def at(*hours: float) -> list[Known]:
-    return [Known("", "", "orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT)) for hour in hours]
+def at(*hours: float) -> list[KnownDelivery]:
+    return [KnownDelivery("", "", "orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT)) for hour in hours]
 
 
 def test_a_source_that_is_silent_for_longer_than_its_longest_gaps_is_told():
