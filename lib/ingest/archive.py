@@ -1,6 +1,7 @@
-"""The archive: every delivery that was read, by its content, so that any past run can be made again.
+"""The archive: a copy of every delivery that was read, so that any past run can be repeated.
 
-A delivery lies under its sha256, compressed with Zstandard (`zstd -d` reads it), once, however often it was delivered.
+A delivery is stored once under its sha256, however often it was delivered, compressed with Zstandard (`zstd
+-d` reads it).
 """
 
 import hashlib
@@ -13,18 +14,20 @@ from lib.storage.files import hash_file, sync
 
 FOLDER = "archive"  # in the warehouse
 BLOCK_BYTES = 1 << 20
+READ = """
+select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries group by content_sha256"""
 
 
 def place(warehouse: Path, sha256: str) -> Path:
-    """Return where a delivery of that content lies."""
+    """Return where the archive stores a delivery with this content."""
     return warehouse / FOLDER / sha256[:2] / f"{sha256}.zst"
 
 
 def keep(warehouse: Path, path: Path, sha256: str) -> bool:
-    """Archive a delivery, unless its content is there, and return whether it is still the content of that hash.
+    """Archive a delivery unless it is archived already; return whether its content still has that hash.
 
-    What has another content is not kept. The archived file appears when it is whole and on the disk. Raises PipelineError
-    when it cannot be written.
+    A file with another content is not archived. A file in the archive is whole and on the disk. Raises
+    PipelineError when it cannot be written.
     """
     import pyarrow as pa
 
@@ -45,14 +48,14 @@ def keep(warehouse: Path, path: Path, sha256: str) -> bool:
         sync(kept.parent)
     except OSError as error:
         raise PipelineError(f"{path.name} cannot be archived in {kept.parent} ({error.strerror or error}). "
-                            f"{remedy(error) or 'Correct that and run again.'}") from error
+                            f"{remedy(error) or 'Correct this and run again.'}") from error
     finally:
         partial.unlink(missing_ok=True)
     return True
 
 
 def take_out(warehouse: Path, sha256: str, target: Path) -> None:
-    """Write a delivery from the archive to a new file. Raises PipelineError when it is not there, or no more what it was."""
+    """Write a delivery from the archive to a new file. Raises PipelineError if it is gone or was changed."""
     import pyarrow as pa
 
     kept, content = place(warehouse, sha256), hashlib.sha256()
@@ -63,25 +66,23 @@ def take_out(warehouse: Path, sha256: str, target: Path) -> None:
                 content.update(block)
                 file.write(block)
     except FileNotFoundError as error:
-        raise PipelineError(f"delivery {target.name} is not in the archive ({kept}): it was deleted, by --keep-archive or by "
-                            "hand. Put it back from a backup.") from error
+        raise PipelineError(f"delivery {target.name} is not in the archive ({kept}): it was deleted, by "
+                            "--keep-archive or by hand. Restore it from a backup.") from error
     except OSError as error:
-        raise PipelineError(f"delivery {target.name} cannot be read from the archive ({kept}): {error}. Put it back from a "
-                            "backup.") from error
+        raise PipelineError(f"delivery {target.name} cannot be read from the archive ({kept}): {error}. "
+                            "Restore it from a backup.") from error
     if content.hexdigest() != sha256:
-        raise PipelineError(f"delivery {target.name} was changed in the archive: {kept} does not hold what its name says. Put it "
-                            "back from a backup.")
+        raise PipelineError(f"delivery {target.name} was changed in the archive ({kept}): its hash is not "
+                            "its name. Restore it from a backup.")
 
 
 def prune(warehouse: Path, days: int, now: str) -> list[str]:
-    """Delete the deliveries that were last read more than so many days before `now`, and say what that makes impossible."""
+    """Delete deliveries that were last read more than `days` before `now`; return a note about it."""
     limit = days_before(now, days)
-    read = lookup.query(warehouse, "raw", "deliveries", "select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries "
-                    "group by content_sha256")
-    runs = []
-    for sha256, last, run in read:
+    runs = []  # the first that read each deleted delivery
+    for sha256, last, run in lookup.query(warehouse, "raw", "deliveries", READ):
         if last < limit and place(warehouse, sha256).exists():
             place(warehouse, sha256).unlink()
             runs.append(run)
-    return [f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted: no run from {min(runs)} on can be replayed "
-            "or verified any more"] if runs else []
+    return [f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted; "
+            f"runs from {min(runs)} on can no longer be replayed or verified"] if runs else []

@@ -1,4 +1,4 @@
-"""Find the deliveries in the source folder and tell, by content, which of them say something new."""
+"""Find the deliveries in the source folder and decide, by their content, which of them are to be read."""
 
 import difflib
 import json
@@ -24,17 +24,18 @@ from lib.storage.lookup import KnownDelivery
 LISTED = "deliveries.json"
 FOUND = ".found"  # in a run's folder, while its raw step runs
 UNFINISHED = (".tmp", ".part")
-WAITS = 20  # between deliveries of a source, that tell its rhythm
-WAITS_NEEDED = 3
+WAITS = 20  # how many of the latest waits between deliveries tell what is usual for a source
+WAITS_NEEDED = 3  # fewer do not tell
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file of a source, as it lies in the source folder.
+    """One file in the source folder.
 
-    `status` is "new", "changed" (the name was read before, with other bytes), "known" (the same bytes under the same
-    name), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden, still growing, or its name is no text) or "stray"
-    (no source has such files). Only "new" and "changed" are to be read.
+    `status` is "new", "changed" (a file of this name was read before, with other bytes), "known" (this file
+    was read before), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden, still growing, or
+    its name is not text) or "stray" (no source has such files). Only files that are "new" or "changed" are to
+    be read.
     """
 
     name: str  # relative to the source folder, with forward slashes
@@ -44,8 +45,8 @@ class Delivery:
     sha256: str = ""
     same_as: str = ""
     note: str = ""
-    is_snapshot: bool = False  # said of one that comes from a list
-    file: str = ""  # where it lies, beside the list
+    is_snapshot: bool = False  # only in a list of deliveries
+    file: str = ""  # only in a list: the path of the file, relative to the list's folder
 
     @property
     def is_to_read(self) -> bool:
@@ -56,14 +57,17 @@ class Delivery:
         return source.parent / self.file if self.file else source / self.name
 
 
-def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
-    """Return everything that lies in the source folder, in the order in which it is applied: by name.
+def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
+                    settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
+    """Return all files in the source folder, in the order in which they are applied: by name.
 
-    In its place, a file called LISTED lists deliveries, as JSON, for a run that is made again: they are applied in its order.
+    When a run is repeated, `folder` is a file called LISTED with a list of deliveries as JSON, which are
+    applied in the order of the list.
 
-    `known` is the manifest, oldest first. Every file's content is hashed: neither a name nor a time says what is in it. A file
-    that has changed within `settled_seconds` is waited for; one that changes meanwhile is still growing.
-    Raises PipelineError when the folder is missing or a file cannot be read.
+    `known` are the deliveries of earlier runs, oldest first. Every file is hashed, because neither its name
+    nor its time tells what is in it. A file that was changed less than `settled_seconds` ago is hashed when
+    that time is over; if it changes meanwhile, it is still growing. Raises PipelineError when the folder is
+    missing or a file cannot be read.
     """
     latest = {entry.name: entry.sha256 for entry in known}
     first_name = {}
@@ -72,9 +76,9 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_second
     if folder.name == LISTED and folder.is_file():
         return _listed(folder)
     deliveries = []
-    with ThreadPoolExecutor() as readers:  # hashing lets go of the interpreter lock
+    with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
-            delivery = _judge(found, latest, first_name) if found.is_to_read else found
+            delivery = _compare(found, latest, first_name) if found.is_to_read else found
             if delivery.is_to_read:
                 latest[delivery.name] = delivery.sha256
                 first_name.setdefault(delivery.sha256, delivery.name)
@@ -83,9 +87,9 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_second
 
 
 def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
-    """Return whether a delivery lies in the source folder under a name that was never read, so that there is most likely news.
+    """Return whether the source folder has a delivery with a name that was never read.
 
-    That is known long before the contents are.
+    There is then most likely something new, which is known long before the contents are.
     """
     names = {entry.name for entry in known}
     return folder.is_dir() and any(
@@ -95,9 +99,9 @@ def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
 
 @contextmanager
 def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
-    """While the context is open, keep what a run has found in its folder, for its raw step: to look twice is to hash all twice."""
+    """Keep what a run has found in its folder while the context is open: its raw step need not hash again."""
     path = folder / FOUND
-    with suppress(OSError):  # the step then looks itself
+    with suppress(OSError):  # the raw step then looks for itself
         path.write_text(json.dumps(deliveries), encoding="utf-8")
     try:
         yield
@@ -107,7 +111,7 @@ def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
 
 
 def read_handed_on(folder: Path) -> list[Delivery] | None:
-    """Return what the run of a folder has found; None where no run has, as when a notebook is run by hand."""
+    """Return what the run with this folder has found; None when a notebook is executed without a run."""
     try:
         return _listed(folder / FOUND)
     except (OSError, ValueError):
@@ -119,33 +123,36 @@ def _listed(path: Path) -> list[Delivery]:
 
 
 def overdue(known: Iterable[KnownDelivery], now: str) -> list[str]:
-    """Return the sources that have brought nothing new for longer than usual, a line each.
+    """Return the sources that have delivered nothing new for longer than usual, a line each.
 
-    Longer than usual is twice the longest wait between the last deliveries, so that a weekend is usual where weekends bring
-    nothing, and at least an hour. A source needs a few waits before it has a rhythm.
+    Longer than usual means more than an hour and more than twice the longest wait between the latest
+    deliveries, so that weekends without deliveries are usual where they happen. A source with few deliveries
+    is never overdue.
     """
     times: dict[str, set[str]] = {}
     for entry in known:
         times.setdefault(entry.source, set()).add(entry.timestamp)
-    said = []
+    lines = []
     for source, stamps in times.items():
         moments = [datetime.strptime(stamp, FORMAT) for stamp in sorted(stamps)[-WAITS - 1:]]
         waits = [later - earlier for earlier, later in pairwise(moments)]
         silent = datetime.strptime(now, FORMAT) - moments[-1]
         if len(waits) >= WAITS_NEEDED and silent > max(2 * max(waits), timedelta(hours=1)):
-            said.append(f"{source}: nothing new for {duration(silent)}; the longest wait before was {duration(max(waits))}")
-    return said
+            lines.append(f"{source}: nothing new for {duration(silent)}; "
+                         f"the longest wait before was {duration(max(waits))}")
+    return lines
 
 
 def check_source(folder: Path) -> None:
-    """Raise UsageError when there is no source folder, or no delivery in it."""
+    """Raise UsageError when there is no source folder or no delivery in it."""
     if not any(source_of(path.relative_to(folder).as_posix()) for path in list_files(folder)):
-        raise UsageError(f"source folder {folder} holds no delivery. Put customers.csv, products.csv, orders.csv, "
-                       "order_lines.csv and payments.csv there, or name another folder with --source.")
+        *names, last = (f"{name}.csv" for name in SOURCES)
+        raise UsageError(f"source folder {folder} holds no delivery. Put {', '.join(names)} and {last} "
+                         "there, or name another folder with --source.")
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return the files in the source folder and in its folders that are named for a source, by name.
+    """Return the files in the source folder and in its subfolders named after a source, sorted by name.
 
     Raises PipelineError when the folder is missing or cannot be read.
     """
@@ -156,22 +163,24 @@ def list_files(folder: Path) -> list[Path]:
         files = list(folder.iterdir())
         for child in folder.iterdir():
             if child.is_dir() and child.name.lower() in SOURCES:
-                files += [Path(place) / name for place, _, names in os.walk(child, onerror=fail) for name in names]
+                for parent, _, names in os.walk(child, onerror=fail):
+                    files += [Path(parent) / name for name in names]
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"there is no source folder {folder}. Create it, or name another with --source.") from error
+        raise UsageError(f"there is no source folder {folder}. "
+                         "Create it, or name another with --source.") from error
     except OSError as error:
-        raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its permissions, or name "
-                            "another with --source.") from error
+        raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its "
+                            "permissions, or name another with --source.") from error
     return sorted(filter(_is_file, files), key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _is_file(path: Path) -> bool:
-    """Tell files from folders, and from pipes, which a read would wait for; a link that leads nowhere is one that cannot be read."""
+    """Return whether a path is a file, or a broken link, which fails when it is read. A pipe would block."""
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def source_of(name: str) -> str | None:
-    """Return the source that a file belongs to: `orders.csv`, `orders_….csv`, `orders/….csv`, each also `.gz`."""
+    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`."""
     match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
     if match:
         folder, slash, _ = name.partition("/")
@@ -183,7 +192,7 @@ def source_of(name: str) -> str | None:
 
 
 def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
-    """Return a file as a delivery that is new, or why it is none."""
+    """Return a file as a new delivery, or with the reason why it is not to be read."""
     name = path.relative_to(folder).as_posix()
     try:
         name.encode()
@@ -197,7 +206,8 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         stem = name.partition("/")[0].partition(".")[0].lower()
         close = difflib.get_close_matches(stem, SOURCES, n=1)
         is_near = close and name.lower().endswith((".csv", ".csv.gz"))
-        return Delivery(name, "stray", note=f"did you mean {close[0]}.csv?" if is_near else "no source has such a name")
+        note = f"did you mean {close[0]}.csv?" if is_near else "no source has such a name"
+        return Delivery(name, "stray", note=note)
     try:
         before = path.stat()
         age = time.time() - before.st_mtime
@@ -206,7 +216,8 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         sha256 = hash_file(path)
         after = path.stat()
     except OSError as error:
-        raise PipelineError(f"{name}: cannot be read ({error.strerror}). Check its permissions and run again.") from error
+        raise PipelineError(f"{name}: cannot be read ({error.strerror}). "
+                            "Check its permissions and run again.") from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
     return Delivery(name, "new", source, after.st_size, sha256)
@@ -216,8 +227,8 @@ def _is_unfinished(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED)
 
 
-def _judge(delivery: Delivery, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
-    """Return a delivery with what it is, given the latest content by name and the first name by content."""
+def _compare(delivery: Delivery, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
+    """Return a delivery with its status, given the latest content by name and the first name by content."""
     if delivery.name in latest:
         return replace(delivery, status="known" if latest[delivery.name] == delivery.sha256 else "changed")
     same = first_name.get(delivery.sha256)

@@ -1,7 +1,7 @@
-"""Read one delivery in batches: all text, every record exactly once, as a row or rejected with a reason.
+"""Read one delivery in batches of text: every record appears once, as a row or rejected with a reason.
 
-`read_header` looks at the whole file and says what it is; `read_batches` then yields what is in it. What a row is, is
-defined in `csv_records`; which files count as text, in `csv_text`.
+`read_header` checks the whole file and describes it; `read_batches` then yields its rows. `records` defines
+what a row is, `text` which files count as text.
 """
 
 import difflib
@@ -22,21 +22,21 @@ DELIMITERS = (",", ";", "\t", "|")
 SOURCE_ROW = "source_row"
 BLOCK_BYTES = 4 << 20
 MAX_HEADER_BYTES = 1 << 20
-MAX_COLUMNS = 1900  # SQLite takes 2000, and the raw layer adds some of its own
+MAX_COLUMNS = 1900  # SQLite allows 2000, and the raw layer adds some of its own
 MAX_LINE_BYTES = 128 << 20
 MARK_AND_BLANK_LINES = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*+(?:\r\n?|\n))*+")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file's columns are called, and how its text is to be read."""
+    """The names of a file's columns, and how its text is to be read."""
 
     names: tuple[str, ...]  # in the file's order: the contract's name where there is one, else normalised
     extra: tuple[str, ...]  # the names that are not in the contract
     encoding: str
     delimiter: str
-    notes: tuple[str, ...]  # what was detected and is worth saying
-    body_start: int  # where the text after the header begins: bytes of UTF-8
+    notes: tuple[str, ...]  # what was detected and should be reported
+    body_start: int  # where the text after the header begins, in bytes of UTF-8
     body_line: int  # the physical line there
 
 
@@ -44,7 +44,8 @@ class Header:
 class Batch:
     """Some of a file's rows, in their order, and the lines rejected on the way.
 
-    rows: the header's names, all text, an empty field null; and `source_row`, the physical line where the row begins.
+    rows: the header's names, all text, an empty field null; and `source_row`, the physical line where the row
+    begins.
     rejected: source_row, raw_text (a line without its end), rule (field_count, quote or nul_byte), reason.
     """
 
@@ -53,14 +54,14 @@ class Batch:
 
 
 class Unfinished(Exception):
-    """A part of a file ends where a record may go on."""
+    """A part of a file ends where a record may not be complete."""
 
 
 def read_header(path: Path | str, columns: Sequence[str], required: Sequence[str]) -> Header:
-    """Return the header of a delivery whose source has these `columns`; the `required` ones may not be absent.
+    """Return the header of a delivery whose source has these `columns`, some of them `required`.
 
-    Reads the whole file once, to be sure of its encoding. Raises PipelineError for a file that is missing, empty,
-    damaged or not CSV, and for a header that lacks a column or has a name twice.
+    This reads the whole file once, to be sure of its encoding. Raises PipelineError for a file that is
+    missing, empty, damaged or not CSV, and for a header that lacks a column or has a name twice.
     """
     path = Path(path)
     with reading(path):
@@ -81,7 +82,8 @@ def read_header(path: Path | str, columns: Sequence[str], required: Sequence[str
     _check_names(names, extra, required, where)
     if delimiter != ",":
         notes += (f"delimiter {delimiter!r}",)
-    loose = [f"{cell!r} as {name}" for cell, name in zip(cells, names, strict=True) if cell != name and name in columns]
+    loose = [f"{cell!r} as {name}" for cell, name in zip(cells, names, strict=True)
+             if cell != name and name in columns]
     if loose:
         notes += (f"header names matched ignoring case, spaces and hyphens: {', '.join(loose)}",)
     return Header(names, extra, encoding, delimiter, notes, start + end, 1 + _count_lines(head[:start + end]))
@@ -89,11 +91,12 @@ def read_header(path: Path | str, columns: Sequence[str], required: Sequence[str
 
 def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, block_bytes: int = BLOCK_BYTES,
                  only: str | None = None) -> Iterator[Batch]:
-    """Yield the file's rows, `batch_rows` at a time, with the lines that are none; no batch if there is neither.
+    """Yield the file's rows and rejected lines, up to `batch_rows` of each at a time.
 
-    With `only`, the name of a column, the rows have that one (and `source_row`), in half the time.
-    Memory is bounded by a block of `block_bytes` (or the longest line) and a batch; the size of a block changes nothing
-    else. Raises PipelineError if the file can no longer be read, or has a line of more than MAX_LINE_BYTES.
+    With `only`, the name of a column, the rows have just that column and `source_row`, which takes half the
+    time. Memory is bounded by a block of `block_bytes` (or the longest line) and a batch; the size of a block
+    changes nothing else. Raises PipelineError if the file can no longer be read, or has a line longer than
+    MAX_LINE_BYTES.
     """
     if batch_rows < 1:
         raise ValueError(f"batch_rows is {batch_rows}: it must be 1 or more")
@@ -116,11 +119,12 @@ def _parse_blocks(path: Path, header: Header, shape: Shape, block_bytes: int) ->
     return parse_chunks(path, chunks, shape, header.body_line)
 
 
-def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *, is_end: bool = True) -> Iterator[Parsed]:
-    """Yield what is in a part of a file that begins with a record, in physical line `line`.
+def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *,
+                 is_end: bool = True) -> Iterator[Parsed]:
+    """Yield the rows and rejected lines of a part of a file that begins with a record, in line `line`.
 
-    `is_end` says that the file ends with it; one that does not must end in a line feed. Raises Unfinished when its last record
-    may go on behind it.
+    `is_end` tells that the part is the last one of the file; any other part must end in a line feed. Raises
+    Unfinished when the last record of the part may continue in the next one.
     """
     text = b""
     for chunk in chain(chunks, [b""]):
@@ -136,15 +140,15 @@ def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *
             line += parsed.lines_used
             lines = lines[parsed.bytes_used:]
         if len(unfinished) > MAX_LINE_BYTES:
-            raise PipelineError(f"{path}: a line behind line {line - 1} is longer than {MAX_LINE_BYTES >> 20} MB. "
-                                "Look whether it is CSV, and deliver it again.")
+            raise PipelineError(f"{path}: a line after line {line - 1} is longer than {MAX_LINE_BYTES >> 20} "
+                                "MB. Check that the file is CSV, and deliver it again.")
         text = lines + unfinished
     if text:
         raise Unfinished
 
 
 def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield what follows the first `size` bytes, in chunks that are not empty."""
+    """Yield what follows the first `size` bytes, without empty chunks."""
     for chunk in chunks:
         if len(chunk) > size:
             yield chunk[size:]
@@ -156,7 +160,7 @@ def _missing_line_end(text: bytes) -> bytes:
 
 
 def _read_head(path: Path, encoding: str) -> bytes:
-    """Return the complete lines at the start of the file's text, as UTF-8; b"" if it has no text at all."""
+    """Return the complete lines at the start of the file's text, as UTF-8; b"" if the file has no text."""
     head = b""
     for chunk in text_chunks(path, encoding):
         head += chunk
@@ -166,34 +170,36 @@ def _read_head(path: Path, encoding: str) -> bytes:
         return head + _missing_line_end(head)
     end = end_of_lines(head, is_last=False)
     if not end:
-        raise PipelineError(f"{path} has no line end in its first MB: look whether it is CSV, and deliver it again.")
+        raise PipelineError(f"{path} has no line end in its first MB. "
+                            "Check that the file is CSV, and deliver it again.")
     return head[:end]
 
 
 def _split_header(body: bytes, contract: dict[str, str], where: str) -> tuple[str, list[str], int]:
-    """Return the first delimiter that yields a name of the contract, a comma if none does; the cells; and their end."""
+    """Return the first delimiter that yields a name of the contract (else a comma), the cells, their end."""
     splits = {delimiter: split_record(body, delimiter.encode()) for delimiter in DELIMITERS}
-    delimiter = next((delimiter for delimiter, (cells, end) in splits.items()
-                      if LINE_END.match(body, end) and any(_normalise(cell) in contract for cell in cells)), ",")
+    fitting = (delimiter for delimiter, (cells, end) in splits.items()
+               if LINE_END.match(body, end) and any(_normalise(cell) in contract for cell in cells))
+    delimiter = next(fitting, ",")
     cells, end = splits[delimiter]
     line_end = LINE_END.match(body, end)
     if not line_end:
-        raise PipelineError(f"{where}: the header breaks off behind {cells[-1][:40]!r}, at a misplaced quote or a NUL "
-                            "byte. Correct it and deliver the file again.")
+        raise PipelineError(f"{where}: the header breaks off after {cells[-1][:40]!r}, at a misplaced quote "
+                            "or a NUL byte. Correct it and deliver the file again.")
     if len(cells) > MAX_COLUMNS:
         raise PipelineError(f"{where}: the header has {len(cells)} columns, more than {MAX_COLUMNS}. "
-                            "Look whether it is CSV, and deliver it again.")
+                            "Check that the file is CSV, and deliver it again.")
     return delimiter, cells, line_end.end()
 
 
 def _check_names(names: Sequence[str], extra: Sequence[str], required: Sequence[str], where: str) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise PipelineError(f"{where}: the header has {name[:40]!r} {count} times (case, spaces and hyphens do not "
-                                "count). Rename all but one.")
+            raise PipelineError(f"{where}: the header has {name[:40]!r} {count} times (case, spaces and "
+                                "hyphens do not count). Rename all but one.")
     if SOURCE_ROW in names:
-        raise PipelineError(f"{where}: the header has {SOURCE_ROW!r}, which is what line numbers are called here. "
-                            "Rename it.")
+        raise PipelineError(f"{where}: the header has {SOURCE_ROW!r}, which is the pipeline's name for line "
+                            "numbers. Rename it.")
     missing = [f"{name!r} ({_nearest(name, extra)})" for name in required if name not in names]
     if missing:
         raise PipelineError(f"{where}: the header lacks {', '.join(missing)}. It has {_listed(names)}. "

@@ -1,13 +1,15 @@
 """Records in CSV text: the one definition of what a row is, and a fast parser for text that is well formed.
 
-Text is UTF-8 bytes. A physical line ends in LF, CRLF or CR. A record is a row if it has the expected number of fields,
-each of them
+Text is UTF-8 bytes. A physical line ends in LF, CRLF or CR. A record is a row if it has the expected number
+of fields, each of which is either
 
-- quoted: starts and ends with a quote; a quote inside is doubled; delimiters and line ends inside are text; or
+- quoted: it starts and ends with a quote; a quote inside is doubled; delimiters and line ends inside are
+  text; or
 - plain: everything up to the delimiter; a quote that is not its first character is text.
 
-A field without characters, quoted or not, is missing. A line without characters is blank and no record. Where no row
-begins, that one physical line is rejected and reading resumes at the next line: an unclosed quote costs one line.
+A field without characters, quoted or not, is missing. A line without characters is blank and not a record.
+Where no row begins, that one physical line is rejected and reading resumes at the next line: an unclosed
+quote costs one line.
 """
 
 import re
@@ -20,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-# How far a row may reach over several lines: what an unclosed quote can swallow at worst, and what must be held back.
+# How far a row may extend over several lines. An unclosed quote can swallow so much, and so much must be held
+# back.
 MAX_RECORD_LINES = 1000
 MAX_RECORD_BYTES = 16 << 20
-# How much text is parsed with care, at some memory, before the fast parser is tried again.
+# How much text is parsed carefully, which takes much memory, before the fast parser is tried again.
 CAREFUL_BYTES = 1 << 20
 ARROW_BLOCK_BYTES = 1 << 20
 LF, CR, QUOTE = b'\n\r"'
@@ -35,7 +38,7 @@ REJECTED = pa.schema([("source_row", pa.int64()), ("raw_text", pa.string()), ("r
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes a row: the names of its fields, their delimiter (one byte), and the only one asked for if it is one."""
+    """The names of a row's fields, their delimiter (one byte), and the only field that is wanted, if any."""
 
     names: tuple[str, ...]
     delimiter: bytes
@@ -47,12 +50,12 @@ class Shape:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([(name, pa.string()) for name in self.wanted]).append(pa.field("source_row", pa.int64()))
+        return pa.schema([*((name, pa.string()) for name in self.wanted), ("source_row", pa.int64())])
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """The rows and rejected lines of a stretch of text, how much of the text they took up, and how many lines."""
+    """The rows and rejected lines of some text, and how many bytes and lines of the text they took up."""
 
     rows: pa.Table
     rejected: pa.Table
@@ -61,16 +64,16 @@ class Parsed:
 
 
 def parse(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
-    """Parse text that starts at a record, in physical line `first_line` of its file, and that ends in a line end.
+    """Parse text that starts with a record, in physical line `first_line`, and ends with a line end.
 
-    Not all of the text need be used: hand in the rest again. If nothing is used, which the last text of a file never
-    is, its only record may be unfinished: hand it in with more text.
+    Some of the text may be left: pass the rest in again. If all of it is left, its only record may be
+    unfinished: pass it in with more text. That never happens with the last text of a file.
     """
     return parse_fast(text, shape, first_line) or parse_carefully(text, shape, first_line, is_last)
 
 
 def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
-    """Parse any text, record by record, by the rules on top of this module; stop behind CAREFUL_BYTES of it."""
+    """Parse any text, record by record, by the rules at the top of this module; stop after CAREFUL_BYTES."""
     match_row = _row_pattern(shape.delimiter, len(shape.names)).match
     rows, row_starts, rejected, rejected_starts = [], [], [], []
     position = 0
@@ -90,7 +93,8 @@ def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -
             rejected_starts.append(position)
             position = line_end.end()
     ends = _line_ends(text[:position])
-    row_lines, rejected_lines = (first_line + np.searchsorted(ends, starts) for starts in (row_starts, rejected_starts))
+    row_lines = first_line + np.searchsorted(ends, row_starts)
+    rejected_lines = first_line + np.searchsorted(ends, rejected_starts)
     columns = dict(zip(shape.names, zip(*rows, strict=True), strict=True)) if rows else {}
     fields = ([_value(field) for field in columns[name]] for name in shape.wanted if columns)
     return Parsed(
@@ -102,20 +106,24 @@ def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -
 
 
 def parse_fast(text: bytes, shape: Shape, first_line: int) -> Parsed | None:
-    """Parse text in which every record is a row with Arrow; return None, quickly, if that is not certain.
+    """Parse text with Arrow if every record in it is a row; return None, quickly, if that is not certain.
 
-    Arrow alone would not do: it joins text behind a closing quote to the field, reads an unclosed quote to the end, and
-    skips a byte-order mark wherever its input starts.
+    Arrow alone would not do: it appends text after a closing quote to the field, reads an unclosed quote to
+    the end, and skips a byte-order mark wherever its input starts.
     """
     if b"\0" in text or text.startswith(b"\xef\xbb\xbf") or text.count(b"\r") != text.count(b"\r\n"):
         return None
     codes = np.frombuffer(text, np.uint8)
     breaks = np.flatnonzero(codes == LF)
     quotes = np.flatnonzero(codes == QUOTE)
-    # With every quote in its place, a line end ends a record exactly if the number of quotes before it is even.
-    last_lines = np.flatnonzero(np.searchsorted(quotes, breaks) % 2 == 0) if quotes.size else np.arange(breaks.size)
+    # With every quote in its place, a line end ends a record exactly if the number of quotes before it is
+    # even.
+    last_lines = (np.flatnonzero(np.searchsorted(quotes, breaks) % 2 == 0) if quotes.size
+                  else np.arange(breaks.size))
     ends = breaks[last_lines]
-    if not ends.size or not _quotes_in_place(codes, quotes[:np.searchsorted(quotes, ends[-1])], shape.delimiter):
+    if not ends.size:
+        return None
+    if not _quotes_in_place(codes, quotes[:np.searchsorted(quotes, ends[-1])], shape.delimiter):
         return None
     starts = np.concatenate([[0], ends + 1])
     longest = int(np.diff(starts, append=len(text)).max())
@@ -133,20 +141,20 @@ def parse_fast(text: bytes, shape: Shape, first_line: int) -> Parsed | None:
 
 
 def end_of_lines(text: bytes, is_last: bool) -> int:
-    """Return where the last complete line of text ends; unless it is the last, a CR there may be half a CRLF."""
+    """Return where the last complete line ends. If more text follows, a CR at the end may be half a CRLF."""
     if is_last:
         return len(text)
     return max(text.rfind(b"\n"), text.rfind(b"\r", 0, len(text) - 1)) + 1
 
 
 def split_record(text: bytes, delimiter: bytes) -> tuple[list[str], int]:
-    """Return the fields of the record at the start of text, and where it ends: at a line end unless it is malformed."""
+    """Return the fields of the record at the start of text, and its end (a line end unless malformed)."""
     fields = list(_fields(text, delimiter))
     return [(_value(field[0]) or b"").decode() for field in fields], fields[-1].end()
 
 
 def _table(schema: pa.Schema, columns: Sequence) -> pa.Table:
-    if len(columns) < len(schema):  # no rows to make columns of
+    if len(columns) < len(schema):  # there are no rows, and so no columns
         return schema.empty_table()
     arrays = [pa.array(column, type_) for column, type_ in zip(columns, schema.types, strict=True)]
     return pa.table(arrays, schema=schema)
@@ -166,7 +174,7 @@ def _field_pattern(delimiter: bytes) -> bytes:
 
 @cache
 def _row_pattern(delimiter: bytes, count: int) -> re.Pattern[bytes]:
-    # Possessive throughout and never more than `count` fields: a search that fails does so in linear time.
+    # All quantifiers are possessive and no more than `count` fields match, so a match fails in linear time.
     fields = re.escape(delimiter).join([rb"(%b)" % _field_pattern(delimiter)] * count)
     return re.compile(fields + rb"(?:\r\n?+|\n)")
 
@@ -178,7 +186,7 @@ def _open_pattern(delimiter: bytes, count: int) -> re.Pattern[bytes]:
 
 
 def _reaches_too_far(text: bytes, start: int, end: int) -> bool:
-    """Tell whether a record, its line end included, spans more lines or, over several lines, bytes than it may."""
+    """Return whether a record with its line end has too many lines, or several lines and too many bytes."""
     if end - start <= MAX_RECORD_LINES:
         return False
     lines = sum(1 for _ in LINE_END.finditer(text, start, end))
@@ -186,13 +194,13 @@ def _reaches_too_far(text: bytes, start: int, end: int) -> bool:
 
 
 def _may_go_on(text: bytes, start: int, shape: Shape) -> bool:
-    """Tell whether the record at `start` is still within quotes where the text ends, and may become a row."""
+    """Return whether the record at `start` may become a row: the text ends within its quotes."""
     is_open = _open_pattern(shape.delimiter, len(shape.names)).match(text, start)
     return bool(is_open) and not _reaches_too_far(text, start, len(text))
 
 
 def _diagnose(line: bytes, shape: Shape) -> tuple[str, str]:
-    """Return the rule and the reason for which a line does not begin a row."""
+    """Return the rule and the reason why no row begins with a line."""
     count = len(shape.names)
     if b"\0" in line:
         return "nul_byte", "the line holds a NUL byte"
@@ -200,7 +208,8 @@ def _diagnose(line: bytes, shape: Shape) -> tuple[str, str]:
     if last.end() == len(line):
         return "field_count", f"{number} field{'' if number == 1 else 's'}, expected {count}"
     if line[last.end():last.end() + 1] == b'"':
-        return "quote", f"field {number} opens a quote that is never closed, or not within a row of {count} fields"
+        return "quote", (f"field {number} opens a quote that is never closed, or not within a row of {count} "
+                         "fields")
     return "quote", f"field {number} has text after its closing quote"
 
 
@@ -224,10 +233,15 @@ def _line_ends(text: bytes) -> np.ndarray:
 
 
 def _quotes_in_place(codes: np.ndarray, quotes: np.ndarray, delimiter: bytes) -> bool:
-    """Tell whether quotes, by turns, open at the start of a field and close at its end; `""` closes and opens again."""
-    before = codes[quotes[0::2] - 1]  # of a quote at 0 it is the last byte: a line end, as if before the first line
+    """Return whether quotes alternately open at the start of a field and close at its end.
+
+    A doubled quote closes and opens again.
+    """
+    # Before a quote at position 0, index -1 is the last byte: a line end, as before any first field.
+    before = codes[quotes[0::2] - 1]
     after = codes[quotes[1::2] + 1]
-    return bool(np.isin(before, (*delimiter, LF, QUOTE)).all() and np.isin(after, (*delimiter, LF, CR, QUOTE)).all())
+    opens, closes = (*delimiter, LF, QUOTE), (*delimiter, LF, CR, QUOTE)
+    return bool(np.isin(before, opens).all() and np.isin(after, closes).all())
 
 
 def _read_with_arrow(text: bytes, shape: Shape, longest_record: int) -> pa.Table:
@@ -235,5 +249,6 @@ def _read_with_arrow(text: bytes, shape: Shape, longest_record: int) -> pa.Table
         pa.BufferReader(text),
         arrow_csv.ReadOptions(column_names=shape.names, block_size=max(ARROW_BLOCK_BYTES, longest_record)),
         arrow_csv.ParseOptions(delimiter=shape.delimiter.decode(), newlines_in_values=True),
-        arrow_csv.ConvertOptions(include_columns=shape.wanted, column_types=dict.fromkeys(shape.names, pa.string()), null_values=[""],
-                                 strings_can_be_null=True, quoted_strings_can_be_null=True))
+        arrow_csv.ConvertOptions(
+            include_columns=shape.wanted, column_types=dict.fromkeys(shape.names, pa.string()),
+            null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=True))

@@ -1,4 +1,4 @@
-"""A delivered file as text: gunzipped, its encoding detected, handed on as UTF-8 bytes."""
+"""A delivered file as text: gunzipped, its encoding detected, and passed on as UTF-8 bytes."""
 
 import codecs
 import gzip
@@ -34,7 +34,7 @@ NOT_ASCII = re.compile("[^\0-\x7f]")
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what can go wrong while a file is read into a PipelineError that names the file."""
+    """Turn the errors of reading a file into a PipelineError that names the file."""
     try:
         yield
     except EOFError as error:
@@ -42,15 +42,16 @@ def reading(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise PipelineError(f"{path} is corrupt: {error}. Deliver it again.") from error
     except OSError as error:
-        raise PipelineError(f"{path} cannot be read: {error.strerror or error}. Check that it is there and may be read, "
-                            "and run again.") from error
-    except (UnicodeDecodeError, pa.ArrowInvalid) as error:  # its encoding was checked before
-        raise PipelineError(f"{path} changed while it was read. Run again when its delivery is complete.") from error
+        raise PipelineError(f"{path} cannot be read: {error.strerror or error}. "
+                            "Check that it is there and may be read, and run again.") from error
+    except (UnicodeError, pa.ArrowInvalid) as error:  # all of it could be decoded a moment ago
+        raise PipelineError(f"{path} changed while it was read. "
+                            "Run again when its delivery is complete.") from error
 
 
 @contextmanager
 def open_delivery(path: Path) -> Iterator[BinaryIO]:
-    """Open the file's content, gunzipped if it is gzip whatever its name says."""
+    """Open the file's content, gunzipped if it is gzip; the name of the file does not matter."""
     with path.open("rb") as file:
         magic = file.read(len(GZIP_MAGIC))
         file.seek(0)
@@ -69,7 +70,7 @@ def byte_chunks(path: Path, size: int = SCAN_BYTES) -> Iterator[bytes]:
 
 
 def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[bytes]:
-    """Yield the file's text as UTF-8; chunks may end within a line. A UTF-8 byte-order mark is passed on."""
+    """Yield the file's text as UTF-8; a chunk may end within a line. A UTF-8 byte-order mark is kept."""
     chunks = byte_chunks(path, size)
     if encoding == "utf-8":
         return chunks
@@ -79,8 +80,8 @@ def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[b
 def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return a codec that decodes the whole file, and notes on what was found.
 
-    Every byte is read, so a damaged archive is found here too. Raises PipelineError for a file that is another format
-    than CSV or that no codec decodes without guessing.
+    This reads every byte, so it also finds a damaged gzip file. Raises PipelineError for a file that is not
+    CSV, or that can only be decoded by guessing.
     """
     head = next(byte_chunks(path), b"")
     for magic, kind in NOT_CSV:
@@ -90,13 +91,13 @@ def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     if wide := _wide_encoding(head):
         if (offset := first_bad_byte(path, wide)) is not None:
             raise PipelineError(f"{path} is {wide.upper()}, but cut short or damaged at byte {offset}. "
-                                "Deliver it again, best as UTF-8.")
+                                "Deliver it again, preferably as UTF-8.")
         return wide, (*notes, f"read as {wide.upper()}")
     if (offset := first_bad_byte(path, "utf-8")) is None:
         return "utf-8", notes
     if _mostly_utf8(path):
-        raise PipelineError(f"{path} is UTF-8 except for byte {offset}, where it is cut short, damaged or mixed with "
-                            "another encoding. Deliver it again, all of it as UTF-8.")
+        raise PipelineError(f"{path} is UTF-8 except for byte {offset}, where it is cut short, damaged or "
+                            "mixed with another encoding. Deliver it again, all of it as UTF-8.")
     if (undefined := first_bad_byte(path, "cp1252")) is not None:
         raise PipelineError(f"{path} is neither UTF-8 (byte {offset}) nor cp1252 (byte {undefined}). "
                             "Deliver it again as UTF-8.")
@@ -104,14 +105,14 @@ def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def first_bad_byte(path: Path, encoding: str) -> int | None:
-    """Return the offset, in the gunzipped content, of the first byte that `encoding` cannot decode; None if all can."""
+    """Return the offset in the gunzipped content of the first byte that `encoding` cannot decode, if any."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset = 0
     for chunk in _and_end(byte_chunks(path)):
         held_back = len(decoder.getstate()[0])
         try:
             decoder.decode(chunk, final=not chunk)
-        except (UnicodeDecodeError, pa.ArrowInvalid) as error:  # its encoding was checked before
+        except UnicodeDecodeError as error:
             return offset - held_back + error.start
         offset += len(chunk)
     return None
@@ -133,7 +134,7 @@ def _packing_notes(path: Path) -> tuple[str, ...]:
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """Return the UTF-16 or UTF-32 codec which a mark, or NULs in every other byte of the header, give away."""
+    """Return the UTF-16 or UTF-32 codec that a mark shows, or NULs in every other byte of the header."""
     for mark, encoding in MARKS:
         if head.startswith(mark):
             return encoding
@@ -145,9 +146,10 @@ def _wide_encoding(head: bytes) -> str | None:
 
 
 def _mostly_utf8(path: Path) -> bool:
-    """Tell whether a fifth or more of what is beyond ASCII is valid UTF-8.
+    """Return whether at least a fifth of the characters beyond ASCII are valid UTF-8.
 
-    Accents in cp1252 hardly ever look like UTF-8; UTF-8 with one bad byte, read as cp1252, would become mojibake.
+    Accents in cp1252 hardly ever look like UTF-8; a UTF-8 file with one bad byte would be garbled if read as
+    cp1252.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
     valid = invalid = 0

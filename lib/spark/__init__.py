@@ -1,1 +1,2 @@
-"""The verbs of a step on a Spark cluster. Only this folder imports Spark, and it is loaded by name when Spark is asked for."""
+"""The verbs of a step on a Spark cluster. Only this folder imports Spark, and it is imported only when a run
+asks for Spark. Rules that both engines share belong into `step`."""

@@ -70,7 +70,7 @@ class SparkStep(Step):
         if rows.frame.isEmpty():
             return rows
         if not isinstance(self._gate, SparkGate):
-            self._gate = SparkGate(self.reports / "runs" / self.batch_id, self.batch_id, scratch(self.spark))
+            self._gate = SparkGate(self.reports / "runs" / self.batch_id, self.batch_id, scratch())
         refused = self._gate.check(suite, rows, self.describe_rows)
         if refused is None:
             return rows

@@ -1,4 +1,4 @@
-"""The gate on Spark: the same suites, run by GX's Spark engine on a frame whose failing rows stay where they are."""
+"""The gate on Spark: GX's Spark engine runs the same suites, and failing rows stay on the cluster."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -15,7 +15,7 @@ from lib.steps import PROJECT
 
 GX = PROJECT / "gx"
 CONFIGURATION = "great_expectations.yml"
-SPARK = "type: spark\n    persist: false\n"  # what is checked is kept by who made it, and no longer than it is needed
+SPARK = "type: spark\n    persist: false\n"  # the step itself persists the rows, for as long as it needs them
 
 
 class SparkGate(Gate):
@@ -25,10 +25,12 @@ class SparkGate(Gate):
         self._scratch = scratch
         super().__init__(folder, batch_id)
 
-    def check(self, suite: str, rows: Rows, describe_rows: Callable[[pd.DataFrame], list[str]]) -> DataFrame | None:
-        """Run the checkpoint of `suite` on the rows and return what is to be quarantined; None when that is nothing.
+    def check(self, suite: str, rows: Rows,
+              describe_rows: Callable[[pd.DataFrame], list[str]]) -> DataFrame | None:
+        """Run the checkpoint of `suite` on the rows and return the rows to be quarantined; None without any.
 
-        Returns the key of each refused row, `rule` and `reason` (the first rule it failed). Raises as on pandas frames.
+        Returns their key, `rule` and `reason` (of the first rule that the row failed). Raises PipelineError
+        as `Gate`.
         """
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows.frame, rows.frame.count()):
@@ -36,45 +38,50 @@ class SparkGate(Gate):
             if tally.on_failure == "fail" or bad is None or not rows.key:
                 stops.append((tally, describe_rows(bad.limit(SAMPLE).toPandas()) if bad is not None else []))
             else:
-                refused.append(bad.select(rows.key, sf.lit(len(refused)).alias("rank"), sf.lit(tally.rule).alias("rule"),
-                                          sf.lit(tally.notes).alias("reason")))
+                refused.append(bad.select(
+                    rows.key, sf.lit(len(refused)).alias("rank"), sf.lit(tally.rule).alias("rule"),
+                    sf.lit(tally.notes).alias("reason")))
         stop(stops)
         if not refused:
             return None
         first = Window.partitionBy(rows.key).orderBy("rank")
-        return reduce(DataFrame.unionAll, refused).withColumn("place", sf.row_number().over(first)).where("place = 1").select(
-            rows.key, "rule", "reason")
+        ranked = reduce(DataFrame.unionAll, refused).withColumn("place", sf.row_number().over(first))
+        return ranked.where("place = 1").select(rows.key, "rule", "reason")
 
     def _open_context(self, folder: Path) -> Any:
         """Return a context of the project whose data are Spark frames.
 
-        Its configuration is the project's with the kind of data changed, in a folder of its own: GX takes that from a file, and the
-        project's own may be read-only.
+        GX reads its configuration from a file. The one of the project is copied to a folder of its own and
+        the type of data is changed there, because the project may be read-only.
         """
         project = self._scratch / "gx"
         project.mkdir(exist_ok=True)
         for part in GX.iterdir():
             if part.name != CONFIGURATION and not (project / part.name).exists():
                 (project / part.name).symlink_to(part)
-        said = (GX / CONFIGURATION).read_text(encoding="utf-8")
-        (project / CONFIGURATION).write_text(said.replace("type: pandas\n", SPARK), encoding="utf-8")
+        configuration = (GX / CONFIGURATION).read_text(encoding="utf-8").replace("type: pandas\n", SPARK)
+        (project / CONFIGURATION).write_text(configuration, encoding="utf-8")
         return open_context(folder, project)
 
     def _failing_rows(self, suite: str, rows: DataFrame, outcome: Any) -> DataFrame | None:
-        """Return the rows that fail an expectation; None when it is not about rows."""
-        from great_expectations.core.result_format import ResultFormat
+        """Return the rows that fail an expectation; None when it is not about rows.
+
+        A validation on Spark returns values, or rows that it has collected on the driver. The condition that
+        the rows fail is a metric of the expectation.
+        """
         from great_expectations.validator.metric_configuration import MetricConfiguration
-        from great_expectations.validator.v1_validator import Validator
 
         expectation = outcome.expectation_config.to_domain_obj()
         metric = getattr(expectation, "map_metric", None)
         if metric is None:
             return None
         definition = self._context.validation_definitions.get(suite).data
-        validator = Validator(definition, ResultFormat.BASIC, {"dataframe": rows})._wrapped_validator
+        batch = definition.build_batch_request({"dataframe": rows})
+        validator = self._context.get_validator(batch_request=batch)
         engine = validator.execution_engine
         needed = expectation.get_validation_dependencies(engine, {"result_format": "BASIC"})
         count = needed.metric_configurations[f"{metric}.unexpected_count"]
         condition, domain, _ = validator.get_metric(MetricConfiguration(
             f"{metric}.condition", count.metric_domain_kwargs, count.metric_value_kwargs))
-        return engine.get_domain_records(domain).withColumn("_fails", condition).where("_fails").drop("_fails")
+        marked = engine.get_domain_records(domain).withColumn("_fails", condition)
+        return marked.where("_fails").drop("_fails")

@@ -1,4 +1,4 @@
-"""Bring a warehouse of SQLite files over to Spark: every row, checked by digest, in memory that does not grow with them."""
+"""Import a warehouse of SQLite files into Spark: every row, checked by digest, in bounded memory."""
 
 import shutil
 import sqlite3
@@ -24,19 +24,20 @@ from lib.storage.sql import file_uri, literal, quote, quoted
 
 LAYERS = tuple(dict.fromkeys(step.writes for step in STEPS.values()))
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
-PARTIAL = ".import"  # in the new folder: what is not whole yet
+PARTIAL = ".import"  # in the new folder, until everything is imported
 
 
-def import_warehouse(source: Path, folder: Path, address: str, master: str, say: Callable[[str], None]) -> None:
-    """Bring the warehouse in the folder `source` over: rows to tables at `address`, all else to `folder`.
+def import_warehouse(source: Path, folder: Path, address: str, master: str,
+                     say: Callable[[str], None]) -> None:
+    """Import the warehouse in `source`: the rows to tables at `address`, everything else to `folder`.
 
-    The log, the watermarks, the manifests and the archive come along, so that the next run goes on where the last one ended. `say`
-    is told of each table. `source` stays as it is. Who is killed leaves nothing that counts: the next import begins anew.
-    Raises UsageError when there is nothing to bring over, or something in its place already, and PipelineError when a table is not
-    the same after its journey.
+    The log, the watermarks, the manifests and the archive are imported too, so that the next run continues
+    after the last one. `say` gets a line for each table. `source` is not changed. After an import that was
+    killed, the next one starts again from nothing. Raises UsageError when there is nothing to import or the
+    target is not empty, and PipelineError when a table is not the same after the import.
     """
     if not (source / "audit.db").exists():
-        raise UsageError(f"{source} holds no warehouse: audit.db is not there. Name another folder with --import-from.")
+        raise UsageError(f"{source} holds no warehouse: audit.db is not there. Name another folder.")
     with run_lock(source), run_lock(folder):
         partial = folder / PARTIAL
         _check_new(folder, address, is_second_try=partial.exists())
@@ -45,10 +46,11 @@ def import_warehouse(source: Path, folder: Path, address: str, master: str, say:
         with open_session(master, "import") as spark:
             for name in LAYERS:
                 if (source / f"{name}.db").exists():
-                    _bring_layer(spark, source, partial, name, address, say)
+                    _import_layer(spark, source, partial, name, address, say)
         if (source / archive.FOLDER).exists():
             shutil.copytree(source / archive.FOLDER, partial / archive.FOLDER)
-        with closing(sqlite3.connect(source / "audit.db")) as old, closing(sqlite3.connect(partial / "audit.db")) as new:
+        with (closing(sqlite3.connect(source / "audit.db")) as old,
+              closing(sqlite3.connect(partial / "audit.db")) as new):
             old.backup(new)
         for name in (archive.FOLDER, *(f"{name}.db" for name in LAYERS), "audit.db"):
             if (partial / name).exists():
@@ -57,16 +59,18 @@ def import_warehouse(source: Path, folder: Path, address: str, master: str, say:
 
 
 def _check_new(folder: Path, address: str, is_second_try: bool) -> None:
-    there = [name for name in (*(f"{name}.db" for name in LAYERS), "audit.db", archive.FOLDER) if (folder / name).exists()]
-    if there:
-        raise UsageError(f"{folder} holds {', '.join(there)} already. Name a new folder with --audit.")
+    names = [*(f"{name}.db" for name in LAYERS), "audit.db", archive.FOLDER]
+    if existing := [name for name in names if (folder / name).exists()]:
+        raise UsageError(f"{folder} holds {', '.join(existing)} already. Name a new folder with --audit.")
     for step in STEPS.values():
         for table in step.outputs:
             if not is_second_try and DeltaTable.is_deltatable(f"{address}/{step.writes}/{table}"):
-                raise UsageError(f"{address} holds a table {step.writes}/{table} already. Name a new place with --warehouse.")
+                raise UsageError(f"{address} holds a table {step.writes}/{table} already. "
+                                 "Name another address with --warehouse.")
 
 
-def _bring_layer(spark: SparkSession, source: Path, partial: Path, name: str, address: str, say: Callable[[str], None]) -> None:
+def _import_layer(spark: SparkSession, source: Path, partial: Path, name: str, address: str,
+                  say: Callable[[str], None]) -> None:
     moved = _copy_catalog(source / f"{name}.db", partial / f"{name}.db")
     with open_layer(source, name) as old, open_layer(partial, name, write=True) as new:
         commits.check_engine(old, "sqlite")
@@ -74,7 +78,7 @@ def _bring_layer(spark: SparkSession, source: Path, partial: Path, name: str, ad
         tables, next_row_ids = Tables(spark, address, new), {}
         tables.take_back(moved)
         for table in moved:
-            rows = _bring_rows(spark, old, tables, table)
+            rows = _import_rows(spark, old, tables, table)
             if SERIAL in old.schema(table).names:
                 next_row_ids[table] = (old.scalar(f"select max({SERIAL}) from {quote(table)}") or 0) + 1
             say(f"{name}.{table}: {rows:,} rows, the same")
@@ -83,15 +87,17 @@ def _bring_layer(spark: SparkSession, source: Path, partial: Path, name: str, ad
 
 
 def _copy_catalog(old: Path, new: Path) -> list[str]:
-    """Copy a layer's file without the rows of the tables that Spark keeps elsewhere; return these tables."""
+    """Copy a layer's file without the rows of the tables that Spark stores elsewhere; return these tables."""
     try:
-        with closing(sqlite3.connect(file_uri(new, "mode=rwc"), uri=True, isolation_level=None)) as connection:
+        uri = file_uri(new, "mode=rwc")
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"attach {literal(file_uri(old, 'mode=ro'))} as old")
             connection.execute("begin")
-            said = connection.execute("select type, name, sql from old.sqlite_schema where sql is not null "
-                                      "and name not like 'sqlite\\_%' escape '\\' order by type = 'table' desc").fetchall()
-            moved = [name for kind, name, _ in said if kind == "table" and _is_moved(name)]
-            for kind, name, sql in said:
+            schema = connection.execute(
+                "select type, name, sql from old.sqlite_schema where sql is not null "
+                "and name not like 'sqlite\\_%' escape '\\' order by type = 'table' desc").fetchall()
+            moved = [name for kind, name, _ in schema if kind == "table" and _is_moved(name)]
+            for kind, name, sql in schema:
                 connection.execute(sql)
                 if kind == "table" and name not in moved:
                     connection.execute(f"insert into main.{quote(name)} select * from old.{quote(name)}")
@@ -105,19 +111,20 @@ def _is_moved(table: str) -> bool:
     return table in OUTPUTS or table == "confirmations" or table.endswith("_replaced")
 
 
-def _bring_rows(spark: SparkSession, old: Layer, tables: Tables, table: str) -> int:
+def _import_rows(spark: SparkSession, old: Layer, tables: Tables, table: str) -> int:
     schema, total, count = old.schema(table), digest.EMPTY, 0
     for rows in _chunks(old.batches(f"select {quoted(schema.names)} from {quote(table)}", schema), schema):
         total, count = digest.add(total, digest.of_rows(rows, schema.names)), count + rows.num_rows
         tables.append(table, spark.createDataFrame(rows).coalesce(1))
     if digests.of_frame(tables.read(table), schema.names) != (count, total):
-        raise PipelineError(f"{old.name}.{table} is not the same in the new warehouse. Nothing was imported; this is a defect of the "
-                            "pipeline: report it with the versions in requirements-spark.txt.")
+        raise PipelineError(f"{old.name}.{table} is not the same in the new warehouse. Nothing was imported. "
+                            "This is a defect of the pipeline: report it with the versions in "
+                            "requirements-spark.txt.")
     return count
 
 
 def _chunks(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Put batches together to as many rows as a file of a table holds."""
+    """Join batches until they have as many rows as a file of a table should have."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)

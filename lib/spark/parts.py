@@ -1,9 +1,11 @@
-"""Cut a delivery into parts that can be read apart, each exactly as `lib.ingest.reader.read_batches` reads it in the whole.
+"""Cut a delivery into parts that can be read separately, with the same result as
+`lib.ingest.reader.read_batches`.
 
-A file may be cut behind a line feed at which a record ends. Where the number of quotes before it is even, one probably does. Whether
-it does shows when the parts are parsed: the first begins with a record, and if each, read to its end, leaves nothing that could go on
-in the next, then so does every other. If one does leave something (quotes that are text can do that), the file is read in one
-piece; so are files that are compressed or not UTF-8.
+A file may be cut after a line feed that ends a record. Where the number of quotes before a line feed is even,
+it probably does. Parsing shows whether it really does: the first part begins with a record; when a part
+leaves nothing that could continue in the next one, the next one begins with a record, too. If a part does
+leave something (quotes that are text can cause that), the file is read in one piece, as are files that are
+compressed or not UTF-8.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ PART_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a file: from a byte up to another, from a physical line on, and whether it is the last."""
+    """A part of a file: where it starts and stops, its first physical line, and whether it is the last."""
 
     start: int
     stop: int
@@ -31,10 +33,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a stretch of a file holds, and where it might be cut.
+    """What a stretch of a file contains, and where it could be cut.
 
-    For an even and an odd number of quotes before the stretch: the byte behind the first line feed up to which the number is
-    even, and how many lines end up to there; None where there is none.
+    `cuts` is for an even and for an odd number of quotes before the stretch. Each is the byte after the first
+    line feed with an even number of quotes before it, and the number of lines that end up to there; None if
+    there is none.
     """
 
     quotes: int
@@ -43,20 +46,20 @@ class Scan:
 
 
 def can_be_cut(path: Path, header: Header) -> bool:
-    """Tell whether a file's bytes are its text in UTF-8."""
+    """Return whether a file's bytes are its text in UTF-8."""
     with reading(path), path.open("rb") as file:
         return header.encoding == "utf-8" and file.read(len(GZIP_MAGIC)) != GZIP_MAGIC
 
 
 def stretches(path: Path, header: Header, part_bytes: int) -> list[tuple[int, int]]:
-    """Return where the text below the header begins and ends, in stretches of `part_bytes`."""
+    """Return the text below the header in stretches of `part_bytes`: where each begins and ends."""
     with reading(path):
         size = path.stat().st_size
     return [(start, min(start + part_bytes, size)) for start in range(header.body_start, size, part_bytes)]
 
 
 def scan(path: Path, start: int, stop: int) -> Scan:
-    """Count quotes and line ends in a stretch of a file, which is not its very first."""
+    """Count quotes and line ends in a stretch of a file; some text must come before it."""
     quotes = line_ends = 0
     cuts: list[tuple[int, int] | None] = [None, None]
     before = b"".join(_read_bytes(path, start - 1, start))[0]
@@ -64,7 +67,8 @@ def scan(path: Path, start: int, stop: int) -> Scan:
         codes = np.frombuffer(block, np.uint8)
         is_end = codes == CR
         feeds = np.flatnonzero(codes == LF)
-        is_end[feeds[np.where(feeds == 0, before, codes[feeds - 1]) != CR]] = True  # of CRLF, the CR counts
+        # A CRLF is one line end, counted at its CR. The CR may be the last byte of the block before.
+        is_end[feeds[np.where(feeds == 0, before, codes[feeds - 1]) != CR]] = True
         quoted = np.flatnonzero(codes == QUOTE)
         parity = (quotes + np.searchsorted(quoted, feeds)) % 2
         for odd in (0, 1):
@@ -78,23 +82,24 @@ def scan(path: Path, start: int, stop: int) -> Scan:
 
 
 def cut(header: Header, ends: Sequence[tuple[int, int]], scans: Sequence[Scan]) -> list[Part]:
-    """Return the parts of a file whose stretches were scanned, in their order; none for a file without text."""
+    """Return the parts of a file whose stretches were scanned, in order; none for a file without text."""
     if not ends:
         return []
     size, starts = ends[-1][1], [(header.body_start, header.body_line)]
     quotes, line = scans[0].quotes, header.body_line + scans[0].line_ends
     for found in scans[1:]:
-        place = found.cuts[quotes % 2]
-        if place and place[0] < size:
-            starts.append((place[0], line + place[1]))
+        found_cut = found.cuts[quotes % 2]
+        if found_cut and found_cut[0] < size:
+            starts.append((found_cut[0], line + found_cut[1]))
         quotes += found.quotes
         line += found.line_ends
     stops = [start for start, _ in starts[1:]] + [size]
-    return [Part(start, stop, first_line, stop == size) for (start, first_line), stop in zip(starts, stops, strict=True)]
+    return [Part(start, stop, first_line, stop == size)
+            for (start, first_line), stop in zip(starts, stops, strict=True)]
 
 
 def read_part(path: Path, header: Header, part: Part) -> Iterator[Batch]:
-    """Yield the rows and rejected lines of a part; raises Unfinished when the file should not have been cut behind it."""
+    """Yield the rows and rejected lines of a part. Raises Unfinished if its last record may continue."""
     shape = Shape(header.names, header.delimiter.encode())
     with reading(path):
         chunks = _read_bytes(path, part.start, part.stop)
@@ -103,7 +108,7 @@ def read_part(path: Path, header: Header, part: Part) -> Iterator[Batch]:
 
 
 def _read_bytes(path: Path, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes of a file from one place to another, in blocks."""
+    """Yield the bytes of a file from `start` to `stop`, in blocks."""
     with path.open("rb") as file:
         file.seek(start)
         while start < stop and (block := file.read(min(BLOCK_BYTES, stop - start))):

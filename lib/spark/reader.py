@@ -1,6 +1,7 @@
-"""Read one delivery on a cluster: the same rows and rejected lines as `lib.ingest.reader.read_batches`, in no order.
+"""Read one delivery on a cluster: the same rows and rejected lines as `lib.ingest.reader.read_batches`, in
+any order.
 
-The workers open the file themselves: it must lie in the same place for each of them, as it does for the driver.
+The workers open the file themselves, so it must have the same path on each of them as on the driver.
 """
 
 from collections.abc import Iterator
@@ -18,19 +19,22 @@ from lib.ingest.reader import Batch, Header, Unfinished, read_batches
 from lib.spark.parts import PART_BYTES, Part, Scan, can_be_cut, cut, read_part, scan, stretches
 from lib.spark.sql import column
 
-# Names with a space, which no delivered column's name has. A line that is no row has them, a row has nulls there.
+# Columns of a rejected line, null in a row. Their names have a space, which no delivered column's name has.
 REJECTED = {"rejected text": "raw_text", "rejected rule": "rule", "rejected reason": "reason"}
-TEXT, RULE, REASON = REJECTED
-UNFINISHED, FAILED = "unfinished part", "failed part"  # in place of a rule: the part should not have been cut so, or not be read
-SCANNED = pa.schema([("number", pa.int64()), ("quotes", pa.int64()), ("line_ends", pa.int64()), ("even_cut", pa.int64()),
-                     ("even_lines", pa.int64()), ("odd_cut", pa.int64()), ("odd_lines", pa.int64()), ("error", pa.string())])
+_, RULE, REASON = REJECTED
+# In place of a rule: the file must not be cut after this part, or the part cannot be read.
+UNFINISHED, FAILED = "unfinished part", "failed part"
+SCANNED = pa.schema([("number", pa.int64()), ("quotes", pa.int64()), ("line_ends", pa.int64()),
+                     ("even_cut", pa.int64()), ("even_lines", pa.int64()), ("odd_cut", pa.int64()),
+                     ("odd_lines", pa.int64()), ("error", pa.string())])
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """What a delivery holds, as frames that are read from the file once.
+    """What a delivery contains, as frames that are read from the file only once.
 
-    rows: the header's names, all text, an empty field null; and `source_row`, the physical line where the row begins.
+    rows: the header's names, all text, an empty field null; and `source_row`, the physical line where the row
+    begins.
     rejected: source_row, raw_text (a line without its end), rule (field_count, quote or nul_byte), reason.
     """
 
@@ -43,8 +47,9 @@ class Delivered:
 
 
 @contextmanager
-def read_delivery(spark: SparkSession, path: Path, header: Header, part_bytes: int = PART_BYTES) -> Iterator[Delivered]:
-    """Give what a delivery holds until the context is left; the size of a part changes nothing else.
+def read_delivery(spark: SparkSession, path: Path, header: Header,
+                  part_bytes: int = PART_BYTES) -> Iterator[Delivered]:
+    """Read a delivery and keep its rows while the context is open; the size of a part does not change them.
 
     Raises PipelineError if a worker cannot read the file, or if it has a line that is too long.
     """
@@ -59,16 +64,16 @@ def read_delivery(spark: SparkSession, path: Path, header: Header, part_bytes: i
         if found.error:
             raise PipelineError(found.error)
         is_row = sf.col(RULE).isNull()
+        about = [sf.col(name).alias(alias) for name, alias in REJECTED.items()]
         yield Delivered(
-            lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select("source_row", *(
-                sf.col(name).alias(alias) for name, alias in REJECTED.items())),
+            lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select("source_row", *about),
             found.rows, found.rejected, found.last_row or 0, found.empty)
     finally:
         lines.unpersist()
 
 
 def find_parts(spark: SparkSession, path: Path, header: Header, part_bytes: int) -> list[Part]:
-    """Return the parts in which a file may be parsed; what is in it is looked at on the cluster if they are several."""
+    """Return the parts in which a file may be parsed; a file of several parts is scanned on the cluster."""
     ends = stretches(path, header, part_bytes)
     if len(ends) < 2:
         return cut(header, ends, [Scan(0, 0, (None, None))])
@@ -77,14 +82,13 @@ def find_parts(spark: SparkSession, path: Path, header: Header, part_bytes: int)
         for number in _numbers(batches):
             try:
                 found = scan(path, *ends[number])
-                cuts = [value for place in found.cuts for value in place or (None, None)]
+                cuts = [value for each in found.cuts for value in each or (None, None)]
                 values = [number, found.quotes, found.line_ends, *cuts, None]
             except PipelineError as error:
                 values = [number, *[None] * 6, str(error)]
             yield pa.RecordBatch.from_pylist([dict(zip(SCANNED.names, values, strict=True))], SCANNED)
 
-    columns = [StructField(field.name, StringType() if field.type == pa.string() else LongType()) for field in SCANNED]
-    scanned = sorted(_each(spark, len(ends)).mapInArrow(scan_stretches, StructType(columns)).collect())
+    scanned = sorted(_each(spark, len(ends)).mapInArrow(scan_stretches, _struct(SCANNED)).collect())
     if error := next((row.error for row in scanned if row.error), None):
         raise PipelineError(error)
     return cut(header, ends, [Scan(row.quotes, row.line_ends, (
@@ -93,7 +97,7 @@ def find_parts(spark: SparkSession, path: Path, header: Header, part_bytes: int)
 
 
 def _parse(spark: SparkSession, path: Path, header: Header, parts: list[Part]) -> DataFrame:
-    """Return the lines of a file that are rows and those that are none; without parts, it is read in one piece."""
+    """Return a file's rows and rejected lines as one frame; without parts, the file is read in one piece."""
     names = [*header.names, "source_row", *REJECTED]
     schema = pa.schema([(name, pa.int64() if name == "source_row" else pa.string()) for name in names])
 
@@ -103,22 +107,29 @@ def _parse(spark: SparkSession, path: Path, header: Header, parts: list[Part]) -
                 for batch in read_part(path, header, parts[number]) if parts else read_batches(path, header):
                     yield from _lines(batch, schema)
             except Unfinished:
-                yield _said(schema, UNFINISHED)
+                yield _message(schema, UNFINISHED)
             except PipelineError as error:
-                yield _said(schema, FAILED, str(error))
+                yield _message(schema, FAILED, str(error))
 
-    columns = [StructField(field.name, StringType() if field.type == pa.string() else LongType()) for field in schema]
-    return _each(spark, len(parts) or 1).mapInArrow(parse_parts, StructType(columns))
+    return _each(spark, len(parts) or 1).mapInArrow(parse_parts, _struct(schema))
+
+
+def _struct(schema: pa.Schema) -> StructType:
+    return StructType([StructField(field.name, StringType() if field.type == pa.string() else LongType())
+                       for field in schema])
 
 
 def _lines(batch: Batch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     rejected = batch.rejected.rename_columns(["source_row", *REJECTED])
     for lines in (batch.rows, rejected):
-        columns = [lines[field.name] if field.name in lines.column_names else pa.nulls(lines.num_rows, field.type) for field in schema]
+        names = lines.column_names
+        columns = [lines[field.name] if field.name in names else pa.nulls(len(lines), field.type)
+                   for field in schema]
         yield from pa.table(columns, schema=schema).to_batches()
 
 
-def _said(schema: pa.Schema, rule: str, reason: str | None = None) -> pa.RecordBatch:
+def _message(schema: pa.Schema, rule: str, reason: str | None = None) -> pa.RecordBatch:
+    """Return a message of a part to the driver, as a rejected line: an exception would end the whole job."""
     return pa.RecordBatch.from_pylist([{RULE: rule, REASON: reason}], schema)
 
 
@@ -135,14 +146,14 @@ class _Found:
 def _count(lines: DataFrame, header: Header) -> _Found:
     rule = sf.col(RULE)
     found = lines.agg(
-        sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max("source_row"), sf.count_if(rule == UNFINISHED),
-        sf.max(sf.when(rule == FAILED, sf.col(REASON))),
+        sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max("source_row"),
+        sf.count_if(rule == UNFINISHED), sf.max(sf.when(rule == FAILED, sf.col(REASON))),
         *(sf.count_if(rule.isNull() & column(name).isNull()) for name in header.names)).first()
     return _Found(*found[:5], dict(zip(header.names, found[5:], strict=True)))
 
 
 def _each(spark: SparkSession, tasks: int) -> DataFrame:
-    """Return a frame of the numbers from 0 on, each in a task of its own."""
+    """Return a frame with the numbers from 0 to `tasks` - 1, each in a task of its own."""
     return spark.range(0, tasks, 1, tasks)
 
 

@@ -1,4 +1,4 @@
-"""A Spark session for one step: opened on the cluster that `--master` names, with what the executors need, and stopped."""
+"""A Spark session for one step: it is opened on a cluster, gets what the executors need, and is stopped."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext, SparkFiles
 from pyspark.sql import SparkSession
 
 from lib.errors import PipelineError, first_line
@@ -21,9 +21,9 @@ STDERR = 2
 CONNECT_SECONDS = 5  # to reach a master
 TASK_SECONDS = 120  # until a worker has taken the first task
 INITIAL_PARTS = "spark.sql.adaptive.coalescePartitions.initialPartitionNum"  # of a shuffle
-PARTS = 32  # of them at least, however few cores there are
-ARROW_ROWS = 50_000  # of a batch that an executor's Python handles at once
-# What no cluster's configuration may change, as results depend on it.
+PARTS = 32  # at least so many, however few cores there are
+ARROW_ROWS = 50_000  # how many rows an executor's Python handles at once
+# Results depend on these, so the cluster's configuration cannot change them.
 NEEDED = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -31,43 +31,50 @@ NEEDED = {
     "spark.sql.decimalOperations.allowPrecisionLoss": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": str(ARROW_ROWS),
-    "spark.ui.showConsoleProgress": "false",  # for it draws into what the step says
+    "spark.ui.showConsoleProgress": "false",  # it would draw into the step's own output
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.files.ignoreCorruptFiles": "false",
 }
+# The cluster's configuration may change these.
 USUAL = {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.sql.maxPlanStringLength": "100000"}
 
 
 @contextmanager
 def open_session(master: str, name: str, log: Path | None = None) -> Iterator[SparkSession]:
-    """Open a session on a cluster whose executors can import `lib`; stop it on the way out.
+    """Open a session on a cluster whose executors can import `lib`, and stop it at the end.
 
-    Whatever the cluster's own configuration says (spark-defaults.conf) holds, but for what results depend on. What Java says
-    goes to the file `log`. Raises PipelineError when the master cannot be reached, or no worker takes a task in time.
+    The cluster's own configuration (spark-defaults.conf) applies, except for what results depend on. Java's
+    messages go to the file `log`. Raises PipelineError when the master cannot be reached, or when no worker
+    takes a task in time.
     """
     _check_reachable(master)
-    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # its pandas API, not used here
-    if active := SparkSession.getActiveSession():  # of a step before, in this process, that is over
+    # The warning is about Spark's pandas API, which nothing here uses.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    if active := SparkSession.getActiveSession():  # an earlier step in this process has left it
         active.stop()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         with _errors_to(log):
-            SparkContext._ensure_initialized()  # starts the JVM, which reads the cluster's own configuration
+            # Private, as there is no public way to start the JVM before the session. Only the JVM reads the
+            # cluster's configuration: without it, a SparkConf is empty, and what is set as missing would
+            # override the cluster's.
+            SparkContext._ensure_initialized()
         conf = SparkConf().setMaster(master).setAppName(name).setAll(list(NEEDED.items()))
         for key, value in USUAL.items():
             conf.setIfMissing(key, value)
         spark = SparkSession.builder.config(conf=conf).getOrCreate()
-    except Exception as error:  # of Java, of the gateway to it: there is no telling them apart
-        raise PipelineError(f"no Spark session on {master}: {first_line(error)} Check --master, the cluster and "
-                            f"that Java 17 is installed{f'; {log} has what Java said' if log else ''}.") from error
+    except Exception as error:  # errors of Java and of the gateway to it have no class of their own
+        hint = f"; {log} has Java's messages" if log else ""
+        raise PipelineError(f"no Spark session on {master}: {first_line(error)} Check --master, the cluster "
+                            f"and that Java 17 is installed{hint}.") from error
     try:
-        spark.sparkContext.addPyFile(str(_pack(scratch(spark) / "lib.zip")))
+        spark.sparkContext.addPyFile(str(_pack(scratch() / "lib.zip")))
         _await_worker(spark, master)
         if not conf.contains("spark.sql.shuffle.partitions"):
             cores = spark.sparkContext.defaultParallelism
             spark.conf.set("spark.sql.shuffle.partitions", max(2, 2 * cores))
-            # Where Spark adapts a plan to what is there, which is nearly everywhere, it begins with more and joins small ones:
-            # a few parts of a large table do not fit into an executor.
+            # Where Spark adapts a plan to the data, which is nearly everywhere, it starts with more parts and
+            # merges small ones: a large table in few parts does not fit into an executor.
             if not conf.contains(INITIAL_PARTS):
                 spark.conf.set(INITIAL_PARTS, max(PARTS, 4 * cores))
         yield spark
@@ -78,7 +85,7 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
 
 @contextmanager
 def _errors_to(log: Path | None) -> Iterator[None]:
-    """Have the processes that are started meanwhile write their standard error to the end of a file."""
+    """Append the standard error of the processes that are started meanwhile to a file."""
     if log is None:
         yield
         return
@@ -93,29 +100,33 @@ def _errors_to(log: Path | None) -> Iterator[None]:
         os.close(kept)
 
 
-def scratch(spark: SparkSession) -> Path:
-    """Return the session's own folder on the driver. It goes when Java ends, however that comes about."""
-    return Path(spark.sparkContext._temp_dir)
+def scratch() -> Path:
+    """Return a folder of the session on the driver. Spark deletes it when the session or its JVM ends."""
+    folder = Path(SparkFiles.getRootDirectory()) / "scratch"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _check_reachable(master: str) -> None:
     """Raise PipelineError unless one of the masters of a standalone cluster accepts connections.
 
-    Spark itself says so after a minute, in ten lines of Java.
+    Spark itself would report it after a minute, in ten lines of Java.
     """
     if not master.startswith("spark://"):
         return
-    for place in master.removeprefix("spark://").split(","):
-        address = urlsplit(f"//{place}")
+    for host in master.removeprefix("spark://").split(","):
+        address = urlsplit(f"//{host}")
         try:
             socket.create_connection((address.hostname, address.port or 7077), CONNECT_SECONDS).close()
             return
         except OSError as error:
             problem = error
-    raise PipelineError(f"the Spark master {master} cannot be reached ({problem}). Start the cluster, or correct --master.")
+    raise PipelineError(f"the Spark master {master} cannot be reached ({problem}). "
+                        "Start the cluster, or correct --master.")
 
 
 def _await_worker(spark: SparkSession, master: str) -> None:
+    """Raise PipelineError unless a worker takes a first task in time; Spark itself would wait for ever."""
     is_late = threading.Event()
 
     def give_up() -> None:
@@ -130,14 +141,15 @@ def _await_worker(spark: SparkSession, master: str) -> None:
     except Exception as error:
         if not is_late.is_set():
             raise
-        raise PipelineError(f"no worker of {master} took a task within {TASK_SECONDS} seconds. Start workers, or free some of their "
-                            "cores and memory, and run again.") from error
+        raise PipelineError(
+            f"no worker of {master} took a task within {TASK_SECONDS} seconds. Start workers, or free some "
+            "of their cores and memory, and run again.") from error
     finally:
         timer.cancel()
 
 
 def _pack(path: Path) -> Path:
-    """Write `lib` as a zip file that Python can import from, and return its path."""
+    """Write `lib` as a zip file that Python can import from; return its path."""
     with zipfile.ZipFile(path, "w") as archive:
         for module in sorted((PROJECT / "lib").rglob("*.py")):
             archive.write(module, module.relative_to(PROJECT))

@@ -1,4 +1,4 @@
-"""The notebooks' SQL, which is DuckDB's, as Spark writes it."""
+"""The notebooks' SQL, which is DuckDB's, translated for Spark."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as sf
@@ -6,15 +6,15 @@ from sqlglot import exp, parse_one
 
 
 def column(name: str) -> Column:
-    """Return the column of this very name, which may hold dots and quotes where a delivery's header does."""
+    """Return the column with exactly this name; a name from a delivery's header may have dots and quotes."""
     return sf.col("`" + name.replace("`", "``") + "`")
 
 
 def in_spark(sql: str, dialect: str = "duckdb") -> str:
     """Return a query for Spark that means the same.
 
-    A quotient is a double, as it is in DuckDB: Spark's of decimals is a decimal. The order of a result is left out where
-    nothing is cut off by it: rows are stored in an order of their own.
+    A quotient is a double, as in DuckDB; Spark's quotient of decimals would be a decimal. `order by` without
+    `limit` is left out: the rows are not stored in that order anyway.
     """
     query = parse_one(sql, read=dialect)
     for division in list(query.find_all(exp.Div)):

@@ -176,8 +176,8 @@ class Layer:
             if field not in missing and existing.field(field.name).type != field.type:
                 old, new = TYPE_NAMES[existing.field(field.name).type], TYPE_NAMES[field.type]
                 raise PipelineError(
-                    f"{self.name}.db: column {table}.{field.name} is {old}, not {new}. Give the new column another "
-                    f"name, or move {self.name}.db aside and run with --full-refresh.")
+                    f"{self.name}.db: column {table}.{field.name} is {old}, not {new}. Give the new column "
+                    f"another name, or move {self.name}.db aside and run with --full-refresh.")
 
     def index(self, table: str, column: str, *, unique: bool = False) -> None:
         """Create the index on a column unless it exists."""

@@ -84,8 +84,7 @@ def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
-    """Return what was changed in the log or the manifests after they were written: a line each, oldest
-    first."""
+    """Return what was changed in the log or the manifests after they were written, a line each."""
     trouble, previous, covered = [], "", 0
     for batch_id, text, sha256 in log.execute(
             "select batch_id, manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
@@ -115,8 +114,7 @@ def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str
 
 
 def describe_code(engine: str = "sqlite") -> dict[str, Any]:
-    """Return what decides the results besides the data: code, suites, contract, lock file and versions, as
-    hashes."""
+    """Return what decides the results besides the data, as hashes: code, suites, contract and versions."""
     return {
         "git": _git(),
         "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
@@ -179,8 +177,7 @@ def _watermarks(log: sqlite3.Connection) -> dict[str, list[str]]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit that is checked out and whether the files are unchanged; None without a
-    repository."""
+    """Return the commit that is checked out and whether files were changed; None without a repository."""
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True,
                               check=True).stdout

@@ -265,8 +265,8 @@ def test_what_the_archive_forgets_can_no_longer_be_replayed_and_the_run_says_so(
     first, now = batches(small)[0], "2040-01-01 00:00:00.000000"
     small.deliver("order_lines_2.csv", LINES, "L4,O2,P1,1,2.00,")
     result = run(now=now, keep_archive=30)
-    assert result.warnings() == [f"archive: 5 deliveries last read before 2039-12-02 were deleted: no run from {first} on can be "
-                                 "replayed or verified any more"]
+    [warning] = result.warnings()
+    assert re.search(rf"archive: 5 deliveries .* 2039-12-02 .* {first}", warning)
     with pytest.raises(PipelineError, match=r"delivery customers\.csv is not in the archive"):
         made_again(small, first, tmp_path / "again")
     small.deliver("order_lines_3.csv", LINES, "L5,O2,P1,1,2.00,")
