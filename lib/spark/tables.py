@@ -132,8 +132,7 @@ class Tables:
         return list(self._state(table).files.values())
 
     def take_back(self, tables: Iterable[str]) -> None:
-        """Make the published version of tables the newest in their logs: a run may have died between two
-        commits."""
+        """Make each table's published version the newest in its log, in case a run died between two commits."""
         for table in tables:
             newest = self._newest(table)
             if newest is not None and set(_files_of(newest)) != set(self._state(table).files):
@@ -156,9 +155,12 @@ class Tables:
 
     def pins(self) -> dict[str, list[int]]:
         """Return the pinned versions of the changed tables."""
-        changed = [table for table, state in self._states.items() if state.is_changed]
-        return {table: self._layer.read("table_versions", ["version"], "where table_name = ?", (table,))[
-            "version"].to_pylist() for table in changed}
+        pins = {}
+        for table, state in self._states.items():
+            if state.is_changed:
+                kept = self._layer.read("table_versions", ["version"], "where table_name = ?", (table,))
+                pins[table] = kept["version"].to_pylist()
+        return pins
 
     def prune(self, pins: dict[str, list[int]]) -> None:
         """Delete the files that no pinned version needs. Call this after the pins are published."""
@@ -190,8 +192,8 @@ class Tables:
         except (DeltaError, OSError) as error:
             raise PipelineError(
                 f"version {version} of {self._layer.name}.{table} cannot be read in {self._address}: "
-                f"{first_line(error)} Name the warehouse of these layers with --warehouse, or restore it from "
-                "a copy.") from error
+                f"{first_line(error)} Name the warehouse of these layers with --warehouse, or restore it "
+                "from a copy.") from error
 
     def _parquet(self, schema: pa.Schema, *paths: str) -> DataFrame:
         # Spark takes a path as a pattern.
@@ -262,8 +264,7 @@ class Tables:
 
     @property
     def _folder(self) -> Path | None:
-        """The layer's folder if it is local. Special characters are encoded in its address, not in its
-        path."""
+        """The layer's folder if it is local. The address has special characters encoded, the path does not."""
         address = urlsplit(self._address)
         return Path(unquote(address.path)) if address.scheme == "file" else None
 
