@@ -132,7 +132,7 @@ class Tables:
         return list(self._state(table).files.values())
 
     def take_back(self, tables: Iterable[str]) -> None:
-        """Make each table's published version the newest in its log, in case a run died between two commits."""
+        """Make the published versions the newest in their logs, in case a run died between two commits."""
         for table in tables:
             newest = self._newest(table)
             if newest is not None and set(_files_of(newest)) != set(self._state(table).files):
@@ -264,7 +264,7 @@ class Tables:
 
     @property
     def _folder(self) -> Path | None:
-        """The layer's folder if it is local. The address has special characters encoded, the path does not."""
+        """The layer's folder if it is local. Unlike its address, the path has no encoded characters."""
         address = urlsplit(self._address)
         return Path(unquote(address.path)) if address.scheme == "file" else None
 

@@ -1,4 +1,4 @@
-"""The CSV reader as a statement of behaviour: bytes in, and the rows, rejected lines, notes or error that come out."""
+"""What the CSV reader makes of a file's bytes: rows, rejected lines, notes or an error."""
 
 import csv
 import gzip
@@ -18,11 +18,12 @@ from lib.ingest.reader import read_batches, read_header
 from lib.ingest.records import Shape, parse_carefully, parse_fast
 
 LINE_END = r"\r\n|\r|\n"
+MATCHED_LOOSELY = "header names matched ignoring case, spaces and hyphens"
 NOT_IN_A_ROW = "opens a quote that is never closed, or not within a row of 2 fields"
 
 
 def read(path, content, columns=("id", "name"), **sizes):
-    """Write the file; return its header, its rows as (source_row, field, ...) and its rejected lines as tuples."""
+    """Write the file; return its header, rows as (source_row, field, ...) and rejected lines as tuples."""
     path.write_bytes(content)
     header = read_header(path, columns, columns)
     batches = list(read_batches(path, header, **sizes))
@@ -45,16 +46,19 @@ ACCEPTED = {
     "header only": (b"", []),
     "line ends may be CRLF": (b"1,Ann\r\n2,Bo\r\n", [(2, "1", "Ann"), (3, "2", "Bo")]),
     "line ends may be CR": (b"1,Ann\r2,Bo\r", [(2, "1", "Ann"), (3, "2", "Bo")]),
-    "line ends may be mixed": (b"1,a\r\n2,b\r3,c\n4,d", [(2, "1", "a"), (3, "2", "b"), (4, "3", "c"), (5, "4", "d")]),
+    "line ends may be mixed": (b"1,a\r\n2,b\r3,c\n4,d",
+                               [(2, "1", "a"), (3, "2", "b"), (4, "3", "c"), (5, "4", "d")]),
     "blank lines are counted, not read": (b"\n1,Ann\n\r\n\r\n2,Bo\n\n", [(3, "1", "Ann"), (6, "2", "Bo")]),
     "only an empty field is missing": (b'1,\n2,""\n,\n3,NA\n4,null\n5,None\n6, \n',
                                        [(2, "1", None), (3, "2", None), (4, None, None), (5, "3", "NA"),
                                         (6, "4", "null"), (7, "5", "None"), (8, "6", " ")]),
     "text stays as delivered": (b" 007 ,\tx \n1e5,\xc3\xa9\n", [(2, " 007 ", "\tx "), (3, "1e5", "é")]),
-    "quotes hide delimiters and quotes": (b'"1","a,b"\n2,"say ""hi"""\n', [(2, "1", "a,b"), (3, "2", 'say "hi"')]),
+    "quotes hide delimiters and quotes": (b'"1","a,b"\n2,"say ""hi"""\n',
+                                          [(2, "1", "a,b"), (3, "2", 'say "hi"')]),
     "quotes hide line ends": (b'1,"a\nb\r\n\rc"\n2,x\n', [(2, "1", "a\nb\r\n\rc"), (6, "2", "x")]),
     "blank lines within quotes": (b'1,"\n\n"\n\n2,x\n', [(2, "1", "\n\n"), (6, "2", "x")]),
-    "a quote within a plain field is text": (b'1,24" x 36"\n2,a"b\n', [(2, "1", '24" x 36"'), (3, "2", 'a"b')]),
+    "a quote within a plain field is text": (b'1,24" x 36"\n2,a"b\n',
+                                             [(2, "1", '24" x 36"'), (3, "2", 'a"b')]),
     "only LF and CR end lines": ("1,a\u2028b\x0b\x0c\x85c\n".encode(), [(2, "1", "a\u2028b\x0b\x0c\x85c")]),
     "a byte-order mark within the file is text": ("\ufeff1,\ufeff\n".encode(), [(2, "\ufeff1", "\ufeff")]),
 }
@@ -65,7 +69,8 @@ def test_rows(tmp_path, body, rows):
     assert read(tmp_path / "people.csv", b"id,name\n" + body)[1:] == (rows, [])
 
 
-# What comes after the header line "id,name", the ids of the rows, and (line, raw text, rule, reason) rejected.
+# What comes after the header line "id,name", the ids of the rows, and the rejected (line, raw text, rule,
+# reason).
 REJECTED = {
     "too few fields": (b"1\n2,x\n", ["2"], [(2, "1", "field_count", "1 field, expected 2")]),
     "too many fields": (b"1,x,y\n2,x\n", ["2"], [(2, "1,x,y", "field_count", "3 fields, expected 2")]),
@@ -74,7 +79,8 @@ REJECTED = {
     "a line of spaces is not blank": (b"  \n2,x\n", ["2"], [(2, "  ", "field_count", "1 field, expected 2")]),
     "a NUL byte": (b"1,x\0\n2,x\n", ["2"], [(2, "1,x\0", "nul_byte", "the line holds a NUL byte")]),
     "a NUL byte within quotes over lines": (b'1,"x\ny\0"\n2,x\n', ["2"], [
-        (2, '1,"x', "quote", f"field 2 {NOT_IN_A_ROW}"), (3, 'y\0"', "nul_byte", "the line holds a NUL byte")]),
+        (2, '1,"x', "quote", f"field 2 {NOT_IN_A_ROW}"),
+        (3, 'y\0"', "nul_byte", "the line holds a NUL byte")]),
     "text behind a closing quote": (b'1,"x"y\n2,x\n', ["2"],
                                     [(2, '1,"x"y', "quote", "field 2 has text after its closing quote")]),
     "a space behind a closing quote": (b'"1" ,x\n2,x\n', ["2"],
@@ -110,33 +116,35 @@ DETECTED = {
     "UTF-32": (ROW.encode("utf-32"), "a.csv", ("read as UTF-32",)),
     "cp1252": (ROW.encode("cp1252"), "a.csv", ("read as cp1252: byte 12 is not UTF-8",)),
     "gzip": (gzip.compress(ROW.encode()), "a.csv.gz", ()),
-    "gzip in two members": (gzip.compress(ROW[:9].encode()) + gzip.compress(ROW[9:].encode()), "a.csv.gz", ()),
+    "gzip in two members": (gzip.compress(ROW[:9].encode()) + gzip.compress(ROW[9:].encode()), "a.csv.gz",
+                            ()),
     "gzip not named so": (gzip.compress(ROW.encode()), "a.csv", ("gunzipped, though not named .gz",)),
     "plain, named gzip": (ROW.encode(), "a.csv.gz", ("read as plain text, though named .gz",)),
     "semicolons": (ROW.replace(",", ";").encode(), "a.csv", ("delimiter ';'",)),
     "tabs": (ROW.replace(",", "\t").encode(), "a.csv", (r"delimiter '\t'",)),
     "bars": (ROW.replace(",", "|").encode(), "a.csv", ("delimiter '|'",)),
     "several at once": (gzip.compress(ROW.replace(",", ";").encode("cp1252")), "a.csv",
-                        ("gunzipped, though not named .gz", "read as cp1252: byte 12 is not UTF-8", "delimiter ';'")),
+                        ("gunzipped, though not named .gz", "read as cp1252: byte 12 is not UTF-8",
+                         "delimiter ';'")),
 }
 
 
 @pytest.mark.parametrize(("content", "name", "notes"), DETECTED.values(), ids=DETECTED)
-def test_what_is_detected_is_read_and_said(tmp_path, content, name, notes):
+def test_what_is_detected_is_read_and_noted(tmp_path, content, name, notes):
     header, rows, rejected = read(tmp_path / name, content)
     assert (header.notes, rows, rejected) == (notes, [(2, "1", "Zoë")], [])
 
 
-# A header line, the names, and those beyond the contract (order_id, status).
+# A header line, the names, those that are not in the contract (order_id, status), and the notes.
 HEADERS = {
     "as in the contract": ("order_id,status", ("order_id", "status"), (), ()),
     "in any order": ("status,order_id", ("status", "order_id"), (), ()),
     "quoted": ('"order_id","status"', ("order_id", "status"), (), ()),
     "loosely written": (
         " Order-ID ,STATUS", ("order_id", "status"), (),
-        ("header names matched ignoring case, spaces and hyphens: ' Order-ID ' as order_id, 'STATUS' as status",)),
+        (f"{MATCHED_LOOSELY}: ' Order-ID ' as order_id, 'STATUS' as status",)),
     "over two lines": ('"order\nid",status', ("order_id", "status"), (),
-                       (r"header names matched ignoring case, spaces and hyphens: 'order\nid' as order_id",)),
+                       (rf"{MATCHED_LOOSELY}: 'order\nid' as order_id",)),
     "with extra columns": ("order_id,Gift Wrap,status,", ("order_id", "gift_wrap", "status", "column_4"),
                            ("gift_wrap", "column_4"), ()),
     "below blank lines": ("\n  \r\norder_id,status", ("order_id", "status"), (), ()),
@@ -161,80 +169,63 @@ def zip_bytes():
 
 
 GOOD = b"order_id,status\n" + b"1,x\n" * 1000
-AGAIN = "Deliver the table as .csv or .csv.gz."
+# A file that is refused, and what the message names besides the file and the remedy.
 REFUSED = {
-    "no bytes": (b"", " is empty: no header. Deliver it again with a header line."),
-    "blank lines only": (b"\n \r\n\n", " is empty: no header. Deliver it again with a header line."),
-    "a byte-order mark only": (b"\xef\xbb\xbf", " is empty: no header. Deliver it again with a header line."),
-    "gzip of nothing": (gzip.compress(b""), " is empty: no header. Deliver it again with a header line."),
-    "ZIP": (zip_bytes(), f" is a ZIP archive or an Excel workbook, not CSV. {AGAIN}"),
-    "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", f" is an old Excel workbook, not CSV. {AGAIN}"),
-    "PDF": (b"%PDF-1.7\n", f" is a PDF, not CSV. {AGAIN}"),
-    "SQLite": (b"SQLite format 3\0\x10\0", f" is a SQLite database, not CSV. {AGAIN}"),
-    "Parquet": (b"PAR1\x15\x04", f" is a Parquet file, not CSV. {AGAIN}"),
-    "gzip of gzip": (gzip.compress(gzip.compress(GOOD)), f" is compressed twice, not CSV. {AGAIN}"),
-    "HTML": (b"\n<!DOCTYPE html>\n<html>", f" is a web page or XML, not CSV. {AGAIN}"),
-    "HTML in UTF-16": ("<html>\n".encode("utf-16"), f" is a web page or XML, not CSV. {AGAIN}"),
-    "XML": (b'<?xml version="1.0"?>\n', f" is a web page or XML, not CSV. {AGAIN}"),
-    "gzip cut short": (gzip.compress(GOOD)[:-9], " is cut short: its gzip data has no end. Deliver it again."),
-    "gzip cut within its header": (b"\x1f\x8b\x08", " is cut short: its gzip data has no end. Deliver it again."),
-    "gzip with a wrong checksum": (gzip.compress(GOOD)[:-8] + bytes(8),
-                                   f" is corrupt: CRC check failed 0x0 != {zlib.crc32(GOOD):#x}. Deliver it again."),
-    "UTF-16 cut short": ("order_id,status\n".encode("utf-16")[:-1],
-                         " is UTF-16, but cut short or damaged at byte 32. Deliver it again, best as UTF-8."),
+    "no bytes": (b"", "empty"),
+    "blank lines only": (b"\n \r\n\n", "empty"),
+    "a byte-order mark only": (b"\xef\xbb\xbf", "empty"),
+    "gzip of nothing": (gzip.compress(b""), "empty"),
+    "ZIP": (zip_bytes(), r"ZIP .*Excel .*not CSV.*\.csv"),
+    "old Excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "old Excel .*not CSV"),
+    "PDF": (b"%PDF-1.7\n", "PDF, not CSV"),
+    "SQLite": (b"SQLite format 3\0\x10\0", "SQLite .*not CSV"),
+    "Parquet": (b"PAR1\x15\x04", "Parquet .*not CSV"),
+    "gzip of gzip": (gzip.compress(gzip.compress(GOOD)), "compressed twice"),
+    "HTML": (b"\n<!DOCTYPE html>\n<html>", "web page"),
+    "HTML in UTF-16": ("<html>\n".encode("utf-16"), "web page"),
+    "XML": (b'<?xml version="1.0"?>\n', "XML, not CSV"),
+    "gzip cut short": (gzip.compress(GOOD)[:-9], "cut short"),
+    "gzip cut within its header": (b"\x1f\x8b\x08", "cut short"),
+    "gzip with a wrong checksum": (gzip.compress(GOOD)[:-8] + bytes(8), f"corrupt.*{zlib.crc32(GOOD):#x}"),
+    "UTF-16 cut short": ("order_id,status\n".encode("utf-16")[:-1], "UTF-16.*byte 32"),
     "UTF-8 with a byte that is not": (
-        "order_id,status\n1,Zoë\n2,Zoë\n".encode() + b"3,\xeb\n",
-        " is UTF-8 except for byte 32, where it is cut short, damaged or mixed with another encoding. "
-        "Deliver it again, all of it as UTF-8."),
-    "neither UTF-8 nor cp1252": (b"order_id,status\n1,\xeb\n2,\x81\n",
-                                 " is neither UTF-8 (byte 18) nor cp1252 (byte 22). Deliver it again as UTF-8."),
+        "order_id,status\n1,Zoë\n2,Zoë\n".encode() + b"3,\xeb\n", "UTF-8 except for byte 32.*UTF-8"),
+    "neither UTF-8 nor cp1252": (
+        b"order_id,status\n1,\xeb\n2,\x81\n", r"neither UTF-8 \(byte 18\) nor cp1252 \(byte 22\)"),
     "a column missing": (
-        b"order_id,state\n1,x\n",
-        ", line 1: the header lacks 'status' (nearest: 'state'). It has 'order_id', 'state'. "
-        "Correct it and deliver the file again."),
-    "two columns missing": (
-        b"\n1,2\n",
-        ", line 2: the header lacks 'order_id' (nothing like it), 'status' (nothing like it). It has '1', '2'. "
-        "Correct it and deliver the file again."),
-    "a name twice": (
-        b"order_id,status,Order ID\n",
-        ", line 1: the header has 'order_id' 2 times (case, spaces and hyphens do not count). Rename all but one."),
-    "our own name": (b"order_id,status,source_row\n",
-                     ", line 1: the header has 'source_row', which is what line numbers are called here. Rename it."),
-    "an unclosed quote": (
-        b'order_id,"status\n1,x\n',
-        ", line 1: the header breaks off behind '', at a misplaced quote or a NUL byte. "
-        "Correct it and deliver the file again."),
-    "a NUL byte": (
-        b"order_id,sta\0tus\n1,x\n",
-        ", line 1: the header breaks off behind 'sta', at a misplaced quote or a NUL byte. "
-        "Correct it and deliver the file again."),
-    "one endless line": (
-        b"order_id,status," * 70_000,
-        " has no line end in its first MB: look whether it is CSV, and deliver it again."),
-    "too many columns": (
-        b"order_id,status" + b"," * 2000 + b"\n",
-        ", line 1: the header has 2002 columns, more than 1900. Look whether it is CSV, and deliver it again."),
+        b"order_id,state\n1,x\n", "line 1: .*lacks 'status' .*nearest: 'state'.* has 'order_id', 'state'"),
+    "two columns missing": (b"\n1,2\n", "line 2: .*lacks 'order_id' .*'status' .* has '1', '2'"),
+    "a name twice": (b"order_id,status,Order ID\n", "line 1: .*'order_id' 2 times"),
+    "our own name": (b"order_id,status,source_row\n", "line 1: .*'source_row'"),
+    "an unclosed quote": (b'order_id,"status\n1,x\n', "line 1: .*breaks off after ''.*quote"),
+    "a NUL byte": (b"order_id,sta\0tus\n1,x\n", "line 1: .*breaks off after 'sta'.*NUL byte"),
+    "one endless line": (b"order_id,status," * 70_000, "no line end in its first MB"),
+    "too many columns": (b"order_id,status" + b"," * 2000 + b"\n", "line 1: .*2002 columns, more than 1900"),
 }
 
 
-@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
-def test_refused_files(tmp_path, content, message):
+@pytest.mark.parametrize(("content", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_file_that_cannot_be_read_is_refused_with_the_remedy(tmp_path, content, words):
     path = tmp_path / "orders.csv"
-    with pytest.raises(PipelineError, match=f"^{re.escape(str(path) + message)}$"):
+    with pytest.raises(PipelineError, match=words) as refused:
         read(path, content, columns=("order_id", "status"))
+    assert re.match(rf"{re.escape(str(path))}\b.* (Deliver|Correct|Rename|Check) .*\.$", str(refused.value))
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(PipelineError, match=r"none\.csv cannot be read: No such file or directory\. "
-                       r"Check that it is there and may be read, and run again\.$"):
+    with pytest.raises(PipelineError, match=r"none\.csv .*No such file .*Check"):
         read_header(tmp_path / "none.csv", ["id"], ["id"])
 
 
-@pytest.mark.parametrize("after", [b"id,name\n1,\xff\n", gzip.compress(GOOD)[:-9]], ids=["not UTF-8", "cut short"])
-def test_a_file_that_changes_while_it_is_read(tmp_path, after):
+@pytest.mark.parametrize(("before", "after"), [
+    (b"id,name\n1,x\n", b"id,name\n1,\xff\n"),
+    (b"id,name\n1,x\n", gzip.compress(GOOD)[:-9]),
+    ("id,name\n1,x\n".encode("utf-16"), "id,name\n1,x\n".encode("utf-16")[:-1]),
+    ("id,name\n1,x\n".encode("utf-16"), "id,name\n1,x\n".encode("utf-16-le")),
+], ids=["no longer UTF-8", "cut short", "UTF-16 cut short", "UTF-16 without its mark"])
+def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, before, after):
     path = tmp_path / "people.csv"
-    header, _, _ = read(path, b"id,name\n1,x\n")
+    header, _, _ = read(path, before)
     path.write_bytes(after)
     with pytest.raises(PipelineError, match=r"people\.csv (changed while it was read|is cut short)"):
         list(read_batches(path, header))
@@ -260,7 +251,8 @@ def test_a_huge_field_is_a_field(tmp_path):
 
 @pytest.mark.parametrize(("breaks", "rejected"), [(999, 0), (1000, 1001)])
 def test_a_row_spans_at_most_1000_lines(tmp_path, breaks, rejected):
-    _, rows, found = read(tmp_path / "people.csv", b'id,name\n1,"' + b"\n".join([b"x"] * (breaks + 1)) + b'"\n2,y\n')
+    content = b'id,name\n1,"' + b"\n".join([b"x"] * (breaks + 1)) + b'"\n2,y\n'
+    _, rows, found = read(tmp_path / "people.csv", content)
     assert (rows[-1], len(rows), len(found)) == ((breaks + 3, "2", "y"), 1 + (not rejected), rejected)
 
 
@@ -286,36 +278,39 @@ def test_only_what_may_become_a_row_waits_for_more_text(text, bytes_used):
 
 def test_a_line_that_never_ends_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "MAX_LINE_BYTES", 1 << 20)
-    with pytest.raises(PipelineError, match="a line behind line 2 is longer than 1 MB"):
-        read(tmp_path / "people.csv", b"id,name\n1,x\n" + b"x" * (1 << 20) + b"x" * 5000, block_bytes=1000_000)
+    with pytest.raises(PipelineError, match=r"people\.csv: .*line 2 .*longer than 1 MB"):
+        read(tmp_path / "people.csv", b"id,name\n1,x\n" + b"x" * ((1 << 20) + 5000), block_bytes=1000_000)
 
 
 def test_quotes_that_reopen_for_ever_take_linear_time(tmp_path):
-    """Each line ends a quoted field and begins another: tried to the end from every line, this would take hours."""
+    """Each line ends a quoted field and begins another. Trying every line to the end would take hours."""
     _, rows, rejected = read(tmp_path / "people.csv", b"id,name\n" + b'x","y\n' * 100_000)
     assert (len(rows), len(rejected)) == (0, 100_000)
 
 
 def test_well_formed_text_is_parsed_fast(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "parse_carefully", None)
-    _, rows, _ = read(tmp_path / "people.csv", b'id,name\n1,x\r\n\r\n"2","a,""b""\r\nc"\n3,\n', block_bytes=64)
+    content = b'id,name\n1,x\r\n\r\n"2","a,""b""\r\nc"\n3,\n'
+    _, rows, _ = read(tmp_path / "people.csv", content, block_bytes=64)
     assert rows == [(2, "1", "x"), (4, "2", 'a,"b"\r\nc'), (6, "3", None)]
 
 
-PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n', b";",
-          "é".encode(), b"\xe9", b"\xef\xbb\xbf", b"\xff\xfe", b"\x81"]
+PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n',
+          b";", "é".encode(), b"\xe9", b"\xef\xbb\xbf", b"\xff\xfe", b"\x81"]
 body_bytes = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
 text_bytes = st.lists(st.sampled_from(PIECES[:-4]), max_size=40).map(b"".join)
+
+
+def damaged(body, position, byte):
+    """Return a gzip file with another byte at a position, or cut there if the byte is -1."""
+    content = gzip.compress(b"id,name\n" + body, mtime=0)
+    return content[:position] if byte < 0 else content[:position] + bytes([byte]) + content[position + 1:]
+
+
 any_file = st.one_of(st.binary(), body_bytes, body_bytes.map(b"id,name\n".__add__),
                      body_bytes.map(lambda body: gzip.compress(b"id,name\n" + body)),
                      text_bytes.map(lambda body: ("id,name\n" + body.decode()).encode("utf-16")),
-                     st.builds(lambda body, place, byte: damaged(gzip.compress(b"id,name\n" + body, mtime=0), place, byte),
-                               body_bytes, st.integers(0, 200), st.integers(-1, 255)))
-
-
-def damaged(content, place, byte):
-    """Return the content with another byte at a place, or cut there if that is -1."""
-    return content[:place] if byte < 0 else content[:place] + bytes([byte]) + content[place + 1:]
+                     st.builds(damaged, body_bytes, st.integers(0, 200), st.integers(-1, 255)))
 
 
 @settings(deadline=None, max_examples=250)
@@ -338,13 +333,15 @@ def test_every_line_appears_once(file, body, block_bytes):
 
 
 def check_conservation(header, rows, rejected, text):
-    """Every line below the header is blank, rejected as it is, or one of a row's, which `csv` reads the same way."""
+    """Check that each line below the header is blank, rejected, or part of a row that `csv` reads the same
+    way."""
     lines = re.findall(rf"[^\r\n]*(?:{LINE_END})|[^\r\n]+$", text)
     seen = list(range(1, header.body_line))
     for first, *fields in rows:
         last = first + sum(len(re.findall(LINE_END, field or "")) for field in fields)
         seen += range(first, last + 1)
-        assert read_with_csv("".join(lines[first - 1:last]), header.delimiter) == [[field or "" for field in fields]]
+        text_of_row = "".join(lines[first - 1:last])
+        assert read_with_csv(text_of_row, header.delimiter) == [[field or "" for field in fields]]
     for number, raw_text, _, _ in rejected:
         seen.append(number)
         assert raw_text == lines[number - 1].rstrip("\r\n")
@@ -363,13 +360,13 @@ def read_with_csv(text, delimiter):
         return None
 
 
-value = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8) | st.sampled_from(
-    ["", '"', '""', ",", ";", "\n", "\r", "\r\n", "NA", "a,\nb", " "])
+any_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+value = any_text | st.sampled_from(["", '"', '""', ",", ";", "\n", "\r", "\r\n", "NA", "a,\nb", " "])
 
 
 @settings(deadline=None, max_examples=200)
-@given(data=st.data(), width=st.integers(1, 3), block_bytes=st.integers(1, 200), delimiter=st.sampled_from(",;\t|"),
-       quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+@given(data=st.data(), width=st.integers(1, 3), block_bytes=st.integers(1, 200),
+       delimiter=st.sampled_from(",;\t|"), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
        encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be"]))
 def test_any_table_comes_back(file, data, width, block_bytes, delimiter, quoting, encoding):
     table = data.draw(st.lists(st.tuples(*[value] * width), max_size=8))
@@ -377,7 +374,8 @@ def test_any_table_comes_back(file, data, width, block_bytes, delimiter, quoting
     written = io.StringIO()
     delimiter = delimiter if width > 1 else ","  # a single column does not show its delimiter
     csv.writer(written, delimiter=delimiter, quoting=quoting).writerows([names, *table])
-    header, rows, rejected = read(file, written.getvalue().encode(encoding), columns=names, block_bytes=block_bytes)
+    content = written.getvalue().encode(encoding)
+    header, rows, rejected = read(file, content, columns=names, block_bytes=block_bytes)
     assert header.delimiter == delimiter
     assert [row[1:] for row in rows] == [tuple(field or None for field in row) for row in table]
     assert rejected == []
@@ -409,7 +407,8 @@ def test_a_field_larger_than_a_block_of_arrow_is_parsed_fast():
 
 
 @settings(deadline=None, max_examples=200)
-@given(body=text_bytes, batch_rows=st.integers(1, 9), block_bytes=st.integers(1, 60), careful_bytes=st.integers(1, 60))
+@given(body=text_bytes, batch_rows=st.integers(1, 9), block_bytes=st.integers(1, 60),
+       careful_bytes=st.integers(1, 60))
 def test_sizes_change_nothing(file, body, batch_rows, block_bytes, careful_bytes):
     content = b"id,name\n" + body
     with pytest.MonkeyPatch.context() as patch:
