@@ -1,7 +1,7 @@
 """Markup, scripts, formulas and templates in the data are shown as text, on every page that a run writes.
 
-The pages are opened in a real browser, as they are and without the policy that forbids scripts. An alert, an error
-of a script, or a request for what the data names fails the test.
+The pages are opened in a real browser, as they are and without the policy that forbids scripts. An alert, an
+error of a script, or a request for what the data names fails the test.
 """
 
 import json
@@ -32,13 +32,14 @@ TEMPLATE = "{{ 7*7 }} $column ${value} %(name)s [a](javascript:alert(7)) `<b onc
 def deliver(shop: Shop) -> None:
     """Deliver files with hostile text in every text column, in keys, in extra columns and in file names."""
     shop.deliver("customers_<img src=planted onerror=alert(9)>.csv", f'{CUSTOMERS},"{IMAGE}",{VECTOR}',
-                 f'"{IMAGE}","{IMAGE}",{SCRIPT},{LINK},{VECTOR},"{FRAME}",{SHOUT},"{TEMPLATE}",=1+1,"{SCRIPT}",'
-                 "x",
+                 f'"{IMAGE}","{IMAGE}",{SCRIPT},{LINK},{VECTOR},"{FRAME}",{SHOUT},"{TEMPLATE}",=1+1,'
+                 f'"{SCRIPT}",x',
                  f'"C-{VECTOR}",{SHOUT},"{FRAME}","{IMAGE}@{SCRIPT}",,,,,,,')
     shop.deliver("products.csv", PRODUCTS,
                  f'"{IMAGE}","{IMAGE}{SCRIPT}","{FRAME}","{TEMPLATE}",{VECTOR},1.00,"{SHOUT}"')
     shop.deliver("orders.csv", ORDERS, f'"{IMAGE}","{IMAGE}",2025-01-01,"{FRAME}",1.00,"{SHOUT}"',
-                 f'O2,C,"{IMAGE}{SCRIPT}",,1.00,', *(f"G{number},C,2025-01-02,,1.00,{VECTOR}" for number in range(9)))
+                 f'O2,C,"{IMAGE}{SCRIPT}",,1.00,',
+                 *(f"G{number},C,2025-01-02,,1.00,{VECTOR}" for number in range(9)))
     shop.deliver("order_lines.csv", LINES, f'"{IMAGE}","{IMAGE}","{IMAGE}",1,1.00,',
                  f'"{SCRIPT}","{SHOUT}","{TEMPLATE}",2,1.00,', f'L3,G1,{VECTOR},"{IMAGE}{TEMPLATE}",1.00,')
     shop.deliver("payments.csv", PAYMENTS, f'"{IMAGE}","{SCRIPT}",,"{FRAME}","{SHOUT}",1.00', f'"{VECTOR}"')
@@ -57,9 +58,10 @@ def reports(tmp_path_factory, warm: WarmRuns) -> Path:
 
 
 def outputs_as_jupyter_shows_them(notebook: Path) -> str:
-    """Return the outputs of a notebook as a page without any cleaning, as Jupyter shows a trusted notebook."""
+    """Return the outputs of a notebook as a page, uncleaned, as Jupyter shows a trusted one."""
     outputs = [output for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", [])]
-    shown = [output.get("data", {}).get(kind, "") for output in outputs for kind in ("text/html", "image/svg+xml")]
+    shown = [output.get("data", {}).get(kind, "")
+             for output in outputs for kind in ("text/html", "image/svg+xml")]
     return f"<html><head></head><body>{''.join(shown)}</body></html>"
 
 
@@ -74,7 +76,7 @@ HOOK = "<head><script>alert = parent.alert = text => console.error('alert was ca
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves pages, each also as `/bare/…` without the policy that stops scripts, and records other requests."""
+    """Serves pages, also as `/bare/…` without the policy that stops scripts, and records other requests."""
 
     def do_GET(self):
         pages = self.server.pages
@@ -99,7 +101,7 @@ class Server(SimpleHTTPRequestHandler):
 
 
 def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
-    """Open pages in a browser that reaches no other host; return what scripts did and what the data requested."""
+    """Open pages in a browser that reaches no other host; return what scripts and data have done."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium and not os.environ.get("CI"):
         pytest.skip("there is no Chromium here")
@@ -110,7 +112,8 @@ def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
         done = subprocess.run(
             [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-sync", "--disable-background-networking", "--disable-component-update",
-             "--disable-dev-shm-usage", "--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
+             "--disable-dev-shm-usage", "--enable-logging=stderr",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
              "--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe"],
             capture_output=True, text=True, timeout=120)
     finally:
@@ -124,7 +127,7 @@ def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
 def test_hostile_text_is_inert_in_a_browser(reports: Path, tmp_path: Path):
     found = {f"/{path.relative_to(reports).as_posix()}": path for path in reports.rglob("*.*")}
     pages = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.suffix == ".html"}
-    assert "".join(pages.values()).count("&lt;img src=planted onerror=alert(1)&gt;") >= 10, "it is shown as text"
+    assert "".join(pages.values()).count("&lt;img src=planted onerror=alert(1)&gt;") >= 10  # shown as text
     notebooks = {name: path for name, path in found.items() if path.suffix == ".ipynb"}
     pages |= {name: outputs_as_jupyter_shows_them(path) for name, path in notebooks.items()}
     steps = ("1_raw", "2_dimensions", "3_facts", "4_gold")
