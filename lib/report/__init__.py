@@ -1,2 +1,4 @@
-"""What people open after a run: pages, charts, the catalog with its lineage, and the data docs. It reads what runs have left and
-changes no table."""
+"""The pages that people open after a run: index, run pages, notebook pages, catalog and data docs.
+
+What is in this folder reads what runs have left and writes nothing but pages: it changes no table.
+"""

@@ -11,22 +11,26 @@ from matplotlib.figure import Figure
 
 INK = "#6f747c"  # enough contrast on white and on black
 COLORS = ("#3b82c4", "#e08a2e", "#8a8f98", "#c8504f")
-STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
-         "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left", "svg.hashsalt": "pipeline"}
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "pipeline",  # the same values give the same bytes
+         "font.family": "sans-serif", "font.size": 9, "text.color": INK, "axes.labelcolor": INK,
+         "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left"}
 
 
 def bars(values: pd.DataFrame, title: str) -> SVG:
     """Return horizontal stacked bars, one per row of the frame, one colour per column."""
+    names = values.index.astype(str)
     with rc_context(STYLE):
         height = 0.8 + 0.42 * len(values)
-        figure = Figure(figsize=(8, height))  # a layout that measures its texts draws twice, and every step waits for this chart
-        figure.subplots_adjust(left=(0.2 + 0.07 * max(map(len, values.index.astype(str)), default=0)) / 8, right=0.99,
+        figure = Figure(figsize=(8, height))
+        # Margins by the length of the names. A layout that measures them draws twice, and each step waits.
+        figure.subplots_adjust(left=(0.2 + 0.07 * max(map(len, names), default=0)) / 8, right=0.99,
                                bottom=0.32 / height, top=1 - 0.32 / height)
         axes = figure.add_subplot()
         left = pd.Series(0.0, index=values.index)
         for column, color in zip(values.columns, COLORS, strict=False):
-            axes.barh(values.index.astype(str), values[column].astype(float), left=left, color=color, label=column, height=0.62)
-            left += values[column].astype(float)
+            widths = values[column].astype(float)
+            axes.barh(names, widths, left=left, color=color, label=column, height=0.62)
+            left += widths
         axes.invert_yaxis()
         for position, total in enumerate(left):
             axes.annotate(f" {total:,.0f}", (total, position), va="center")
@@ -41,8 +45,8 @@ def line(values: pd.DataFrame, title: str, size: tuple[float, float] = (8, 2.6))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         for column, color in zip(values.columns, COLORS, strict=False):
-            axes.plot(pd.to_datetime(values.index), values[column].astype(float), color=color, linewidth=1.4, marker="o",
-                      markersize=2)
+            axes.plot(pd.to_datetime(values.index), values[column].astype(float), color=color, linewidth=1.4,
+                      marker="o", markersize=2)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
@@ -50,7 +54,10 @@ def line(values: pd.DataFrame, title: str, size: tuple[float, float] = (8, 2.6))
 
 
 def columns(values: pd.Series, title: str, *, hollow: Sequence[bool], places: int) -> SVG:
-    """Return a small chart of upright bars, the latest on the right, with room for `places`; `hollow` tells which are so."""
+    """Return a small chart of upright bars, the latest on the right, with room for `places` bars.
+
+    `hollow` says for each bar whether it is drawn as an outline.
+    """
     with rc_context(STYLE):
         figure = Figure(figsize=(3.4, 1.2), layout="constrained")
         axes = figure.add_subplot()

@@ -1,7 +1,8 @@
-"""The data docs of a run: the pages of Great Expectations (GX) in the dress of ours. They ask nothing of the network.
+"""The data docs of a run: the pages of Great Expectations (GX) in our style, without requests elsewhere.
 
-GX builds the site and says what is in its pages; `gx/great_expectations.yml` names the two classes below: GX's view with our
-templates before its own, which name stylesheets and scripts of other hosts, and GX's table of results with the notes.
+GX builds the site and its text. `gx/great_expectations.yml` names the two classes below: a view that takes
+our templates instead of GX's, which load stylesheets and scripts from other hosts, and a table of results
+with notes.
 """
 
 import re
@@ -21,7 +22,7 @@ from lib.step.gate import open_context
 
 
 class DocsView(DefaultJinjaPageView):
-    """GX's view of a page, with the templates of `lib/report/templates/data_docs` before its own and text from data escaped."""
+    """GX's view of a page. It prefers our templates (`templates/data_docs`) to GX's and escapes all text."""
 
     def __init__(self, **folders: Any):
         super().__init__(**folders)
@@ -29,8 +30,9 @@ class DocsView(DefaultJinjaPageView):
         self.env.filters |= FILTERS
 
     @pass_context
-    def render_content_block(self, jinja_context: Any, content_block: Any, *arguments: Any, **more: Any) -> Any:
-        """Return a block as HTML. GX writes plain text, such as a sample of failing values, as it is: here it is escaped."""
+    def render_content_block(self, jinja_context: Any, content_block: Any, *arguments: Any,
+                             **more: Any) -> Any:
+        """Return a block as HTML, with its text escaped: GX does not escape a sample of failing values."""
         if isinstance(content_block, str):
             return escape(content_block)
         if isinstance(content_block, list):
@@ -38,7 +40,7 @@ class DocsView(DefaultJinjaPageView):
         return super().render_content_block(jinja_context, content_block, *arguments, **more)
 
     def render_string_template(self, template: Any) -> Any:
-        """Return a text with its values. GX makes small headings of some, within headings of ours: here they are plain."""
+        """Return a text with its values. What GX makes a heading within our headings becomes plain text."""
         if isinstance(template, dict) and re.fullmatch("h[1-6]", template.get("tag", "")):
             template["tag"] = "span"
         return super().render_string_template(template)
@@ -47,8 +49,11 @@ class DocsView(DefaultJinjaPageView):
 class ResultsTable(ValidationResultsTableContentBlockRenderer):
     """GX's table of results, with the note of each expectation in a column of its own."""
 
+    # GX has no public way to add a column to this table: both methods are its own, and private.
+
     @classmethod
-    def _process_content_block(cls, content_block: Any, has_failed_evr: bool, render_object: Any = None) -> None:
+    def _process_content_block(cls, content_block: Any, has_failed_evr: bool,
+                               render_object: Any = None) -> None:
         super()._process_content_block(content_block, has_failed_evr, render_object)
         content_block.header_row = [*content_block.header_row, "Why it matters"]
 
@@ -63,6 +68,6 @@ class ResultsTable(ValidationResultsTableContentBlockRenderer):
 
 
 def build_docs(folder: Path) -> None:
-    """Render the data docs of the results in a run's folder, to `data_docs/` in it. Old runs' docs are not touched."""
+    """Render the results in a run's folder as data docs, in its `data_docs/`."""
     open_context(folder).build_data_docs()
-    shutil.rmtree(folder / DOCS / "static", ignore_errors=True)  # pictures and fonts that no page of ours asks for: 4 MB
+    shutil.rmtree(folder / DOCS / "static", ignore_errors=True)  # 4 MB that none of our templates uses

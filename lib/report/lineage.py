@@ -1,8 +1,9 @@
-"""Where a column comes from, found by running the notebooks' own code on a stand-in for their step.
+"""Find where a column comes from, by running the notebooks' own code on a stand-in for their step.
 
-The stand-in answers the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and notes what passes. To a cleaning
-function it hands probes: a delivery, and the same delivery with one column changed; what comes out differently depends on
-that column. The SQL of gold is read by sqlglot. So a rule that is changed in a notebook changes its lineage, too.
+The stand-in has the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and records what passes
+through them. It gives a cleaning function probes: a made-up delivery, and the same delivery with one column
+changed. The columns that come out differently depend on that column. The SQL of gold is read by sqlglot. So
+the lineage follows a rule that is changed in a notebook.
 """
 
 import ast
@@ -19,35 +20,36 @@ from sqlglot import exp
 from lib.contract import SOURCES
 from lib.steps import NOTEBOOKS, STEPS
 
-# Two deliveries without a value in common, by the contract's types; a column's empty fields are where the other has none.
+# Two deliveries by the contract's types. They have no value in common, nor an empty field in the same row.
 PROBES = {
     "text": (["Ab Cd", "ab cd", "AB", "x", None, "y"], ["Zu Ve", "zu ve", "ZU", "w", "v", None]),
-    "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None], ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
+    "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None],
+             ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
     "money": (["1.50", "-2", None, "4"], ["7.25", "-8", "9", None]),
     "number": (["1", "-2", None, "4"], ["7", "-8", "9", None]),
 }
 ROWS = 12
-CLEANED = "cleaned"  # the step of a column that a cleaning function typed or changed
+CLEANED = "cleaned"  # stands for what a cleaning function did to a column
 
 Column = tuple[str, str, str]  # layer, table, name; an empty name stands for the table's rows
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a column comes from: the columns it is computed of, and how, outermost step first ("" where it is handed on)."""
+    """Where a column comes from."""
 
-    columns: tuple[Column, ...]
-    steps: tuple[str, ...] = ()
+    columns: tuple[Column, ...]  # that it is computed from
+    steps: tuple[str, ...] = ()  # of the computation, the last one first; none for a column that is copied
 
 
 class Recorded(Exception):
-    """Ends a notebook's cells where its step would publish."""
+    """Ends the run of a notebook's cells where its step would publish."""
 
 
 class Recorder:
-    """What both stand-ins share. Verbs that only show something, or find what is affected, do nothing."""
+    """What both stand-ins share. All verbs that are not defined here or there do nothing."""
 
-    timestamp = "day of run"  # as long as a day, which is what a notebook takes of it
+    timestamp = "day of run"  # ten characters, as many as a notebook takes of it for the day
 
     def __init__(self) -> None:
         self.origins: dict[Column, Origin] = {}
@@ -93,7 +95,7 @@ class GoldRecorder(Recorder):
 
     def __init__(self, curated: dict[Column, Origin]):
         super().__init__()
-        self._tables: dict[str, tuple[str, str]] = {}  # layer and table, by the name under which they were loaded
+        self._tables: dict[str, tuple[str, str]] = {}  # layer and table by the name that the SQL gives it
         self._schemas: dict[str, dict[str, str]] = {}
         self._queries: dict[str, str] = {}
         self._curated: dict[str, dict[str, str]] = {}
@@ -120,8 +122,8 @@ class GoldRecorder(Recorder):
         return [rows]
 
     def upsert(self, table: str, rows: pd.DataFrame, **_: Any) -> None:
-        nodes = sqlglot.lineage.lineage(
-            None, rows.attrs["sql"], self._schemas, sources=self._queries, dialect="duckdb", trim_selects=False)
+        nodes = sqlglot.lineage.lineage(None, rows.attrs["sql"], self._schemas, sources=self._queries,
+                                        dialect="duckdb", trim_selects=False)
         for name, node in nodes.items():
             self.origins["gold", table, name] = self._origin(node)
 
@@ -131,11 +133,12 @@ class GoldRecorder(Recorder):
             if isinstance(node.expression, exp.Table):
                 columns[*self._tables[node.expression.name], node.name.rpartition(".")[2]] = None
             else:
-                said = node.expression.unalias()
-                if not isinstance(said, exp.Column):
-                    steps[said.sql(dialect="duckdb")] = None
-                if said.find(exp.Count):
-                    counted = (self._tables.get(table.name) for table in node.source.args["from_"].find_all(exp.Table))
+                expression = node.expression.unalias()
+                if not isinstance(expression, exp.Column):
+                    steps[expression.sql(dialect="duckdb")] = None
+                if expression.find(exp.Count):  # depends on the rows of a table, not on a column
+                    sources = node.source.args["from_"].find_all(exp.Table)
+                    counted = (self._tables.get(source.name) for source in sources)
                     columns |= {(*table, ""): None for table in counted if table}
         return Origin(tuple(columns), tuple(steps))
 
@@ -153,7 +156,7 @@ def find_origins(notebooks: Path = NOTEBOOKS) -> dict[Column, Origin]:
 
 
 def _run_cells(notebook: Path, recorder: Recorder) -> None:
-    """Run a notebook's cells up to `publish`, but for the statement that opens its step."""
+    """Run a notebook's cells up to `publish`, except the line that opens its step."""
     names: dict[str, Any] = {"step": recorder}
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     try:
@@ -167,7 +170,8 @@ def _run_cells(notebook: Path, recorder: Recorder) -> None:
 
 
 def _opens_step(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Assign) and any(isinstance(node, ast.Name) and node.id == "step" for node in statement.targets)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "step" for target in targets)
 
 
 def _probe(source: str) -> pd.DataFrame:

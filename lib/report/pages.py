@@ -1,7 +1,7 @@
-"""The pages about runs: one of each run, and the index of all. Static files that link to each other relatively.
+"""The pages about runs: one page for each run, and the index of all runs.
 
-Text that comes from data is inert in them: jinja2 escapes, charts are images, and a content security policy forbids
-scripts and requests should something slip through.
+They are static files with relative links. Text from data cannot do harm in them: jinja2 escapes it, charts
+are images, and a content security policy forbids scripts and requests, should something slip through.
 """
 
 import base64
@@ -20,6 +20,7 @@ from lib.storage.files import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 100  # runs in the index
+# An image does not inherit the colours of its page, so that each chart brings those of its text along.
 CHART_TEXT = ("<style>text { fill: #566170 !important } "
               "@media (prefers-color-scheme: dark) { text { fill: #a2adba !important } }</style></svg>")
 
@@ -36,30 +37,32 @@ def write_run_page(folder: Path) -> Path:
 def write_index(reports: Path) -> Path:
     """Write `index.html` of the reports folder: the latest runs, newest first; return the page.
 
-    Only the runs that are listed in full are read. One whose `run.json` cannot be read is listed as damaged.
+    Only the runs that it lists are read. A run whose `run.json` cannot be read is listed as damaged.
     """
     runs, older = read_runs(reports, LISTED)
     return write_page(reports / "index.html", "index.html", {
-        "runs": runs, "older": older, "charts": read_charts(reports, runs), "has_catalog": (reports / "catalog.html").exists()})
+        "runs": runs, "older": older, "charts": read_charts(reports, runs),
+        "has_catalog": (reports / "catalog.html").exists()})
 
 
 def write_page(page: Path, template: str, values: dict[str, Any]) -> Path:
-    """Render a page and put it in its place whole: a reader sees the old one or the new one."""
+    """Render a page and replace the old one in one step, so that nobody sees half a page."""
     write_whole(page, _templates().get_template(template).render(values), errors="replace")
     return page
 
 
 def as_image(svg: str, description: str = "", narrow: str | None = None) -> Markup:
-    """Return a chart as an image, in which no script runs, with a description, or its title, as the text that stands for it.
+    """Return a chart as an image, in which no script runs; the description, or its title, is its text.
 
-    `narrow` is the same chart for screens without room for it.
+    `narrow` is the same chart for narrow screens.
     """
     title = re.search(r"(?s)<title>(.*?)</title>", svg)
     image = Markup('<img alt="{}" src="{}">').format(
         description or (html.unescape(title[1]) if title else "Chart"), _as_address(svg))
     if not narrow:
         return image
-    return Markup('<picture><source media="(max-width: 40rem)" srcset="{}">{}</picture>').format(_as_address(narrow), image)
+    source = Markup('<source media="(max-width: 40rem)" srcset="{}">').format(_as_address(narrow))
+    return Markup("<picture>{}{}</picture>").format(source, image)
 
 
 def _as_address(svg: str) -> str:
@@ -76,7 +79,9 @@ def _number(value: Any) -> str:
 
 
 def _size(size: int) -> str:
-    return f"{size} bytes" if size < 1000 else f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
 FILTERS = {
@@ -88,7 +93,8 @@ FILTERS = {
 
 @cache
 def _templates() -> Environment:
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
+                            lstrip_blocks=True)
     templates.filters |= FILTERS
     templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME}
     return templates

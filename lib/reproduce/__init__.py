@@ -1,1 +1,4 @@
-"""Make past runs again and prove that nothing has drifted: replay, verify, and the comparison of tables."""
+"""Repeat past runs and check a whole warehouse: replay, verify, and the comparison of tables that both use.
+
+What is in this folder works in a new folder of its own and changes nothing in the warehouse that it checks.
+"""

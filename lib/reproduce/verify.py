@@ -1,6 +1,13 @@
-"""Is everything still as it must be? The log's chain, the watermarks, the counts, and gold against one full load."""
+"""Verify: check a whole warehouse against its own records and against one full load of all deliveries.
 
-from collections.abc import Iterable, Iterator
+It proves that the log, the manifests and the executed notebooks are as they were written, that no row was
+lost between a delivery and its table, that no table was changed by hand, and that many small runs gave what
+one full load gives. It does not prove that the rules are right, since the full load runs the same notebooks;
+nor does the chain of hashes stop somebody who may write the warehouse from writing a whole new chain: only a
+copy of a manifest elsewhere shows that.
+"""
+
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +15,8 @@ from sqlite3 import Connection
 
 from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError
-from lib.reproduce.compare import differences, take_digest
-from lib.reproduce.replay import Say, check_folder, lay_out
+from lib.reproduce.compare import find_differences, take_digest
+from lib.reproduce.replay import ShowLine, check_folder, restore_deliveries
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.run import run
@@ -19,128 +26,156 @@ from lib.storage.layer import Layer, open_layer
 from lib.storage.lock import run_lock
 from lib.storage.sql import quote
 
-DELIVERY = {"name": "source_filename", "source": "source_name", "bytes": "size_bytes", "sha256": "content_sha256",
-            "is_snapshot": "is_snapshot"}
+DELIVERY = {"name": "source_filename", "source": "source_name", "bytes": "size_bytes",
+            "sha256": "content_sha256", "is_snapshot": "is_snapshot"}
 BECAME = ("appended", "unchanged", "duplicates", "quarantined")
+COMMIT = ["committed_timestamp", "added", "removed", "rows_after", "is_rebuild", "digest"]
+Table = tuple[str, str]  # layer and name
+Content = tuple[int, str]  # number of rows, and their digest
 
 
-def verify(options: Options, into: Path, say: Say) -> bool:
-    """Check a whole warehouse, and return whether all is well; `say` is told what was checked and what is wrong, a line each.
+def verify(options: Options, into: Path, show: ShowLine) -> bool:
+    """Check a whole warehouse and return whether it is well; `show` gets a line for each check and problem.
 
-    - the log and the manifests are as they were written: the chain of hashes holds;
-    - every watermark is a commit of the step's input;
-    - no row was lost: the counts of every delivery and every commit add up to what is in the tables;
-    - every table holds what its last commit says, and what one full load of all deliveries gives, which reconciles gold with
-      curated and is made in the folder `into`, from the archive.
-
-    It reads one state while runs may go on, in memory that does not grow with history. Raises LockTaken when a run is going on
-    at the start, UsageError when the rows are Spark's, and PipelineError when a file cannot be used or the archive lacks a delivery.
+    The full load is made in the folder `into`. All checks read one state of the warehouse while runs may go
+    on, in memory that does not grow with history. Raises LockTaken when a run is going on at the start,
+    UsageError when the rows are in Spark's tables, and PipelineError when a file cannot be used or the
+    archive lacks a delivery.
     """
     check_folder(into)
     with ExitStack() as stack:
+        # The lock is held only until each layer has begun to read, so that all of them show the same state.
         with run_lock(options.warehouse), audit.open_audit_to_read(options.warehouse) as log:
-            layers = {}
-            for name in dict.fromkeys(step.writes for step in STEPS.values()):
-                if (options.warehouse / f"{name}.db").exists():
-                    layers[name] = stack.enter_context(open_layer(options.warehouse, name))
-                    layers[name].schema("layer_commits")  # the first question begins the state that is read from here on
-            found = [("log and manifests", manifest.check_chain(log, options.reports)),
-                     ("watermarks", list(_check_watermarks(log, layers)))]
-            behind = _find_behind(log, layers)
-        if not layers:
-            raise PipelineError(f"there is nothing to verify in {options.warehouse}. Run run_pipeline.py first.")
-        if any(layer.schema("table_versions") for layer in layers.values()):
-            raise UsageError(f"the rows of {options.warehouse} are in Spark's tables, which --verify does not read. --replay with the "
-                           "id of the last run makes everything again on this machine, and compares every table by its digest.")
-        tables = [(step.writes, table) for step in STEPS.values() if step.writes in layers for table in step.outputs
-                  if layers[step.writes].schema(table)]
-        content = {(layer, table): take_digest(layers[layer], table) for layer, table in tables}
-        found += [("counts of deliveries", list(_check_deliveries(layers["raw"]))),
-                  ("tables against their commits",
-                   [line for place in tables for line in _check_commits(layers, place, content[place])])]
-        for what, trouble in found:
-            _report(what, trouble, say)
-        _load(options, layers, into)
-        different = []
-        if behind:
-            say(f"not compared with one full load, since the next run has something to do for them: {', '.join(behind)}")
-        for layer, table in [place for place in tables if place[1] not in behind]:
-            with open_layer(into / "warehouse", layer) as loaded:
-                if take_digest(loaded, table) != content[layer, table]:
-                    different += [f"{layer}: {line}" for line in differences(layers[layer], loaded, table)]
-        _report("tables against one full load", different, say)
-    return not different and not any(trouble for _, trouble in found)
+            layers = _open_layers(options.warehouse, stack)
+            checks = [("log and manifests", manifest.check_chain(log, options.reports)),
+                      ("watermarks", list(_check_watermarks(log, layers)))]
+            outdated = _find_outdated(log, layers)
+        _check_that_rows_are_here(options.warehouse, layers)
+        contents = {(step.writes, table): take_digest(layers[step.writes], table)
+                    for step in STEPS.values() if step.writes in layers
+                    for table in step.outputs if layers[step.writes].schema(table)}
+        checks += [("counts of deliveries", list(_check_deliveries(layers["raw"]))),
+                   ("tables against their commits", [line for table, content in contents.items()
+                                                     for line in _check_commits(layers, table, content)])]
+        for name, problems in checks:
+            _show_check(name, problems, show)
+        _load_everything(options, layers, into)
+        if outdated:
+            show("not compared with one full load, because the next run will still update them: "
+                 f"{', '.join(outdated)}")
+        compared = {table: content for table, content in contents.items() if table[1] not in outdated}
+        differences = list(_compare_with_full_load(layers, into / "warehouse", compared))
+        _show_check("tables against one full load", differences, show)
+    return not differences and not any(problems for _, problems in checks)
 
 
-def _report(what: str, trouble: Iterable[str], say: Say) -> None:
-    say(f"{what}: {'not as they must be' if trouble else 'as they must be'}")
-    for line in trouble:
-        say(f"  {line}")
+def _open_layers(warehouse: Path, stack: ExitStack) -> dict[str, Layer]:
+    layers = {}
+    for name in dict.fromkeys(step.writes for step in STEPS.values()):
+        if (warehouse / f"{name}.db").exists():
+            layers[name] = stack.enter_context(open_layer(warehouse, name))
+            layers[name].schema("layer_commits")  # the first query fixes the state that all later ones read
+    return layers
+
+
+def _check_that_rows_are_here(warehouse: Path, layers: dict[str, Layer]) -> None:
+    if not layers:
+        raise PipelineError(f"there is nothing to verify in {warehouse}: no run has written anything there. "
+                            "Run run_pipeline.py first.")
+    if any(layer.schema("table_versions") for layer in layers.values()):
+        raise UsageError(f"the rows of {warehouse} are in Spark's tables, which run_pipeline.py verify "
+                         "does not read. Use run_pipeline.py replay with the id of the last run: it repeats "
+                         "all runs on this machine and compares every table by its digest.")
+
+
+def _show_check(name: str, problems: list[str], show: ShowLine) -> None:
+    show(f"{name}: {'not ok' if problems else 'ok'}")
+    for line in problems:
+        show(f"  {line}")
 
 
 def _check_watermarks(log: Connection, layers: dict[str, Layer]) -> Iterator[str]:
-    """Yield the watermarks that are no commit of the step's input."""
+    """Yield the watermarks that are not the time of a commit of the step's input."""
     for step in STEPS.values():
         mark = audit.read_watermark(log, step.name).timestamp
         layer, table, column = (("raw", "deliveries", "ingestion_timestamp") if step.reads == "source"
                                 else (step.reads, "layer_commits", "committed_timestamp"))
         if mark != audit.INITIAL and not (layer in layers and layers[layer].scalar(
                 f"select 1 from {table} where {column} = ? limit 1", (mark,))):
-            yield f"step {step.name}: {mark} is no commit of its input"
+            yield f"step {step.name}: the watermark {mark} is not the time of any commit of its input"
 
 
-def _find_behind(log: Connection, layers: dict[str, Layer]) -> list[str]:
-    """Return the tables whose step has not read all of its input, or has one of these as its input."""
-    behind: list[str] = []
+def _find_outdated(log: Connection, layers: dict[str, Layer]) -> list[str]:
+    """Return the tables that the next run will update, because a step has not read all of its input."""
+    outdated: list[str] = []
+    last_commit = "select max(committed_timestamp) from layer_commits where table_name = ?"
     for step in STEPS.values():
-        newest = [layers[step.reads].scalar("select max(committed_timestamp) from layer_commits where table_name = ?", (table,)) or ""
-                  for table in step.inputs if step.reads in layers]
-        if any(table in behind for table in step.inputs) or max(newest, default="") > audit.read_watermark(log, step.name).timestamp:
-            behind += step.outputs
-    return behind
+        newest = max((layers[step.reads].scalar(last_commit, (table,)) or ""
+                      for table in step.inputs if step.reads in layers), default="")
+        is_input_outdated = any(table in outdated for table in step.inputs)
+        if is_input_outdated or newest > audit.read_watermark(log, step.name).timestamp:
+            outdated += step.outputs
+    return outdated
 
 
 def _check_deliveries(raw: Layer) -> Iterator[str]:
-    """Yield the deliveries whose rows do not add up, and the sources that have more or fewer rows than were appended."""
+    """Yield the deliveries whose rows do not add up, and the sources that do not have the appended rows."""
     appended = dict.fromkeys(SOURCES, 0)
     names = ["source_filename", "source_name", "batch_id", "rows", "deleted", *BECAME]
     for delivery in raw.read("deliveries", names, "order by delivery_id").to_pylist():
         appended[delivery["source_name"]] += delivery["appended"] + delivery["deleted"]
         name = f"{delivery['source_filename']} in run {delivery['batch_id']}"
         if delivery["rows"] != sum(delivery[what] for what in BECAME):
-            yield f"{name}: {delivery['rows']} rows were read, but {', '.join(f'{delivery[what]} {what}' for what in BECAME)}"
-        aside = raw.scalar("select count(*) from quarantine where source_filename = ? and batch_id = ?",
+            parts = " + ".join(f"{delivery[what]} {what}" for what in BECAME)
+            yield f"{name}: the {delivery['rows']} rows that were read are not {parts}"
+        found = raw.scalar("select count(*) from quarantine where source_filename = ? and batch_id = ?",
                            (delivery["source_filename"], delivery["batch_id"]))
-        if aside != delivery["quarantined"]:
-            yield f"{name}: {delivery['quarantined']} rows were quarantined, {aside} are there"
+        if found != delivery["quarantined"]:
+            yield f"{name}: {delivery['quarantined']} rows were quarantined, but the quarantine has {found}"
     for source, rows in appended.items():
-        there = raw.scalar(f"select count(*) from {quote(source)}")
-        if there != rows:
-            yield f"raw.{source}: {rows} rows were appended, {there} are there"
+        found = raw.scalar(f"select count(*) from {quote(source)}")
+        if found != rows:
+            yield f"raw.{source}: {rows} rows were appended, but the table has {found}"
 
 
-def _check_commits(layers: dict[str, Layer], place: tuple[str, str], content: tuple[int, str]) -> Iterator[str]:
-    """Yield where a table's commits do not add up, and where it is not what the last one says."""
-    layer, table = place
-    commits = layers[layer].read("layer_commits", ["committed_timestamp", "added", "removed", "rows_after", "is_rebuild", "digest"],
-                                 "where table_name = ? order by commit_id", (table,)).to_pylist()
-    nothing = {"rows_after": 0, "digest": content[1] if not content[0] else ""}
+def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> Iterator[str]:
+    """Yield the commits of a table that do not add up, and the table if it is not as the last one left it."""
+    layer, name = table
+    where = "where table_name = ? order by commit_id"
+    commits = layers[layer].read("layer_commits", COMMIT, where, (name,)).to_pylist()
+    rows, digest = content
+    nothing = {"rows_after": 0, "digest": "" if rows else digest}
     for before, commit in pairwise([nothing, *commits]):
-        if commit["rows_after"] != (0 if commit["is_rebuild"] else before["rows_after"]) + commit["added"] - commit["removed"]:
-            yield f"{layer}.{table}: the rows of the commit of {commit['committed_timestamp']} do not add up"
+        rows_before = 0 if commit["is_rebuild"] else before["rows_after"]
+        if commit["rows_after"] != rows_before + commit["added"] - commit["removed"]:
+            yield f"{layer}.{name}: the rows of the commit of {commit['committed_timestamp']} do not add up"
     last = (commits or [nothing])[-1]
     if content != (last["rows_after"], last["digest"]):
-        yield f"{layer}.{table}: its {content[0]} rows are not the {last['rows_after']} that its last commit left: changed by hand?"
+        yield (f"{layer}.{name}: its {rows} rows are not the {last['rows_after']} rows of its last commit: "
+               "were they changed by hand?")
 
 
-def _load(options: Options, layers: dict[str, Layer], into: Path) -> None:
-    """Load everything that was ever delivered at once, at the time of the last commit, in a warehouse of its own."""
-    delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id").rename_columns(list(DELIVERY))
-    source = lay_out(options.warehouse, delivered.to_pylist(), into / "deliveries")
-    now = max(layer.scalar("select max(committed_timestamp) from layer_commits") or "" for layer in layers.values())
-    once = Options(source, into / "warehouse", into / "reports", now=now, snapshot_limit=1.0, quarantine_limit=1.0,
-                   steps=tuple(step.name for step in STEPS.values() if step.writes in layers))
+def _load_everything(options: Options, layers: dict[str, Layer], into: Path) -> None:
+    """Load all deliveries in one run, at the time of the last commit, into a new warehouse."""
+    delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id")
+    deliveries = delivered.rename_columns(list(DELIVERY)).to_pylist()
+    source = restore_deliveries(options.warehouse, deliveries, into / "deliveries")
+    last_commit = "select max(committed_timestamp) from layer_commits"
+    now = max(layer.scalar(last_commit) or "" for layer in layers.values())
+    steps = tuple(step.name for step in STEPS.values() if step.writes in layers)
+    # Each delivery has already passed the limits of its own run, so that they are off here.
+    once = Options(source, into / "warehouse", into / "reports", now=now, steps=steps,
+                   snapshot_limit=1.0, quarantine_limit=1.0)
     with run_lock(once.warehouse), audit.open_audit(once.warehouse) as log:
         result = run(once, log, Console(), KernelQueue(), is_replay=True)
     if result.error:
-        raise PipelineError(f"one full load of everything that was delivered fails: {result.error}")
+        raise PipelineError(f"one full load of all deliveries fails: {result.error}")
+
+
+def _compare_with_full_load(layers: dict[str, Layer], loaded: Path,
+                            contents: dict[Table, Content]) -> Iterator[str]:
+    """Yield the first rows of each table that differ from those of the full load."""
+    for (layer, name), content in contents.items():
+        with open_layer(loaded, layer) as rebuilt:
+            if take_digest(rebuilt, name) != content:
+                yield from (f"{layer}: {line}" for line in find_differences(layers[layer], rebuilt, name))

@@ -1,7 +1,7 @@
-"""Text that would be markup, a script, a formula or a template is shown as the text it is, on every page that a run leaves.
+"""Markup, scripts, formulas and templates in the data are shown as text, on every page that a run writes.
 
-The pages are opened in a real browser, as they are and without the policy that forbids scripts: an alert, a script's error or
-a request that no page of ours makes fails the test.
+The pages are opened in a real browser, as they are and without the policy that forbids scripts. An alert, an
+error of a script, or a request for what the data names fails the test.
 """
 
 import json
@@ -30,22 +30,25 @@ TEMPLATE = "{{ 7*7 }} $column ${value} %(name)s [a](javascript:alert(7)) `<b onc
 
 
 def deliver(shop: Shop) -> None:
-    """Deliver files that are hostile wherever text can stand: in every text column, keys, extra columns and file names."""
+    """Deliver files with hostile text in every text column, in keys, in extra columns and in file names."""
     shop.deliver("customers_<img src=planted onerror=alert(9)>.csv", f'{CUSTOMERS},"{IMAGE}",{VECTOR}',
-                 f'"{IMAGE}","{IMAGE}",{SCRIPT},{LINK},{VECTOR},"{FRAME}",{SHOUT},"{TEMPLATE}",=1+1,"{SCRIPT}",x',
+                 f'"{IMAGE}","{IMAGE}",{SCRIPT},{LINK},{VECTOR},"{FRAME}",{SHOUT},"{TEMPLATE}",=1+1,'
+                 f'"{SCRIPT}",x',
                  f'"C-{VECTOR}",{SHOUT},"{FRAME}","{IMAGE}@{SCRIPT}",,,,,,,')
-    shop.deliver("products.csv", PRODUCTS, f'"{IMAGE}","{IMAGE}{SCRIPT}","{FRAME}","{TEMPLATE}",{VECTOR},1.00,"{SHOUT}"')
-    shop.deliver("orders.csv", ORDERS, f'"{IMAGE}","{IMAGE}",2025-01-01,"{FRAME}",1.00,"{SHOUT}"', f'O2,C,"{IMAGE}{SCRIPT}",,1.00,',
+    shop.deliver("products.csv", PRODUCTS,
+                 f'"{IMAGE}","{IMAGE}{SCRIPT}","{FRAME}","{TEMPLATE}",{VECTOR},1.00,"{SHOUT}"')
+    shop.deliver("orders.csv", ORDERS, f'"{IMAGE}","{IMAGE}",2025-01-01,"{FRAME}",1.00,"{SHOUT}"',
+                 f'O2,C,"{IMAGE}{SCRIPT}",,1.00,',
                  *(f"G{number},C,2025-01-02,,1.00,{VECTOR}" for number in range(9)))
-    shop.deliver("order_lines.csv", LINES, f'"{IMAGE}","{IMAGE}","{IMAGE}",1,1.00,', f'"{SCRIPT}","{SHOUT}","{TEMPLATE}",2,1.00,',
-                 f'L3,G1,{VECTOR},"{IMAGE}{TEMPLATE}",1.00,')
+    shop.deliver("order_lines.csv", LINES, f'"{IMAGE}","{IMAGE}","{IMAGE}",1,1.00,',
+                 f'"{SCRIPT}","{SHOUT}","{TEMPLATE}",2,1.00,', f'L3,G1,{VECTOR},"{IMAGE}{TEMPLATE}",1.00,')
     shop.deliver("payments.csv", PAYMENTS, f'"{IMAGE}","{SCRIPT}",,"{FRAME}","{SHOUT}",1.00', f'"{VECTOR}"')
     shop.deliver(f"{VECTOR.replace('/', ' ')}.csv", "a stray")
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory, warm: WarmRuns) -> Path:
-    """The reports of a run over hostile text that went well, and of one that failed over a hostile header."""
+    """The reports of a run that loaded hostile text, and of one that a hostile header stopped."""
     shop = Shop(tmp_path_factory.mktemp("hostile"))
     deliver(shop)
     warm.run(shop)
@@ -55,21 +58,25 @@ def reports(tmp_path_factory, warm: WarmRuns) -> Path:
 
 
 def outputs_as_jupyter_shows_them(notebook: Path) -> str:
-    """Return the outputs of a notebook as a page without any cleaning, as Jupyter does for a notebook that is trusted."""
-    data = [output.data for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", []) if "data" in output]
-    return "<html><head></head><body>" + "".join(
-        outputs.get(kind, "") for outputs in data for kind in ("text/html", "image/svg+xml")) + "</body></html>"
+    """Return the outputs of a notebook as a page, uncleaned, as Jupyter shows a trusted one."""
+    outputs = [output for cell in nbformat.read(notebook, 4).cells for output in cell.get("outputs", [])]
+    shown = [output.get("data", {}).get(kind, "")
+             for output in outputs for kind in ("text/html", "image/svg+xml")]
+    return f"<html><head></head><body>{''.join(shown)}</body></html>"
 
 
 PROBE = """<!doctype html><link rel="icon" href="data:,"><body><script>
-const frames = %s.map(page => Object.assign(document.body.appendChild(document.createElement("iframe")), {src: page}));
+const frames = %s.map(page => {
+  const frame = document.body.appendChild(document.createElement("iframe"));
+  return Object.assign(frame, {src: page});
+});
 onload = () => { document.body.innerHTML = "opened " + frames.length; };
 </script>"""
 HOOK = "<head><script>alert = parent.alert = text => console.error('alert was called: ' + text)</script>"
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves pages, each also as `/bare/…` without the policy that would stop scripts, and notes what else is asked for."""
+    """Serves pages, also as `/bare/…` without the policy that stops scripts, and records other requests."""
 
     def do_GET(self):
         pages = self.server.pages
@@ -81,7 +88,7 @@ class Server(SimpleHTTPRequestHandler):
             if name.startswith("/bare"):
                 content = re.sub("<meta http-equiv=.*?>", "", content)
         else:
-            self.server.asked.append(name)
+            self.server.other_requests.append(name)
             self.send_error(404)
             return
         self.send_response(200)
@@ -94,17 +101,18 @@ class Server(SimpleHTTPRequestHandler):
 
 
 def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
-    """Open pages in a browser that knows no other host; return what scripts did, and what was asked for beside the pages."""
+    """Open pages in a browser that reaches no other host; return what scripts and data have done."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium and not os.environ.get("CI"):
         pytest.skip("there is no Chromium here")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server))
-    server.pages, server.asked = pages, []
+    server.pages, server.other_requests = pages, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         done = subprocess.run(
-            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--enable-logging=stderr",
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-sync", "--disable-background-networking", "--disable-component-update",
+             "--disable-dev-shm-usage", "--enable-logging=stderr",
              "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
              "--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe"],
             capture_output=True, text=True, timeout=120)
@@ -112,21 +120,23 @@ def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
         server.shutdown()
         server.server_close()
     assert f"opened {2 * len(pages)}" in done.stdout
-    return [line for line in done.stderr.splitlines() if "alert was called" in line or "Uncaught" in line] + [
-        name for name in server.asked if "planted" in name.lower()]
+    events = [line for line in done.stderr.splitlines() if "alert was called" in line or "Uncaught" in line]
+    return events + [name for name in server.other_requests if "planted" in name.lower()]
 
 
 def test_hostile_text_is_inert_in_a_browser(reports: Path, tmp_path: Path):
     found = {f"/{path.relative_to(reports).as_posix()}": path for path in reports.rglob("*.*")}
     pages = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.suffix == ".html"}
-    assert "".join(pages.values()).count("&lt;img src=planted onerror=alert(1)&gt;") >= 10  # it is there, as text
-    pages |= {name: outputs_as_jupyter_shows_them(path) for name, path in found.items() if path.suffix == ".ipynb"}
-    assert {"index.html", "1_raw.html", "2_dimensions.html", "3_facts.html", "4_gold.html", "1_raw.ipynb", "2_dimensions.ipynb",
-            "3_facts.ipynb", "4_gold.ipynb"} <= {path.name for path in found.values()}
+    assert "".join(pages.values()).count("&lt;img src=planted onerror=alert(1)&gt;") >= 10  # shown as text
+    notebooks = {name: path for name, path in found.items() if path.suffix == ".ipynb"}
+    pages |= {name: outputs_as_jupyter_shows_them(path) for name, path in notebooks.items()}
+    steps = ("1_raw", "2_dimensions", "3_facts", "4_gold")
+    assert {"index.html", *(f"{step}{suffix}" for step in steps for suffix in (".html", ".ipynb"))} <= {
+        path.name for path in found.values()}
     assert what_fires(pages, tmp_path) == []
 
 
-def test_the_browser_tells_of_hostile_text_that_is_not_inert(tmp_path: Path):
+def test_the_browser_reports_hostile_text_that_is_not_inert(tmp_path: Path):
     texts = "".join([IMAGE, SCRIPT, SHOUT, FRAME, VECTOR])
     fired = what_fires({"/planted.html": f"<html><head></head><body><p>{texts}</p></body></html>"}, tmp_path)
     assert set(re.findall(r"called: (\d)|(/planted)|(/PLANTED)", "\n".join(fired))) == {

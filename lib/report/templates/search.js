@@ -1,11 +1,13 @@
-
 "use strict";
 const box = document.getElementById("search");
-const told = document.getElementById("found");
+const summary = document.getElementById("found");
 const tables = [...document.querySelectorAll("section.table")].map(section => ({
-  section, fold: section.querySelector("details"), rows: [...section.querySelectorAll(".entry")].map(row => ({
-    row, text: `${section.id} ${section.querySelector("h3").textContent} ${row.textContent}`.toLowerCase()}))}));
+  section, fold: section.querySelector("details"),
+  rows: [...section.querySelectorAll(".entry")].map(row => ({row, text: textOf(section, row)}))}));
 const layers = [...document.querySelectorAll(".layer")];
+function textOf(section, row) {
+  return `${section.id} ${section.querySelector("h3").textContent} ${row.textContent}`.toLowerCase();
+}
 function search() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0, places = 0;
@@ -22,7 +24,7 @@ function search() {
   }
   for (const layer of layers) layer.hidden = !layer.querySelector("section.table:not([hidden])");
   document.body.classList.toggle("searching", words.length > 0);
-  told.textContent = words.length ? `${found} found in ${places} table${places === 1 ? "" : "s"}` : "";
+  summary.textContent = words.length ? `${found} found in ${places} table${places === 1 ? "" : "s"}` : "";
 }
 function reveal() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
