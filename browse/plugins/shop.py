@@ -1,4 +1,4 @@
-"""What Datasette cannot know: which column names a row of which table, what is money, and who may ask."""
+"""What Datasette cannot know: which column is the key of which table, what is money, and who may ask."""
 
 import csv
 import io
@@ -12,14 +12,19 @@ from markupsafe import Markup
 
 from lib.contract import SOURCES
 from lib.explore.export import inert
-from lib.explore.table import cell, places
+from lib.explore.table import cell, decimals
 from lib.steps import STEPS
 
-# The current row of each source's key, by the key's name, and the other current rows that name this key.
-CURRENT = {SOURCES[table.partition("_")[2]].key: table for table in STEPS["gold"].inputs}
-NAMED_BY = {key: [table for table in STEPS["gold"].inputs
-                  if key in SOURCES[table.partition("_")[2]].column_names and table != CURRENT[key]] for key in CURRENT}
-KEYS = {table: key for key, table in CURRENT.items()}
+SOURCE_OF = {table: SOURCES[table.partition("_")[2]] for table in STEPS["gold"].inputs}
+KEYS = {table: source.key for table, source in SOURCE_OF.items()}
+CURRENT = {key: table for table, key in KEYS.items()}  # the table whose rows have this key
+
+
+def naming(key):
+    """Return the other tables whose rows name a key."""
+    return [table for table, source in SOURCE_OF.items() if key in source.column_names and KEYS[table] != key]
+
+
 HERE = ("127.0.0.1", "localhost")
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 csv.field_size_limit(sys.maxsize)
@@ -27,11 +32,11 @@ csv.field_size_limit(sys.maxsize)
 
 @hookimpl
 def render_cell(row, value, column, table, database, datasette):
-    """Return a key, a run or a file as links, and a real with its decimals; None for all else."""
+    """Return a key, a run or a file as links, and a real with its decimals; None for anything else."""
     if value is None:
         return None
     if isinstance(value, float):
-        return cell(value, places(column, [value]))
+        return cell(value, decimals(column, [value]))
     if column.endswith("batch_id"):
         return _link(f"/reports/runs/{value}/index.html", value)
     if column == "source_filename" and table != "deliveries":
@@ -46,28 +51,30 @@ def render_cell(row, value, column, table, database, datasette):
     if table != CURRENT[column]:
         return _rows(datasette, "curated", CURRENT[column], column, value)
     history = _rows(datasette, "raw", table.partition("_")[2], column, value, "as delivered")
-    return Markup(" · ").join([Markup("{}").format(value), history,
-                               *(_rows(datasette, database, other, column, value, other) for other in NAMED_BY[column])])
+    others = [_rows(datasette, database, other, column, value, other) for other in naming(column)]
+    return Markup(" · ").join([Markup("{}").format(value), history, *others])
 
 
 @hookimpl
 def register_routes():
-    """Lead from the folder of the reports to its page."""
+    """Redirect from the folder of the reports to its page."""
     return [(r"^/reports/?$", lambda: Response.redirect("/reports/index.html"))]
 
 
 @hookimpl
 def asgi_wrapper():
-    """Answer only who asks this machine by its own name: a page elsewhere cannot read along under a name that it made up.
+    """Answer only requests that call this machine by its own name.
 
-    What is answered as CSV is made inert, as `lib.explore.query` does.
+    A page elsewhere could make up a name for this address, and read along. Answers in CSV are made inert, as
+    `lib.explore.export` does.
     """
     def wrap(app):
         async def only_here(scope, receive, send):
             host = dict(scope.get("headers") or ()).get(b"host", b"").decode("latin-1")
+            path, question = scope.get("path", ""), scope.get("query_string", b"")
             if scope["type"] == "http" and host.partition(":")[0] not in HERE:
                 await asgi_send_html(send, "403: open it as http://127.0.0.1 or http://localhost", 403)
-            elif scope["type"] == "http" and (scope["path"].endswith(".csv") or b"_format=csv" in scope["query_string"]):
+            elif scope["type"] == "http" and (path.endswith(".csv") or b"_format=csv" in question):
                 await app(scope, receive, _Inert(send))
             else:
                 await app(scope, receive, send)
@@ -76,7 +83,7 @@ def asgi_wrapper():
 
 
 class _Inert:
-    """Sends on an answer of CSV, when it is complete, without formulas."""
+    """Passes on an answer in CSV, once it is complete, without formulas."""
 
     def __init__(self, send):
         self._send, self._start, self._body = send, {}, b""
@@ -88,8 +95,9 @@ class _Inert:
         self._body += message.get("body", b"")
         if not message.get("more_body"):
             body = _without_formulas(self._body) if self._start["status"] == 200 else self._body
-            headers = [(name, value) for name, value in self._start["headers"] if name.lower() != b"content-length"]
-            await self._send(self._start | {"headers": [*headers, (b"content-length", str(len(body)).encode())]})
+            headers = [header for header in self._start["headers"] if header[0].lower() != b"content-length"]
+            headers.append((b"content-length", str(len(body)).encode()))
+            await self._send(self._start | {"headers": headers})
             await self._send({"type": "http.response.body", "body": body})
 
 
@@ -102,7 +110,8 @@ def _without_formulas(text: bytes) -> bytes:
 
 def _rows(datasette, database, table, column, value, text=None):
     """Return a link to the rows of a table whose column has this value."""
-    return _link(f"{datasette.urls.table(database, table)}?{urlencode({f'{column}__exact': value})}", text or value)
+    question = urlencode({f"{column}__exact": value})
+    return _link(f"{datasette.urls.table(database, table)}?{question}", text or value)
 
 
 def _link(address, text):

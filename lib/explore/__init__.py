@@ -1,1 +1,4 @@
-"""Ways to look into the databases that change nothing: the query tool, read-only connections, and Datasette."""
+"""Ways to look into the databases without changing them: the query tool, its files, and Datasette.
+
+A run needs nothing from here.
+"""

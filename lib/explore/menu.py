@@ -1,4 +1,7 @@
-"""The query tool's menu: databases, tables, rows, a SELECT of one's own, files. Each answer opens the database anew."""
+"""The menu of `query`: databases, tables, rows, a SELECT of one's own, files.
+
+Every answer opens the database again, so that the menu holds none open while it waits.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,26 +18,29 @@ from lib.explore.readonly import DATABASES, Database, count_rows, open_database,
 from lib.explore.table import show
 
 BACK = ""
-KEYWORDS = ("select", "from", "where", "group by", "order by", "having", "limit", "join", "left join", "on", "and", "or", "not",
-            "in", "is null", "is not null", "between", "like", "distinct", "count(*)", "sum(", "avg(", "min(", "max(", "round(",
-            "as", "desc", "case when", "then", "else", "end", "with")
+FILES = {"csv": "write them to a CSV file", "parquet": "write them to a Parquet file",
+         "xlsx": "write them to an Excel file"}
+KEYWORDS = ("select", "from", "where", "group by", "order by", "having", "limit", "join", "left join", "on",
+            "and", "or", "not", "in", "is null", "is not null", "between", "like", "distinct", "count(*)",
+            "sum(", "avg(", "min(", "max(", "round(", "as", "desc", "case when", "then", "else", "end",
+            "with")
 
 
 def ask(warehouse: Path) -> None:
-    """Ask which database, table and rows to show until the user leaves, with Ctrl-C too.
+    """Ask which database, table and rows to show until the user leaves, be it with Ctrl-C.
 
     Raises PipelineError when there is no database at all.
     """
     there = [name for name in DATABASES if (warehouse / f"{name}.db").exists()]
     if not there:
-        with open_database(warehouse, DATABASES[0]):  # says what is missing
+        with open_database(warehouse, DATABASES[0]):  # raises the error that says what is missing
             return
     typed: PromptSession[str] = PromptSession()
     print("Nothing that you do here changes the databases. Enter chooses, Escape goes back.")
     with suppress(EOFError):
         name = BACK
         while name := _choose("Database", [(name, f"{name}.db") for name in there], "leave", name):
-            _explain(lambda name=name: _ask_table(warehouse, name, typed))
+            _try(lambda name=name: _ask_table(warehouse, name, typed))
 
 
 def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
@@ -42,7 +48,8 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
     while True:
         with open_database(warehouse, name) as database:
             tables = database.tables
-            options = [(table.name, f"{table.name:<{max(map(len, tables))}}  {count_rows(database, table):>11,} rows")
+            width = max(map(len, tables), default=0)
+            options = [(table.name, f"{table.name:<{width}}  {count_rows(database, table):>11,} rows")
                        for table in tables.values()]
         chosen = _choose(f"{name}.db", [*options, ("select", "write a SELECT")], "back", chosen)
         if chosen == BACK:
@@ -50,34 +57,37 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
         if chosen in tables:
             _ask_rows(warehouse, name, chosen, tables[chosen].sql, tables[chosen].columns, typed)
         else:
-            _ask_select(warehouse, name, f"select * from {next(iter(tables), 'sqlite_schema')} limit 20", typed)
+            first = next(iter(tables), "sqlite_schema")
+            _ask_select(warehouse, name, f"select * from {first} limit 20", typed)
 
 
-def _ask_rows(warehouse: Path, name: str, what: str, sql: str, types: dict[str, str], typed: PromptSession[str]) -> None:
-    """Show the rows of a SELECT, write them to a file (named after `what` they are, if the user agrees), or change the SELECT."""
+def _ask_rows(warehouse: Path, name: str, title: str, sql: str, types: dict[str, str],
+              typed: PromptSession[str]) -> None:
+    """Show the rows of a SELECT, write them to a file that is named by the title, or change the SELECT."""
+    options = [("show", "show the rows"), *FILES.items(), ("select", "change the SELECT")]
     chosen = BACK
-    while chosen := _choose(sql, [("show", "show the rows"), ("csv", "write them to a CSV file"),
-                                  ("parquet", "write them to a Parquet file"), ("select", "change the SELECT")], "back", chosen):
+    while chosen := _choose(sql, options, "back", chosen):
         if chosen == "show":
-            _explain(lambda: _show(warehouse, name, sql, types))
+            _try(lambda: _show(warehouse, name, sql, types))
         elif chosen == "select":
             return _ask_select(warehouse, name, sql, typed)
         else:
-            _explain(lambda chosen=chosen: _export(warehouse, name, f"{what}.{chosen}", sql, types))
+            _try(lambda chosen=chosen: _export(warehouse, name, f"{title}.{chosen}", sql, types))
 
 
 def _ask_select(warehouse: Path, name: str, sql: str, typed: PromptSession[str]) -> None:
-    """Take a SELECT, show its rows, and go on with it; one that is wrong can be corrected."""
+    """Take a SELECT, show its rows, and go on with it; one with a mistake can be corrected."""
     while True:
         with open_database(warehouse, name) as database:
             words = WordCompleter(_words(database), ignore_case=True)
         try:
-            sql = typed.prompt(f"{name}.db> ", default=sql, completer=words, complete_while_typing=True).strip()
+            sql = typed.prompt(f"{name}.db> ", default=sql, completer=words, complete_while_typing=True)
         except (KeyboardInterrupt, EOFError):
             return
+        sql = sql.strip()
         if not sql:
             return
-        if _explain(lambda sql=sql: _show(warehouse, name, sql, {})):
+        if _try(lambda sql=sql: _show(warehouse, name, sql, {})):
             return _ask_rows(warehouse, name, "selected", sql, {}, typed)
 
 
@@ -87,14 +97,14 @@ def _show(warehouse: Path, name: str, sql: str, types: dict[str, str]) -> None:
 
 
 def _export(warehouse: Path, name: str, file: str, sql: str, types: dict[str, str]) -> None:
-    answer = prompt("File: ", default=file).strip()
-    if answer:
+    file = prompt("File: ", default=file).strip()
+    if file:
         with open_database(warehouse, name) as database:
-            print(f"{export(database, sql, types, Path(answer).expanduser()):,} rows in {answer}")
+            print(f"{export(database, sql, types, Path(file).expanduser()):,} rows in {file}")
 
 
-def _explain(act: Callable[[], None]) -> bool:
-    """Do something and return whether it worked; say what was wrong if not, or that Ctrl-C stopped it."""
+def _try(act: Callable[[], None]) -> bool:
+    """Do something and return whether it worked; print what was wrong, or that Ctrl-C stopped it."""
     try:
         act()
     except PipelineError as error:
@@ -107,7 +117,10 @@ def _explain(act: Callable[[], None]) -> bool:
 
 
 def _choose(title: str, options: Sequence[tuple[str, str]], leave: str, last: str) -> str:
-    """Return what was chosen, BACK for nothing; `last` is where the mark stands. Raises EOFError for Ctrl-C: the user leaves."""
+    """Return what was chosen, BACK for nothing; the cursor begins at `last`.
+
+    Raises EOFError for Ctrl-C: the user leaves.
+    """
     keys = KeyBindings()
 
     @keys.add("escape", eager=True)

@@ -1,4 +1,4 @@
-"""Rows as a table for eyes: typed columns, money with its cents, as wide as the terminal, paged when there is more than a screen."""
+"""Rows as a table to read: typed columns, money with its cents, as wide as the terminal, and paged."""
 
 import io
 import shutil
@@ -11,12 +11,13 @@ from lib.contract import SOURCES
 from lib.explore.readonly import Rows
 
 PAGE = 20  # rows below one header on a terminal
-PLAIN_PAGE = 1000  # the same where nobody sits in front
+PLAIN_PAGE = 1000  # the same in a file or a pipe
 WIDEST = 40  # characters of a cell on a terminal before it is folded
 GAP = 2  # between two columns
 NOISE = 1e-9  # what a sum of doubles may be off by, in proportion
 # Reals that count things; all other reals are money.
-QUANTITIES = {column.name for source in SOURCES.values() for column in source.columns if column.type == "number"} | {"units"}
+QUANTITIES = {"units", *(column.name for source in SOURCES.values() for column in source.columns
+                         if column.type == "number")}
 TYPE_NAMES = {str: "text", int: "integer", float: "real", bytes: "blob"}
 
 
@@ -32,7 +33,7 @@ class Column(NamedTuple):
 def show(rows: Rows, types: dict[str, str]) -> None:
     """Print rows; on a terminal, through a pager when they do not fit the screen.
 
-    `types` are the declared types, where known; others are told from the values.
+    `types` are the declared types, where known; others are found from the values.
     """
     if not sys.stdout.isatty():
         for page in pages(rows, types):
@@ -42,7 +43,7 @@ def show(rows: Rows, types: dict[str, str]) -> None:
 
     width, height = shutil.get_terminal_size()
     text = pages(rows, types, width)
-    first = list(islice(text, max(height // PAGE, 1)))  # with their headers, as many pages do not fit
+    first = list(islice(text, max(height // PAGE, 1)))  # with their headers, no more pages fit the screen
     more = list(islice(text, 1))
     if more or "\n".join(first).count("\n") >= height - 2:
         click.echo_via_pager(f"{page}\n" for page in chain(first, more, text))
@@ -53,42 +54,44 @@ def show(rows: Rows, types: dict[str, str]) -> None:
 def pages(rows: Rows, types: dict[str, str], width: int | None = None) -> Iterator[str]:
     """Yield the rows as text, a page at a time, each with its header.
 
-    With a `width`, columns that do not fit stand below the others, after the first column once more; without one, a page is as
-    wide as it needs to be and has no colours.
+    With a `width`, columns that do not fit are shown below the others, each time after the first column.
+    Without one, a page is as wide as it needs to be and has no colours.
     """
     size = PLAIN_PAGE if width is None else PAGE
     page = list(islice(rows.rows, size))
     while True:
-        columns = [_column(name, types.get(name), [row[number] for row in page], width) for number, name in enumerate(rows.columns)]
+        columns = [_column(name, types.get(name), [row[number] for row in page], width)
+                   for number, name in enumerate(rows.columns)]
         yield "\n".join(_draw(band, width) for band in _bands(columns, width))
         page = list(islice(rows.rows, size))
         if not page:
             return
 
 
-def cell(value: Any, places: int = 2) -> str:
-    """Return a value as text on one line; `places` are the decimals of a real. What would steer a terminal is made visible."""
+def cell(value: Any, decimals: int = 2) -> str:
+    """Return a value as text on one line, in which characters that would steer a terminal are visible."""
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.{places}f}"
+        return f"{value:,.{decimals}f}"
     if isinstance(value, bytes):
         return value.hex()
     return "".join(letter if letter.isprintable() else _visible(letter) for letter in str(value))
 
 
-def places(name: str, values: Sequence[Any]) -> int:
-    """Return how many decimals the reals of a column need: two for money, more if there are more, for quantities fewer."""
+def decimals(name: str, values: Sequence[Any]) -> int:
+    """Return how many decimals the reals of a column need: at least two for money, none for quantities."""
     reals = [value for value in values if isinstance(value, float)]
-    fewest = 0 if name in QUANTITIES else 2
-    return next((count for count in range(fewest, 6) if all(abs(round(real, count) - real) <= NOISE * max(1, abs(real))
-                                                            for real in reals)), 6)
+
+    def suffices(count: int) -> bool:
+        return all(abs(round(real, count) - real) <= NOISE * max(1, abs(real)) for real in reals)
+
+    return next(filter(suffices, range(0 if name in QUANTITIES else 2, 6)), 6)
 
 
 def type_of(values: Sequence[Any]) -> str:
     """Return the type of a column's values in SQLite's words; empty when all are null."""
-    found = {TYPE_NAMES[type(value)] for value in values if value is not None}
-    return " or ".join(sorted(found))
+    return " or ".join(sorted({TYPE_NAMES[type(value)] for value in values if value is not None}))
 
 
 def _visible(letter: str) -> str:
@@ -99,15 +102,17 @@ def _visible(letter: str) -> str:
 def _column(name: str, declared: str | None, values: list, width: int | None) -> Column:
     from rich.cells import cell_len
 
-    decimals = places(name, values)
-    cells = [cell(value, decimals) for value in values]
+    count = decimals(name, values)
+    cells = [cell(value, count) for value in values]
     name, type_ = cell(name), declared or type_of(values)
     widest = max(map(cell_len, (name, type_, *cells)))
-    return Column(name, type_, cells, widest if width is None else min(widest, WIDEST, max(width // 2 - GAP, 1)))
+    if width is not None:
+        widest = min(widest, WIDEST, max(width // 2 - GAP, 1))
+    return Column(name, type_, cells, widest)
 
 
 def _bands(columns: list[Column], width: int | None) -> Iterator[list[Column]]:
-    """Yield groups of columns that are each no wider than `width`; all but the first begin with the first column again."""
+    """Yield groups of columns, each no wider than `width` and each beginning with the first column."""
     band: list[Column] = []
     for column in columns:
         if width is not None and band and sum(other.width + GAP for other in band) + column.width > width:
@@ -125,12 +130,11 @@ def _draw(columns: list[Column], width: int | None) -> str:
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="")
     for column in columns:
         header = Text.assemble((column.name, "bold"), "\n", (column.type, "dim"))
-        right = column.type in ("integer", "real")
-        table.add_column(header, width=column.width, justify="right" if right else "left", overflow="fold")
+        justify = "right" if column.type in ("integer", "real") else "left"
+        table.add_column(header, width=column.width, justify=justify, overflow="fold")
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(text) for text in row))
+        table.add_row(*map(Text, row))
     out = io.StringIO()
-    console = Console(file=out, width=sum(column.width + GAP for column in columns), force_terminal=width is not None,
-                      color_system="standard" if width is not None else None)
-    console.print(table)
+    Console(file=out, width=sum(column.width + GAP for column in columns), force_terminal=width is not None,
+            color_system="standard" if width is not None else None).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

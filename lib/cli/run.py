@@ -1,0 +1,16 @@
+"""A run, which is what the command does without a verb."""
+
+from typing import Any
+
+from lib.cli.options import options_of
+
+
+def run(log_format: str, quiet: bool, on_failure: str | None, timings: bool, **given: Any) -> int:
+    """Run the pipeline once and return the exit code."""
+    from lib.runner.console import open_console
+    from lib.runner.kernels import KernelQueue
+    from lib.runner.once import run_once
+
+    options = options_of(given)
+    with open_console(log_format, quiet) as console:
+        return run_once(options, console, on_failure, timings, KernelQueue())
