@@ -32,8 +32,8 @@ SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short eno
 
 
 class Console:
-    """Shows nothing (`--quiet`). It is the base of the others, and what they share: each is entered for a
-    while."""
+    """Shows nothing, for `--quiet`. The other consoles extend it; all are context managers, since a live
+    display has to be removed in the end."""
 
     def __enter__(self) -> "Console":
         return self

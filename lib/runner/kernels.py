@@ -39,9 +39,9 @@ def warm_up() -> None:
                    "PIPELINE_RUNNER": str(os.getpid())}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
-    # Ctrl-C on a terminal reaches every process of the group, but only the runner shall act on it. The
-    # forkserver and its forks inherit the blocked signal. It starts the resource tracker unless that runs,
-    # and then unblocks SIGINT.
+    # Ctrl-C on a terminal reaches every process of the group, but only the runner should act on it: the
+    # forkserver and its forks inherit the blocked signal. Starting the resource tracker unblocks SIGINT, so
+    # it is started before.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -134,16 +134,14 @@ class KernelQueue(ExitStack):
 
 def _run_guarded(target: str, *arguments) -> None:
     """Run a function in a fork that ends when the runner ends, however that happens."""
-    from lib.runner.die_with_parent import (
-        die_with_parent,  # here, not above: importing it acts on the process
-    )
+    from lib.runner.die_with_parent import die_with_parent  # here, not above: its import acts on the process
 
     def watch() -> None:
-        multiprocessing.parent_process().join()  # the runner, not the forkserver
+        multiprocessing.parent_process().join()  # this is the runner, not the forkserver
         os.kill(os.getpid(), signal.SIGKILL)
 
     os.setsid()  # out of the terminal's process group: what a user sends to it is for the runner alone
-    die_with_parent()  # of the forkserver, which is the parent for the operating system
+    die_with_parent()  # for the operating system, the parent is the forkserver
     threading.Thread(target=watch, daemon=True, name="die-with-the-run").start()
     _call(target, *arguments)
 

@@ -27,9 +27,8 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
         if not (options.warehouse / "raw.db").exists():
             check_source(options.source)
         with run_lock(options.warehouse), open_audit(options.warehouse) as log:
-            from lib.runner.run import (
-                run,  # here, not above: it takes a second, and the lock may be taken already
-            )
+            # Here, not above: the import takes a second, and the lock may be taken already.
+            from lib.runner.run import run
 
             result = run(options, log, console, waiting)
     except LockTaken:

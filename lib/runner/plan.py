@@ -1,5 +1,4 @@
-"""Say what a run would do and why (`plan`). It changes no byte of the source, the warehouse or the
-reports."""
+"""Plan a run: what it would do, and why. Planning changes no byte of source, warehouse or reports."""
 
 from collections import Counter
 from dataclasses import dataclass
