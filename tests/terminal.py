@@ -13,8 +13,7 @@ def on_terminal(command: Sequence[str]) -> pexpect.spawn:
 
 
 def run_on_terminal(command: Sequence[str], expect: int = 0) -> str:
-    """Run a command on a terminal and return all that it wrote; fail when its exit code is not the expected
-    one."""
+    """Run a command on a terminal and return all that it wrote; fail on another exit code than expected."""
     terminal = on_terminal(command)
     written = terminal.read()
     terminal.close()
@@ -23,8 +22,7 @@ def run_on_terminal(command: Sequence[str], expect: int = 0) -> str:
 
 
 def seen(written: str) -> str:
-    """Return what is on the screen after all of this was written. It knows lines, moves to their start and
-    up, and erasing."""
+    """Return what is then on the screen. It knows lines, moves to their start and up, and erasing."""
     lines, row = [""], 0
     for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written):
         if token == "\n":

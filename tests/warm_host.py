@@ -41,8 +41,7 @@ spawn = multiprocessing.util.spawnv_passfds
 
 
 class StandIn:
-    """The warm process of one run. It is forked before the run opens anything, since SQLite does not survive
-    a fork."""
+    """The warm process of one run, forked before the run opens anything: SQLite does not survive a fork."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -55,8 +54,7 @@ class StandIn:
                 os._exit(0)
 
     def spawn(self, path: str, arguments: list[str], fds: Sequence[int]) -> int:
-        """Stand in for multiprocessing.util.spawnv_passfds: use the fork that is waiting as the
-        forkserver."""
+        """Stand in for multiprocessing.util.spawnv_passfds: the waiting fork becomes the forkserver."""
         if "forkserver" not in arguments[-1]:
             return spawn(path, arguments, fds)
         order = json.dumps([arguments[-1], list(fds), dict(os.environ)])

@@ -46,8 +46,7 @@ class WarmRuns:
 
 
 def processes(mark: str, *but: int) -> dict[int, str]:
-    """Return the living processes that were started with a mark in their environment, and their command
-    lines."""
+    """Return the command lines of the living processes with a mark in their environment, by process id."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) not in but:
@@ -60,8 +59,7 @@ def processes(mark: str, *but: int) -> dict[int, str]:
 
 
 def left_after(seconds: float, mark: str, *but: int) -> list[str]:
-    """Return the command lines of the processes with a mark that are left after so many seconds; sooner if
-    none are."""
+    """Return what is left of the processes with a mark after so many seconds; sooner if nothing is."""
     until = time.monotonic() + seconds
     while (left := processes(mark, *but)) and time.monotonic() < until:
         time.sleep(0.05)

@@ -32,8 +32,7 @@ SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short eno
 
 
 class Console:
-    """Shows nothing, for `--quiet`. The other consoles extend it; all are context managers, since a live
-    display has to be removed in the end."""
+    """Shows nothing, for `--quiet`. The others extend it. On its way out, a console clears a live display."""
 
     def __enter__(self) -> "Console":
         return self

@@ -10,8 +10,7 @@ from lib.storage import audit, lookup
 
 
 def look_at_source(options: Options, known: list[Known], now: str) -> tuple[list[Delivery], list[str]]:
-    """Return the files in the source folder, compared with what earlier runs have read, and the sources that
-    are overdue."""
+    """Return the files in the source folder, by what earlier runs have read, and the overdue sources."""
     deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)

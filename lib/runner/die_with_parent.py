@@ -14,8 +14,7 @@ RUNNER = "PIPELINE_RUNNER"  # in the environment: the process id of the runner
 
 
 def die_with_parent() -> None:
-    """Ask the operating system to kill this process when its parent dies; do nothing on other systems than
-    Linux."""
+    """Ask Linux to kill this process when its parent dies; on other systems do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -24,8 +24,7 @@ def last_lines(result: RunResult, options: Options) -> list[str]:
 
 
 def summary(result: RunResult, options: Options, exit_code: int) -> dict[str, Any]:
-    """Return a run, ready for JSON, for other programs: all of `run.json`, its page and the command that
-    continues."""
+    """Return a run for other programs, ready for JSON: `run.json`, its page, the command that continues."""
     return {**asdict(result), "warnings": result.warnings(), "exit_code": exit_code,
             "report": str(options.reports / "runs" / result.batch_id / "index.html"),
             "command": command(options)}

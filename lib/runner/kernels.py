@@ -1,5 +1,4 @@
-"""Start warm kernels: each notebook runs in a fresh process, forked from a warm one that has done the slow
-imports.
+"""Start warm kernels: fresh processes for notebooks, forked from one that has done the slow imports.
 
 `import great_expectations` takes seconds. The warm process is a forkserver of Python's multiprocessing: it
 imports once, and each kernel is a fork of it. jupyter_client gets the fork through its plug-in point, the
@@ -53,10 +52,9 @@ def warm_up() -> None:
 
 
 def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
-    """Run a function, named `module:function`, in a fork of the warm process. Return the process, which dies
-    with this one.
+    """Run a function in a fork of the warm process, which dies with this process, and return the fork.
 
-    The name keeps this process from importing the module: only the fork needs it.
+    The function is named as `module:function`, so that only the fork imports the module.
     """
     process = multiprocessing.get_context("forkserver").Process(
         target=_run_guarded, args=(target, *arguments), daemon=True)
@@ -103,8 +101,7 @@ def warm_kernel() -> Iterator["AsyncKernelManager"]:
 
 
 class KernelQueue(ExitStack):
-    """Kernels for one notebook after the other. The next kernel gets ready while the current notebook is
-    executed."""
+    """Kernels for one notebook after the other. The next one gets ready while a notebook is executed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,8 +115,7 @@ class KernelQueue(ExitStack):
 
     @contextmanager
     def take(self, is_last: bool) -> Iterator["AsyncKernelManager"]:
-        """Yield the manager of a kernel, as `warm_kernel` does, while the next kernel gets ready, unless this
-        is the last."""
+        """Yield the manager of a kernel, while the next kernel gets ready unless this is the last."""
         self.start_ahead()
         life, manager = self._waiting.pop(0)
         with life:

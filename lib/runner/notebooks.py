@@ -1,5 +1,4 @@
-"""Execute a step's notebook with papermill in a warm kernel: check its parameters, save the executed copy,
-and explain a failure."""
+"""Execute a step's notebook with papermill: check its parameters, save its copy, explain its failure."""
 
 import ast
 import logging
@@ -19,8 +18,7 @@ class ParameterError(UsageError):
 
 
 class NotebookFailed(PipelineError):
-    """A notebook failed, and its saved copy shows where. `cell` is the number of the cell, None when the
-    kernel failed."""
+    """A notebook failed; its saved copy shows where. `cell` is the cell's number, None if the kernel died."""
 
     def __init__(self, message: str, cell: int | None = None) -> None:
         super().__init__(message)
@@ -46,8 +44,7 @@ def read_parameters(notebook: Path) -> list[Parameter]:
 
 
 def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
-    """Raise ParameterError for a value without a parameter in the step's notebook, or of another type than
-    declared.
+    """Raise ParameterError for a value that the step's notebook does not declare, or of the wrong type.
 
     papermill itself only warns of the first and lets the second pass.
     """
@@ -64,8 +61,7 @@ def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
 
 
 def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> dict:
-    """Execute a step's notebook in a kernel (see lib.runner.kernels), save the executed copy in `folder`, and
-    return the notebook's record.
+    """Execute a step's notebook in a kernel, save the executed copy in `folder`, and return its record.
 
     The copy, also of a notebook that failed, gets its name when it is complete. Raises NotebookFailed: with
     the message of the pipeline's own errors, or with the cell and the first line of any other error.

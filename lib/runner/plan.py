@@ -15,8 +15,7 @@ SKIPPED = {"known": "already read", "copy": "copies of others", "waiting": "not 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a run would do in one step. `runs` is "yes", "no" or "if": when the steps before it bring new
-    rows."""
+    """What a run would do in a step. `runs` is "yes", "no" or "if" (earlier steps bring new rows)."""
 
     spec: StepSpec
     runs: str

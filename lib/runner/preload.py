@@ -11,14 +11,12 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-# Great Expectations spends a third of its import on these, for one distribution test and its chart. The trick
-# below needs them to be packages.
+# A third of Great Expectations' import, for one distribution test and its chart. They have to be packages.
 SELDOM_USED = ("scipy.stats", "altair")
 
 
 class _Postponed(ModuleType):
-    """A module that is loaded when one of its attributes is first used, but not when it is merely listed or
-    inspected."""
+    """A module that is loaded when an attribute is first used, but not when it is merely inspected."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__path__":  # __path__ is needed to import a submodule

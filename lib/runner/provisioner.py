@@ -1,5 +1,4 @@
-"""What jupyter_client needs to take a fork of the warm process as a kernel (see lib.runner.kernels). It loads
-the provisioner by its name."""
+"""What jupyter_client needs to take a fork of the warm process as a kernel; see lib.runner.kernels."""
 
 import multiprocessing
 import os
@@ -21,12 +20,10 @@ class ForkSpecs(KernelSpecManager):
 
 
 class ForkProvisioner(LocalProvisioner):
-    """Hands out the kernel that `lib.runner.kernels.warm_kernel` has forked for the manager, instead of
-    starting a program."""
+    """Hands out the kernel that `warm_kernel` has forked for the manager, instead of starting a program."""
 
     async def pre_launch(self, **kwargs) -> dict:
-        # The kernel has the connection file already. The inherited method would choose ports and write
-        # another.
+        # The kernel has its connection file already: the inherited method would write another.
         self.connection_info = self.parent.get_connection_info()
         return {"cmd": []}
 
@@ -51,8 +48,7 @@ class PromptClient(AsyncKernelClient):
             with suppress(Empty):
                 reply = await self.get_shell_msg(timeout=1)
                 if reply["msg_type"] == "kernel_info_reply":
-                    # A message proves that this channel is connected, so that no output of the first cell is
-                    # lost.
+                    # A message proves that this channel works too: no output of the first cell is lost.
                     await self.get_iopub_msg(timeout=0.2)
                     return
         raise RuntimeError("the kernel died or does not answer")

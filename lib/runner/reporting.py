@@ -1,5 +1,4 @@
-"""Write the report of a run: its notebooks' pages, the data docs, `run.json`, the manifests and the pages
-over all runs."""
+"""Write the report of a run: pages of its notebooks, data docs, `run.json`, manifests, and the index."""
 
 import json
 import multiprocessing
@@ -39,8 +38,7 @@ class Exporter:
             self._paths.send(notebook)
 
     def finish(self, others: Iterable[tuple]) -> bool:
-        """Make the other pages, each by a function's name and its arguments, wait for all, and return whether
-        all succeeded."""
+        """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
         self._paths.close()
         self._forks += [_start_export(self._folder, *other) for other in others]
         for fork in self._forks:
@@ -50,8 +48,7 @@ class Exporter:
 
 def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
                  exporter: Exporter | None = None, keep_runs: int = 0) -> None:
-    """Write everything that a run leaves in the reports folder; `exporter` is at work on its notebooks'
-    pages.
+    """Write all that a run leaves in the reports; `exporter` is at work on the pages of its notebooks.
 
     A report that cannot be written makes the run a failed one; its changes to the layers stay.
     """

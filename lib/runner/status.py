@@ -1,5 +1,4 @@
-"""Show the state of a warehouse (`status`): the last runs, each step's watermark, the age of each source, the
-quarantine, and what to do next.
+"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, what to do next.
 
 It reads audit.db, the deliveries and quarantine of raw.db, the quarantine of curated.db and the reports, and
 changes no byte.
@@ -154,8 +153,7 @@ def _freshness(source: str, known: Iterable[Known], now: str) -> dict[str, Any]:
 
 
 def _repeat(runs: list[dict[str, Any]], watermarks: list[dict[str, Any]], options: Options) -> list[str]:
-    """Return why the pipeline should run again, and how: the last run did not end well, or a step is behind
-    its input."""
+    """Return why and how to run again: the last run did not end well, or a step is behind its input."""
     if not runs:
         return [f"make the first run: {command(options)}"]
     last = runs[0]

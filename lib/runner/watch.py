@@ -1,5 +1,4 @@
-"""Run the pipeline whenever deliveries arrive (`watch`), from one process that has done the slow imports,
-until stopped."""
+"""Run the pipeline whenever deliveries arrive, from one process that has done the slow imports."""
 
 import time
 from collections.abc import Callable

@@ -1,5 +1,4 @@
-"""A run shows its progress: live on a terminal, as dated lines elsewhere, as JSON for programs, or not at
-all."""
+"""A run shows its progress: live on a terminal, as dated lines elsewhere, as JSON, or not at all."""
 
 import json
 import re

@@ -23,8 +23,7 @@ UNREADABLE = [ORDERS, *(f'N{n},00001,2026-01-0{n},web,"1,5{n}",placed' for n in 
 
 @pytest.fixture(scope="module")
 def failed(loaded: Shop, tmp_path_factory, warm: WarmRuns) -> tuple[Shop, subprocess.CompletedProcess]:
-    """The sample with a delivery whose amounts cannot be read, and the run that stopped at it, which calls a
-    hook."""
+    """The sample with a delivery whose amounts cannot be read, and the run that fails on it."""
     import shutil
 
     folder = tmp_path_factory.mktemp("failed") / "a shop"

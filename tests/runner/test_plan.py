@@ -26,8 +26,7 @@ def options(shop: Shop, **more) -> Options:
 
 
 def everything(folder: Path) -> dict[str, tuple]:
-    """Return the bytes and the time of the last change of every file under a folder, and the names of its
-    folders."""
+    """Return content and time of change of every file under a folder, and the names of its folders."""
     return {str(path.relative_to(folder)):
             (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else ()
             for path in sorted(folder.rglob("*"))}

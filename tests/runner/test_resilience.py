@@ -1,8 +1,6 @@
-"""Nothing that stops a run does harm: what was published stays whole, the next run does the rest, and readers
-notice nothing.
+"""Whatever stops a run: published tables stay whole, the next run does the rest, readers notice nothing.
 
-Kills and stops come in chains: each run of a chain goes on where the one before was stopped, and is stopped
-later."""
+Kills and stops come in chains: each run goes on where the one before was stopped, and is stopped later."""
 
 import json
 import os
@@ -53,8 +51,7 @@ class Delivered(NamedTuple):
 
 
 def content(shop: Shop) -> dict[str, dict[str, list[tuple]]]:
-    """Return the rows of each step's tables, without the columns that differ between runs and between
-    days."""
+    """Return the rows of each step's tables, without the columns that differ between runs or days."""
     return {step: tables_of(shop, step) for step in TABLES}
 
 
@@ -124,8 +121,7 @@ def assert_whole(delivered: Delivered) -> None:
 
 
 def log_rows(shop: Shop, status: str) -> list[tuple]:
-    """Return execution_id, process_name and batch_id of the log's rows with a status; none where there is no
-    log yet."""
+    """Return the execution_id, process_name and batch_id of the log's rows with a status."""
     try:
         return shop.query("audit", "select execution_id, process_name, batch_id from pipeline_execution_log "
                                    "where status = ?", status)
@@ -145,8 +141,7 @@ def assert_died(shop: Shop, dead: list[tuple], output: str) -> None:
 
 
 def assert_finished(delivered: Delivered, warm: WarmRuns) -> None:
-    """The next run does what is left: the tables equal one undisturbed load, and the run after that finds
-    nothing to do."""
+    """The next run does the rest: tables are as after one undisturbed load. Then there is nothing to do."""
     shop, dead = delivered.shop, log_rows(delivered.shop, "RUNNING")
     done = warm.run(shop)
     assert content(shop) == delivered.after
@@ -183,8 +178,7 @@ def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_goes_on(
 
 
 class Command:
-    """The command as a terminal starts it: in a process group of its own, with a mark by which its processes
-    are found."""
+    """The command in a process group of its own, as from a terminal; a mark identifies its processes."""
 
     def __init__(self, shop: Shop, *options: str, **how) -> None:
         self.mark = uuid.uuid4().hex
