@@ -1,4 +1,4 @@
-"""Run the command on a pseudo-terminal, and tell what a person sees there in the end."""
+"""Run the command on a pseudo-terminal, and work out what a person sees in the end."""
 
 import re
 from collections.abc import Sequence

@@ -162,7 +162,7 @@ def _repeat(runs: list[dict[str, Any]], watermarks: list[dict[str, Any]], option
         page = f" See {last['report']}." if last["report"] else ""
         return [f"step {last['stopped_in']}{end}{page} Then run: {command(options)}"]
     behind = [f"{mark['step']} ({mark['behind']})" for mark in watermarks if mark["behind"]]
-    return [f"run these steps: {', '.join(behind)}: {command(options)}"] if behind else []
+    return [f"steps with something to do: {', '.join(behind)}. Run: {command(options)}"] if behind else []
 
 
 def _first_line(text: str) -> str:

@@ -130,7 +130,7 @@ def log_rows(shop: Shop, status: str) -> list[tuple]:
 
 
 def assert_died(shop: Shop, dead: list[tuple], output: str) -> None:
-    """A run has found the rows that a dead run left open, has closed them and said so."""
+    """A run has found the rows that a dead run left open, has closed them, and reports it."""
     for row in dead:
         execution_id, step, batch_id = row
         assert row in log_rows(shop, "DIED")
