@@ -1,17 +1,20 @@
-"""Commands run as a user would, and what they say when they refuse."""
+"""Run commands as a user would, and check what they print when they refuse."""
 
 import os
 import re
 import subprocess
 
-WITHOUT_ROOTS_POWERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"
-                        ] if os.geteuid() == 0 else []
+# root may write anywhere; without these capabilities, permissions count for root, too
+WITHOUT_ROOTS_POWERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search",
+                        "--inh-caps=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
 def refused(done: subprocess.CompletedProcess, *words: str) -> str:
-    """Return the error on stderr, which is one or two lines with these words, in this order, and no traceback.
+    """Return the error on stderr: one or two lines that contain these words in this order, without a
+    traceback.
 
-    Behind it, where a run had begun, stand its step, its report and the command to go on with; see test_failure.py.
+    After it, if a run had begun, come its step, its report and the command that continues; see
+    test_failure.py.
     """
     lines = done.stderr.splitlines()
     error = [line for line in lines if not re.match("step: |report: |continue: ", line)]

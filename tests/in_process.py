@@ -43,7 +43,8 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) ->
     """Run the pipeline on a shop and return the result; raises for a step that failed."""
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
-    monkeypatch.setattr("lib.runner.run._write_report", lambda result, reports, folder, manifests, *_: lib.storage.manifest.put(manifests, reports))
+    monkeypatch.setattr("lib.runner.run.write_report",
+                        lambda result, reports, manifests, *_: lib.storage.manifest.put(manifests, reports))
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
     monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
     monkeypatch.setattr("lib.runner.kernels.warm_up", lambda: None)

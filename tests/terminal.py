@@ -1,4 +1,4 @@
-"""The command on a pseudo-terminal, and what a person sees there in the end."""
+"""Run the command on a pseudo-terminal, and work out what a person sees in the end."""
 
 import re
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ import pexpect
 
 def on_terminal(command: Sequence[str]) -> pexpect.spawn:
     """Start a command on a terminal of its own."""
-    return pexpect.spawn(command[0], [str(word) for word in command[1:]], encoding="utf-8", dimensions=(50, 160), timeout=120)
+    return pexpect.spawn(command[0], [str(word) for word in command[1:]], encoding="utf-8",
+                         dimensions=(50, 160), timeout=120)
 
 
 def run_on_terminal(command: Sequence[str], expect: int = 0) -> str:
-    """Run a command to its end on a terminal and return all that it wrote; fail when it exits otherwise than expected."""
+    """Run a command on a terminal and return all that it wrote; fail on another exit code than expected."""
     terminal = on_terminal(command)
     written = terminal.read()
     terminal.close()
@@ -21,7 +22,7 @@ def run_on_terminal(command: Sequence[str], expect: int = 0) -> str:
 
 
 def seen(written: str) -> str:
-    """Return what stands on the screen after all of this was written: lines, moves to their beginning and up, and erasing."""
+    """Return what is then on the screen. It knows lines, moves to their start and up, and erasing."""
     lines, row = [""], 0
     for token in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", written):
         if token == "\n":

@@ -1,9 +1,10 @@
-"""Fork whole runs from one process that has imported everything: the same runner, warm process and kernels as those of a
-cold command, without the seconds of its imports. For tests that need many runs.
+"""Fork whole runs from one process that has imported everything: the same runner, warm process and kernels as
+those of a command, without the seconds of its imports. For tests that need many runs.
 
-Reads one request per line from standard input, JSON: `arguments` of the command, `output` (a folder for stdout.txt and
-stderr.txt), `obey` (whether file permissions hold for the run even if it is root's) and `fault` (a place in the run, named
-in FAULTS, at which the runner is killed, and the step it is in; or null). Answers each with one line, the runner's exit code.
+It reads one request per line from standard input, as JSON: `arguments` of the command, `output` (a folder for
+stdout.txt and stderr.txt), `obey` (whether file permissions hold for the run even if it is root's) and
+`fault` (a place in the run, named in FAULTS, at which the runner is killed, and the step; or null). It
+answers each request with one line, the runner's exit code.
 """
 
 import ctypes
@@ -40,7 +41,7 @@ spawn = multiprocessing.util.spawnv_passfds
 
 
 class StandIn:
-    """The warm process of one run, forked from this one before the run opens anything: SQLite does not survive a fork."""
+    """The warm process of one run, forked before the run opens anything: SQLite does not survive a fork."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -53,7 +54,7 @@ class StandIn:
                 os._exit(0)
 
     def spawn(self, path: str, arguments: list[str], fds: Sequence[int]) -> int:
-        """Stand in for multiprocessing.util.spawnv_passfds: let this process be the one that is asked for."""
+        """Stand in for multiprocessing.util.spawnv_passfds: the waiting fork becomes the forkserver."""
         if "forkserver" not in arguments[-1]:
             return spawn(path, arguments, fds)
         order = json.dumps([arguments[-1], list(fds), dict(os.environ)])
@@ -78,7 +79,7 @@ class StandIn:
 
 
 def obey_permissions() -> None:
-    """Give up root's power to read and write what the permissions of its own files forbid (see capabilities(7))."""
+    """Give up root's power to ignore the permissions of files (see capabilities(7))."""
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     libc = ctypes.CDLL(None)
     libc.capget(header, sets)
@@ -93,25 +94,22 @@ def install(fault: str, step: str) -> None:
 
     def kill_the_run(*_: object) -> None:
         os.kill(runner, signal.SIGKILL)
-        time.sleep(60)  # its kernels have to die by themselves
+        time.sleep(60)  # its kernels have to end by themselves
 
     FAULTS[fault](kill_the_run, step)
 
 
-def in_step(method: str, arm: Callable[[Step, Callable], None]) -> Callable:
-    """Return an installer of a fault that `arm` sets on a step of that name when its method is called, before or after."""
+def in_publish(arm: Callable[[Step, Callable], object]) -> Callable:
+    """Return an installer of a fault that `arm` sets on the step of that name when it begins to publish."""
     def install(kill: Callable, name: str) -> None:
-        original = getattr(Step, method)
+        publish = Step.publish
 
         def patched(step: Step, *arguments: object) -> object:
-            if method == "publish" and step.spec.name == name:
+            if step.spec.name == name:
                 arm(step, kill)
-            result = original(step, *arguments)
-            if method == "begin" and step.spec.name == name:
-                arm(step, kill)
-            return result
+            return publish(step, *arguments)
 
-        setattr(Step, method, patched)
+        Step.publish = patched
     return install
 
 
@@ -119,20 +117,11 @@ def before(module: object, function: str) -> Callable:
     return lambda kill, _: setattr(module, function, kill)
 
 
-def kill_after_insert(step: Step, kill: Callable) -> None:
-    insert = step.output.insert
-    step.output.insert = lambda *arguments: (insert(*arguments), kill())
-
-
 FAULTS: dict[str, Callable] = {
-    "begun": in_step("begin", lambda step, kill: kill()),
-    "some rows written": in_step("begin", kill_after_insert),
-    "all written, not committed": in_step("publish", lambda step, kill: step._commit.callback(kill)),
-    "data committed, watermark not": in_step("publish", lambda step, kill: setattr(step, "record", kill)),
-    "watermark being committed": in_step("publish", lambda step, kill: step._log.set_trace_callback(
+    "all written, not committed": in_publish(lambda step, kill: step._commit.callback(kill)),
+    "data committed, watermark not": in_publish(lambda step, kill: setattr(step, "record", kill)),
+    "watermark being committed": in_publish(lambda step, kill: step._log.set_trace_callback(
         lambda sql: kill() if sql.lower().startswith("commit") else None)),
-    "published": in_step("publish", lambda step, kill: step.stack.callback(kill)),
-    "a notebook's page being written": before(lib.report.notebook_pages, "export_notebook"),
     "data docs being built": before(lib.report.data_docs, "build_docs"),
     "report being written": before(lib.report.pages, "write_run_page"),
 }

@@ -18,25 +18,25 @@ class WarmRuns:
 
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
-        self._host = subprocess.Popen([sys.executable, str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                      env={**os.environ, MARK: self.mark})
+        self._host = subprocess.Popen([sys.executable, str(HOST)], text=True, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, env={**os.environ, MARK: self.mark})
 
     def run(self, shop, *options: str, expect: int = 0, obey: bool = False,
             fault: tuple[str, str] | None = None) -> subprocess.CompletedProcess:
-        """Run the pipeline on a shop; fail the test when it exits otherwise than expected."""
+        """Run the pipeline on a shop; fail the test when its exit code is not the expected one."""
         shop.folder.mkdir(parents=True, exist_ok=True)
         arguments = shop.command(*options)[2:]
-        print(json.dumps({"arguments": arguments, "output": str(shop.folder), "obey": obey, "fault": fault}),
-              file=self._host.stdin, flush=True)
+        request = {"arguments": arguments, "output": str(shop.folder), "obey": obey, "fault": fault}
+        print(json.dumps(request), file=self._host.stdin, flush=True)
         assert select.select([self._host.stdout], [], [], 200)[0], "the run does not end"
         code = int(self._host.stdout.readline())
-        said = ((shop.folder / name).read_text(encoding="utf-8") for name in ("stdout.txt", "stderr.txt"))
-        done = subprocess.CompletedProcess(arguments, code, *said)
+        output = ((shop.folder / name).read_text(encoding="utf-8") for name in ("stdout.txt", "stderr.txt"))
+        done = subprocess.CompletedProcess(arguments, code, *output)
         assert code == expect, f"exit {code}\n{done.stdout}\n{done.stderr}"
         return done
 
     def left_after(self, seconds: float) -> list[str]:
-        """Return what is left of the last run's processes after some seconds at most."""
+        """Return what is left of the last run's processes after so many seconds; sooner if nothing is."""
         return left_after(seconds, self.mark, self._host.pid)
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class WarmRuns:
 
 
 def processes(mark: str, *but: int) -> dict[int, str]:
-    """Return the living processes that were started with a mark in their environment, and their command lines."""
+    """Return the command lines of the living processes with a mark in their environment, by process id."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) not in but:
@@ -59,7 +59,7 @@ def processes(mark: str, *but: int) -> dict[int, str]:
 
 
 def left_after(seconds: float, mark: str, *but: int) -> list[str]:
-    """Return the command lines of the processes with a mark that are still there after some seconds; sooner if none is."""
+    """Return what is left of the processes with a mark after so many seconds; sooner if nothing is."""
     until = time.monotonic() + seconds
     while (left := processes(mark, *but)) and time.monotonic() < until:
         time.sleep(0.05)

@@ -1,18 +1,19 @@
-"""What a run says while it goes: live on a terminal, as lines with their time elsewhere, or as one JSON object per event.
+"""Show the events of a run: live on a terminal, as dated lines elsewhere, or as one JSON object per event.
 
-A console is called with the name of an event and, by keyword, what there is to say of it:
+A console is called with the name of an event and, by keyword, its details:
 
 - run_started: batch_id, source, warehouse, deliveries (to read: name, size)
 - died: step (in which an earlier run died)
-- step_started: step, number, of, why (it has something to do), is_full (the runner has all of its tables built anew)
-- step_progress: step, number, of, at (the delivery, source or table it is at), batch, rows, rows_per_second, share (of the
-  work that is done), seconds_left; None where it is not known
-- step_ended: step, number, of, status, has_run, seconds, rows_read, added, changed, removed, quarantined, watermark_before,
-  watermark_after, error
+- step_started: step, number, of, why (the reason for which it runs), is_full (whether it rebuilds all of its
+  tables)
+- step_progress: step, number, of, at (the current delivery, source or table), batch, rows, rows_per_second,
+  share (of the work that is done), seconds_left; None where it is not known
+- step_ended: step, number, of, status, has_run, seconds, rows_read, added, changed, removed, quarantined,
+  watermark_before, watermark_after, error
 - report_started
-- run_ended: verdict, exit_code, seconds, report, tables (layer, table, added, changed, removed, rows_now), warnings, timings
-  (as text), error
-- run_refused: exit_code, error (that kept it from beginning)
+- run_ended: verdict, exit_code, seconds, report, tables (layer, table, added, changed, removed, rows_now),
+  warnings, timings (as text), error
+- run_refused: exit_code, error (the reason for which the run could not begin)
 - run_stopped: exit_code
 - waiting: source (the folder that is watched)
 """
@@ -27,11 +28,11 @@ from typing import Any
 from lib.clock import utc_now
 
 FORMATS = ("text", "json")
-SECONDS_BETWEEN_LINES = 10  # at least, between two lines about one step: a log is read, not watched
+SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short enough to read
 
 
 class Console:
-    """Says nothing. What all consoles share: they are entered for the time in which something may be said."""
+    """Shows nothing, for `--quiet`. The others extend it. On its way out, a console clears a live display."""
 
     def __enter__(self) -> "Console":
         return self
@@ -44,32 +45,32 @@ class Console:
 
 
 class Json(Console):
-    """One object per event and line, with its time."""
+    """One JSON object per event and line, with its time, for other programs."""
 
     def __call__(self, event: str, **about: Any) -> None:
         put(json.dumps({"time": _now(), "event": event, **about}, ensure_ascii=False))
 
 
 class Lines(Console):
-    """Lines with their time, for a file or a journal."""
+    """Lines with their time, for a log file or a journal."""
 
-    _said_last = 0.0
+    _last_line = 0.0
 
     def __call__(self, event: str, **about: Any) -> None:
         if event == "step_progress":
-            if not about["rows"] or time.monotonic() - self._said_last < SECONDS_BETWEEN_LINES:
+            if not about["rows"] or time.monotonic() - self._last_line < SECONDS_BETWEEN_LINES:
                 return
-            lines = [f"{_place(about)} {_how_far(about)}"]
+            lines = [f"{_number(about)} {_progress(about)}"]
         else:
             lines = describe(event, about)
         if event.startswith("step_"):
-            self._said_last = time.monotonic()
+            self._last_line = time.monotonic()
         for line in filter(None, lines):
             put(f"{_now()} {line}")
 
 
 class Terminal(Console):
-    """The same lines, and below them, while a step works, how far it is."""
+    """The same lines without their time and, below them, a live display of the step that is running."""
 
     _live: Any = None
 
@@ -78,14 +79,14 @@ class Terminal(Console):
 
     def __call__(self, event: str, **about: Any) -> None:
         if event == "step_progress" and self._live:
-            total = None if about["share"] is None else 1.0  # without one the bar only shows that something is going on
-            self._live.update(self._live.task_ids[0], said=_how_far(about), completed=about["share"] or 0.0, total=total,
-                              refresh=True)
+            total = None if about["share"] is None else 1.0  # without a total the bar only pulses
+            self._live.update(self._live.task_ids[0], progress=_progress(about),
+                              completed=about["share"] or 0.0, total=total, refresh=True)
         elif event == "step_started":
             self._end()
             for line in describe(event, about):
                 put(line)
-            self._begin(_place(about))
+            self._begin(_number(about))
         elif event == "report_started":
             self._begin("writing the report")
         else:
@@ -94,15 +95,16 @@ class Terminal(Console):
                 put(line)
 
     def _begin(self, doing: str) -> None:
-        from rich.console import Console  # here, not above: a run with nothing to do need not wait for it
+        from rich.console import Console  # here, not above: a run with nothing to do should not wait for it
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._end()
         self._live = Progress(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20), TimeElapsedColumn(),
-            TextColumn("{task.fields[said]}", markup=False), console=Console(file=sys.stdout, highlight=False), transient=True,
-            refresh_per_second=5, redirect_stdout=False, redirect_stderr=False)
-        self._live.add_task(doing, total=None, said="")
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(20),
+            TimeElapsedColumn(), TextColumn("{task.fields[progress]}", markup=False),
+            console=Console(file=sys.stdout, highlight=False), transient=True, refresh_per_second=5,
+            redirect_stdout=False, redirect_stderr=False)
+        self._live.add_task(doing, total=None, progress="")
         self._live.start()
 
     def _end(self) -> None:
@@ -121,39 +123,41 @@ def open_console(log_format: str, quiet: bool) -> Console:
 
 
 def put(line: str) -> None:
-    """Print a line; a reader that has gone (`| head`) does not stop the run."""
+    """Print a line. The run goes on when the reader of its output has ended, as in `| head`."""
     try:
         print(line, flush=True)
-    except BrokenPipeError:
+    except BrokenPipeError:  # or every later line, and Python's flush at the end, would raise it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def describe(event: str, about: dict[str, Any]) -> list[str]:
-    """Return an event as lines for a person; none for what only matters while it is going on."""
+    """Return an event as lines for a person; no lines for one that only the live display shows."""
     return DESCRIBE[event](about) if event in DESCRIBE else []
 
 
 def _died(about: dict[str, Any]) -> list[str]:
-    return [f"an earlier run died in step {about['step']}: its work is done now"]
+    return [f"an earlier run died in step {about['step']}: this run does its work"]
 
 
 def _step_started(about: dict[str, Any]) -> list[str]:
-    return [f"{_place(about)} {about['why']}"] if about["is_full"] and about["why"] else []
+    return [f"{_number(about)} {about['why']}"] if about["is_full"] and about["why"] else []
 
 
 def _step_ended(about: dict[str, Any]) -> list[str]:
     if not about["has_run"]:
-        return [f"{_place(about)} {'nothing new' if about['status'] == 'SUCCESS' else about['status'].lower()}"]
-    return [f"{_place(about)} {about['rows_read']:>9,} rows read  {about['added']:>9,} added  {about['changed']:,} changed  "
-            f"{about['removed']:,} removed  {about['quarantined']:,} quarantined  {about['seconds']:5.1f} s  done"]
+        status = "nothing new" if about["status"] == "SUCCESS" else about["status"].lower()
+        return [f"{_number(about)} {status}"]
+    return [f"{_number(about)} {about['rows_read']:>9,} rows read  {about['added']:>9,} added  "
+            f"{about['changed']:,} changed  {about['removed']:,} removed  "
+            f"{about['quarantined']:,} quarantined  {about['seconds']:5.1f} s  done"]
 
 
 def _run_ended(about: dict[str, Any]) -> list[str]:
     lines = [""]
     if about["tables"]:
         lines.append(f"{'layer':<9}{'table':<26}{'added':>11}{'changed':>11}{'removed':>11}{'rows now':>12}")
-        lines += [f"{table['layer']:<9}{table['table']:<26}{table['added']:>11,}{table['changed']:>11,}{table['removed']:>11,}"
-                  f"{table['rows_now']:>12,}" for table in about["tables"]]
+        lines += [f"{table['layer']:<9}{table['table']:<26}{table['added']:>11,}{table['changed']:>11,}"
+                  f"{table['removed']:>11,}{table['rows_now']:>12,}" for table in about["tables"]]
     else:
         lines.append("no table changed")
     lines += [f"warning: {warning}" for warning in about["warnings"]]
@@ -163,24 +167,27 @@ def _run_ended(about: dict[str, Any]) -> list[str]:
 
 
 def _waiting(about: dict[str, Any]) -> list[str]:
-    return [f"waiting for deliveries in {about['source']}; Ctrl-C ends it"]
+    return [f"waiting for deliveries in {about['source']}; press Ctrl-C to stop"]
 
 
 DESCRIBE: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "died": _died, "step_started": _step_started, "step_ended": _step_ended, "run_ended": _run_ended, "waiting": _waiting}
+    "died": _died, "step_started": _step_started, "step_ended": _step_ended, "run_ended": _run_ended,
+    "waiting": _waiting}
 
 
-def _place(about: dict[str, Any]) -> str:
+def _number(about: dict[str, Any]) -> str:
     return f"{about['number']}/{about['of']} {about['step']:<11}"
 
 
-def _how_far(about: dict[str, Any]) -> str:
-    said = [f"{about['at']}, batch {about['batch']}: {about['rows']:,} rows" if about["rows"] else about["at"]]
+def _progress(about: dict[str, Any]) -> str:
+    parts = [about["at"]]
+    if about["rows"]:
+        parts = [f"{about['at']}, batch {about['batch']}: {about['rows']:,} rows"]
     if about["rows_per_second"]:
-        said.append(f"{about['rows_per_second']:,} rows/s")
+        parts.append(f"{about['rows_per_second']:,} rows/s")
     if about["seconds_left"]:
-        said.append(f"{about['seconds_left']:.0f} s left")
-    return ", ".join(said)
+        parts.append(f"{about['seconds_left']:.0f} s left")
+    return ", ".join(parts)
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
-"""Whoever imports this dies with its parent (on Linux): the warm process does so first, before what takes seconds.
+"""Make a process end when its parent ends (on Linux). The warm process imports this first.
 
-An exception to the rule that nothing happens on import: the forkserver runs no code of ours but its imports, and while it
-imports it does not notice that its runner is gone.
+It acts on import, against the project's rule: the forkserver runs no code of ours except what it imports, and
+while it imports for seconds it does not notice that the runner has died. Without this it would stay for ever.
 """
 
 import ctypes
@@ -9,16 +9,18 @@ import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1
-RUNNER = "PIPELINE_RUNNER"  # in the environment: the process id of the warm process's parent
+PR_SET_PDEATHSIG = 1  # of prctl(2), which Python's library does not offer
+RUNNER = "PIPELINE_RUNNER"  # in the environment: the process id of the runner
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; elsewhere than on Linux nothing happens."""
+    """Ask Linux to kill this process when its parent dies; on other systems do nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 die_with_parent()
+# The runner may have died before the line above: then this process has another parent already, and nothing
+# would kill it.
 if os.environ.get(RUNNER, str(os.getppid())) != str(os.getppid()):
-    os._exit(1)  # the runner died before the kernel was asked
+    os._exit(1)

@@ -1,21 +1,22 @@
-"""A failed run in a few lines: where it stopped, what to look at, and the command that goes on from there."""
+"""Describe a failed run in a few lines: where it stopped, its report, and the command that continues."""
 
 import shlex
 import sys
 from dataclasses import asdict, fields
 from typing import Any
 
-from lib.runner.run import RunResult
+from lib.runner.result import RunResult
 from lib.steps import PROJECT, STEPS, Options
 
 
 def last_lines(result: RunResult, options: Options) -> list[str]:
-    """Return what a person should read last of a failed run."""
+    """Return the last lines of a failed run's output."""
     lines = [f"error: {result.error}"]
     failed = next((step for step in result.steps if step.status == "FAILED"), None)
     if failed:
         cell = f", cell {failed.cell}" if failed.cell else ""
-        lines.append(f"step: {list(STEPS).index(failed.name) + 1}/{len(STEPS)} {failed.name} ({STEPS[failed.name].notebook}{cell})")
+        number = list(STEPS).index(failed.name) + 1
+        lines.append(f"step: {number}/{len(STEPS)} {failed.name} ({STEPS[failed.name].notebook}{cell})")
     page = options.reports / "runs" / result.batch_id / "index.html"
     if page.exists():
         lines.append(f"report: {page}")
@@ -23,17 +24,21 @@ def last_lines(result: RunResult, options: Options) -> list[str]:
 
 
 def summary(result: RunResult, options: Options, exit_code: int) -> dict[str, Any]:
-    """Return a run as JSON for other programs: all of run.json, the page to look at and the command to go on with."""
+    """Return a run for other programs, ready for JSON: `run.json`, its page, the command that continues."""
     return {**asdict(result), "warnings": result.warnings(), "exit_code": exit_code,
-            "report": str(options.reports / "runs" / result.batch_id / "index.html"), "command": command(options)}
+            "report": str(options.reports / "runs" / result.batch_id / "index.html"),
+            "command": command(options)}
 
 
 def command(options: Options) -> str:
-    """Return the command line of a run with these options, which works in every folder."""
+    """Return the command line of a run with these options; it works from every folder."""
     words, defaults = [sys.executable, str(PROJECT / "run_pipeline.py")], Options()
     names = {"warehouse": "audit", "tables": "warehouse"} if options.engine == "spark" else {}
     for field in fields(options):
-        value, option = getattr(options, field.name), f"--{names.get(field.name, field.name).replace('_', '-')}"
-        if field.name not in ("now", "settled_seconds") and value != getattr(defaults, field.name):  # not of another run
-            words += [option] if value is True else [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+        value, name = getattr(options, field.name), names.get(field.name, field.name)
+        if field.name in ("now", "settled_seconds") or value == getattr(defaults, field.name):
+            continue  # the first two are of one run only
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return shlex.join(words)

@@ -1,8 +1,8 @@
-"""Warm kernels: each notebook in a fresh process of its own, forked from one that has imported what is slow to import.
+"""Start warm kernels: fresh processes for notebooks, forked from one that has done the slow imports.
 
-`import great_expectations` takes seconds. A forkserver (multiprocessing's own) imports it once; a kernel is then a fork of
-that server, started through jupyter_client's plug-in point, the kernel provisioner. Kernels speak over sockets in a private
-folder: no TCP port is open.
+`import great_expectations` takes seconds. The warm process is a forkserver of Python's multiprocessing: it
+imports once, and each kernel is a fork of it. jupyter_client gets the fork through its plug-in point, the
+kernel provisioner. Runner and kernel talk over sockets in a private folder, so that no TCP port is open.
 """
 
 import importlib
@@ -29,15 +29,20 @@ PROVISIONER = "warm-fork"
 
 
 def warm_up() -> None:
-    """Start importing in the background what kernels need. Returns at once."""
+    """Start the warm process, which imports what kernels need, and return at once."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
-    # CPython's forkserver looks for modules in the working directory first and not where this process finds them.
-    surroundings = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
-                    "PIPELINE_RUNNER": str(os.getpid())}  # see lib.runner.die_with_parent, which must not be imported here
-    before = {name: os.environ.get(name) for name in surroundings}
-    os.environ.update(surroundings)
-    resource_tracker.ensure_running()  # or the forkserver would start it, which unblocks what is blocked here
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: Ctrl-C on the terminal is for the runner alone
+    # The forkserver does not inherit sys.path: it would look for modules in the working directory first, and
+    # not in the project. PIPELINE_RUNNER is for lib.runner.die_with_parent, which this process must not
+    # import (it would act here).
+    environment = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
+                   "PIPELINE_RUNNER": str(os.getpid())}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    # Ctrl-C on a terminal reaches every process of the group, but only the runner should act on it: the
+    # forkserver and its forks inherit the blocked signal. Starting the resource tracker unblocks SIGINT, so
+    # it is started before.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         forkserver.ensure_running()
     finally:
@@ -47,36 +52,41 @@ def warm_up() -> None:
 
 
 def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
-    """Run a function, named `module:function`, in a fork of the warm process; return the process, which dies with this one."""
-    process = multiprocessing.get_context("forkserver").Process(target=_run_guarded, args=(target, *arguments), daemon=True)
+    """Run a function in a fork of the warm process, which dies with this process, and return the fork.
+
+    The function is named as `module:function`, so that only the fork imports the module.
+    """
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_run_guarded, args=(target, *arguments), daemon=True)
     try:
         process.start()
     except EOFError as error:
-        raise PipelineError("the process that kernels are forked from died (killed, or out of memory). Nothing of the step was "
-                            "written; run again.") from error
+        raise PipelineError("the process from which kernels are forked died (killed, or out of memory). "
+                            "The step wrote nothing; run again.") from error
     return process
 
 
 @contextmanager
 def warm_kernel() -> Iterator["AsyncKernelManager"]:
-    """Fork a kernel and yield its manager, for nbclient; kill the kernel on the way out, whatever happened.
+    """Fork a kernel and yield its manager, for nbclient; kill the kernel on the way out, even after an error.
 
-    The kernel gets ready by itself; a manager that is asked to start one (see lib.runner.provisioner) takes the one that is there.
+    The kernel gets ready by itself. When nbclient asks the manager to start a kernel, it takes this one (see
+    lib.runner.provisioner).
     """
     from importlib.metadata import EntryPoint
 
-    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning import KernelProvisionerFactory
 
-    from lib.runner.provisioner import PromptClient
+    from lib.runner.provisioner import ForkSpecs, PromptClient
 
+    # Provisioners are found as entry points of installed packages. The project is not installed, so it adds
+    # its own.
     KernelProvisionerFactory.instance().provisioners[PROVISIONER] = EntryPoint(
         PROVISIONER, "lib.runner.provisioner:ForkProvisioner", KernelProvisionerFactory.GROUP_NAME)
-    sockets = tempfile.mkdtemp(prefix="kernel-")  # a short path: a socket's name has 108 bytes at most
-    manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/s", connection_file=f"{sockets}/c.json")
-    manager._kernel_spec = KernelSpec(argv=[], display_name="Python 3", language="python", metadata={
-        "kernel_provisioner": {"provisioner_name": PROVISIONER}})
+    sockets = tempfile.mkdtemp(prefix="kernel-")  # a short path: the name of a socket has at most 108 bytes
+    manager = AsyncKernelManager(kernel_name=PROVISIONER, kernel_spec_manager=ForkSpecs(), transport="ipc",
+                                 ip=f"{sockets}/s", connection_file=f"{sockets}/c.json")
     manager.client_factory = PromptClient
     try:
         manager.write_connection_file()
@@ -91,21 +101,21 @@ def warm_kernel() -> Iterator["AsyncKernelManager"]:
 
 
 class KernelQueue(ExitStack):
-    """Kernels for one notebook after the other: each is ready before, or gets so while the notebook before it is executed."""
+    """Kernels for one notebook after the other. The next one gets ready while a notebook is executed."""
 
     def __init__(self) -> None:
         super().__init__()
         self._waiting: list[tuple[ExitStack, AsyncKernelManager]] = []
 
     def start_ahead(self, kernels: int = 1) -> None:
-        """Let kernels get ready before the first notebook comes; one that died while it waited is replaced."""
+        """Let so many kernels get ready before they are needed; one that died while it waited is replaced."""
         self._waiting = [(life, manager) for life, manager in self._waiting if manager.forked.is_alive()]
         while len(self._waiting) < kernels:
             self._fork()
 
     @contextmanager
     def take(self, is_last: bool) -> Iterator["AsyncKernelManager"]:
-        """Yield the manager of a kernel, as `warm_kernel` does, while the one after it gets ready unless this is the last."""
+        """Yield the manager of a kernel, while the next kernel gets ready unless this is the last."""
         self.start_ahead()
         life, manager = self._waiting.pop(0)
         with life:
@@ -119,14 +129,15 @@ class KernelQueue(ExitStack):
 
 
 def _run_guarded(target: str, *arguments) -> None:
-    from lib.runner.die_with_parent import die_with_parent  # here, not above: the runner is not to
+    """Run a function in a fork that ends when the runner ends, however that happens."""
+    from lib.runner.die_with_parent import die_with_parent  # here, not above: its import acts on the process
 
     def watch() -> None:
-        multiprocessing.parent_process().join()
+        multiprocessing.parent_process().join()  # this is the runner, not the forkserver
         os.kill(os.getpid(), signal.SIGKILL)
 
-    os.setsid()
-    die_with_parent()
+    os.setsid()  # out of the terminal's process group: what a user sends to it is for the runner alone
+    die_with_parent()  # for the operating system, the parent is the forkserver
     threading.Thread(target=watch, daemon=True, name="die-with-the-run").start()
     _call(target, *arguments)
 
@@ -137,28 +148,30 @@ def _call(target: str, *arguments) -> None:
 
 
 def run_logged(log: Path, target: str, *arguments) -> None:
-    """Run a function, named `module:function`, with all that it says on the terminal appended to a file."""
+    """Run a function, named `module:function`, with its output appended to a file."""
     try:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError:
         file = os.open(os.devnull, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    os.nice(10)  # pages can wait: the step that goes on beside them is what a delivery waits for
+    os.nice(10)  # the steps that run at the same time matter more than pages
     _call(target, *arguments)
 
 
 def run_kernel(connection_file: str) -> None:
     """Be a kernel, in the folder of the notebooks, until killed.
 
-    What it needs on disk is in the folder of its connection file, which the runner deletes; nothing of the user's own
-    IPython (start-up files, history) is read or written.
+    Its files are in the folder of its connection file, which the runner deletes. It neither reads nor writes
+    what belongs to the user's own IPython (start-up files, history).
     """
     from ipykernel.kernelapp import IPKernelApp
 
     os.chdir(NOTEBOOKS)
     tempfile.tempdir = str(Path(connection_file).parent)
-    multiprocessing.set_start_method("fork", force=True)  # tqdm's locks then need no clean-up that a killed kernel cannot do
+    # tqdm creates a lock of multiprocessing. With the method "fork" the lock needs no clean-up by the
+    # resource tracker, which would complain about a kernel that was killed.
+    multiprocessing.set_start_method("fork", force=True)
     IPKernelApp.launch_instance(argv=[
-        "-f", connection_file, f"--IPKernelApp.parent_handle={os.getppid()}", f"--ipython-dir={tempfile.tempdir}",
-        "--HistoryManager.enabled=False"])
+        "-f", connection_file, f"--IPKernelApp.parent_handle={os.getppid()}",
+        f"--ipython-dir={tempfile.tempdir}", "--HistoryManager.enabled=False"])

@@ -1,4 +1,4 @@
-"""Execute a step's notebook with papermill in a warm kernel, from checked parameters to a saved copy."""
+"""Execute a step's notebook with papermill: check its parameters, save its copy, explain its failure."""
 
 import ast
 import logging
@@ -14,11 +14,11 @@ OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken")
 
 
 class ParameterError(UsageError):
-    """A parameter that a notebook does not have, or that is of another type."""
+    """A parameter that a notebook does not have, or whose value has the wrong type."""
 
 
 class NotebookFailed(PipelineError):
-    """A notebook's cell failed; the saved copy shows where. `cell` is its number, None when no cell is to blame."""
+    """A notebook failed; its saved copy shows where. `cell` is the cell's number, None if the kernel died."""
 
     def __init__(self, message: str, cell: int | None = None) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Parameter:
 
 
 def read_parameters(notebook: Path) -> list[Parameter]:
-    """Return the parameters that a notebook declares, in their order."""
+    """Return the parameters that a notebook declares, in order."""
     from papermill import inspect_notebook
 
     return [Parameter(name, about["inferred_type_name"], ast.literal_eval(about["default"]), about["help"])
@@ -44,28 +44,32 @@ def read_parameters(notebook: Path) -> list[Parameter]:
 
 
 def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
-    """Raise ParameterError for a value that the step's notebook has no parameter for, or of another type than declared."""
+    """Raise ParameterError for a value that the step's notebook does not declare, or of the wrong type.
+
+    papermill itself only warns of the first and lets the second pass.
+    """
     notebook = NOTEBOOKS / spec.notebook
     declared = {parameter.name: parameter for parameter in read_parameters(notebook)}
     for name, value in values.items():
         if name not in declared:
-            raise ParameterError(f"{notebook.name} has no parameter {name}{closest(name, declared)}; it has {', '.join(declared)}. "
-                                 "Correct the name, or add the line to its parameters cell.")
+            raise ParameterError(f"{notebook.name} has no parameter {name}{closest(name, declared)}; it has "
+                                 f"{', '.join(declared)}. Correct the name, or add it to the notebook's "
+                                 "parameters cell.")
         if type(value).__name__ != declared[name].type:
-            raise ParameterError(f"{notebook.name}: parameter {name} is {value!r}, which is {type(value).__name__}, "
-                                 f"not {declared[name].type}.")
+            raise ParameterError(f"{notebook.name}: parameter {name} is {value!r}, which is "
+                                 f"{type(value).__name__}, not {declared[name].type}.")
 
 
 def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> dict:
-    """Execute a step's notebook in a kernel (see lib.runner.kernels), save the executed copy in `folder`, return the record it hands back.
+    """Execute a step's notebook in a kernel, save the executed copy in `folder`, and return its record.
 
-    The copy appears under its name when it is whole, also that of a notebook that failed. Raises NotebookFailed with the
-    message of the pipeline's own errors, or with the cell and the first line of any other.
+    The copy, also of a notebook that failed, gets its name when it is complete. Raises NotebookFailed: with
+    the message of the pipeline's own errors, or with the cell and the first line of any other error.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    papermill.log.logger.setLevel(logging.CRITICAL)  # it would say on stderr, in its own words, what is raised below
+    papermill.log.logger.setLevel(logging.CRITICAL)  # it would print on stderr what is raised below
     saved, partial = folder / spec.notebook, folder / f".partial-{spec.notebook}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,11 +83,13 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
         raise NotebookFailed(_explain(spec, error), error.exec_count) from error
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise NotebookFailed(f"{spec.notebook}: {error.filename or folder} cannot be written ({error.strerror}). "
-                             f"{remedy(error) or 'Correct that, or name another folder with --reports.'}") from error
-    except (DeadKernelError, RuntimeError) as error:  # nbclient's words for a kernel that died, and that never lived
-        raise NotebookFailed(f"{spec.notebook}: its process died (killed, or out of memory). Nothing of the step was written; "
-                             "run again, with a smaller batch_rows in its parameters cell if memory ran out.") from error
+        advice = remedy(error) or "Correct that, or name another folder with --reports."
+        raise NotebookFailed(f"{spec.notebook}: {error.filename or folder} cannot be written "
+                             f"({error.strerror}). {advice}") from error
+    except (DeadKernelError, RuntimeError) as error:  # from nbclient: the kernel died, or never answered
+        raise NotebookFailed(f"{spec.notebook}: its process died (killed, or out of memory). The step wrote "
+                             "nothing; run again, with a smaller batch_rows in its parameters cell if memory "
+                             "ran out.") from error
     return _record(spec, executed)
 
 
@@ -99,5 +105,4 @@ def _record(spec: StepSpec, executed) -> dict:
     for output in executed.cells[-1].get("outputs", []):
         if "application/json" in output.get("data", {}):
             return output["data"]["application/json"]
-    raise PipelineError(f"{spec.notebook}: the last cell hands back no record. "
-                        "Let it end with JSON(record).")
+    raise PipelineError(f"{spec.notebook}: the last cell returns no record. End it with JSON(record).")

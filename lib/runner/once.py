@@ -1,4 +1,4 @@
-"""One run as the command makes it: the lock, the steps, what is said in the end, and the hook when it failed."""
+"""Make one run as the command does: take the lock, run, show the end, call the hook after a failure."""
 
 import sys
 from dataclasses import asdict
@@ -12,19 +12,22 @@ from lib.storage.audit import open_audit
 from lib.storage.lock import LockTaken, run_lock
 
 
-def run_once(options: Options, console: Console, on_failure: str | None, timings: bool, waiting: KernelQueue) -> int:
-    """Run the pipeline once, tell `console`, and return the exit code; call the hook `on_failure` when the run failed.
+def run_once(options: Options, console: Console, on_failure: str | None, timings: bool,
+             waiting: KernelQueue) -> int:
+    """Run the pipeline once and return the exit code; call the hook `on_failure` when the run failed.
 
-    With `timings` the console is told what each phase of each step took. `waiting` may have a kernel ready.
+    With `timings`, `console` also gets the seconds of each phase of each step. `waiting` may hold kernels
+    that are ready.
 
-    Raises PipelineError when the run could not begin (the hook was then called, too, unless another run has the lock) and
-    KeyboardInterrupt when it was stopped.
+    Raises PipelineError when the run could not begin, after calling the hook unless another run has the lock,
+    and KeyboardInterrupt when it was stopped.
     """
     try:
         if not (options.warehouse / "raw.db").exists():
             check_source(options.source)
         with run_lock(options.warehouse), open_audit(options.warehouse) as log:
-            from lib.runner.run import run  # here, not above: it takes a second, and the lock may be taken
+            # Here, not above: the import takes a second, and the lock may be taken already.
+            from lib.runner.run import run
 
             result = run(options, log, console, waiting)
     except LockTaken:
@@ -36,8 +39,9 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
         from lib.runner.failure import command
 
         console("run_refused", exit_code=error.exit_code, error=str(error))
-        _call(on_failure, {"verdict": "failed", "error": str(error), "exit_code": error.exit_code, "source": str(options.source),
-                           "warehouse": str(options.warehouse), "command": command(options)})
+        _call(on_failure, {"verdict": "failed", "error": str(error), "exit_code": error.exit_code,
+                           "source": str(options.source), "warehouse": str(options.warehouse),
+                           "command": command(options)})
         raise
     from lib.runner.failure import last_lines, summary
 
@@ -46,8 +50,9 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
         from lib.runner.timings import timings_table
 
         table = timings_table(asdict(result))
-    console("run_ended", verdict=result.verdict, exit_code=exit_code, seconds=round(result.seconds, 3), error=result.error,
-            report=str(options.reports / "index.html"), tables=result.tables(), warnings=result.warnings(), timings=table)
+    console("run_ended", verdict=result.verdict, exit_code=exit_code, seconds=round(result.seconds, 3),
+            error=result.error, report=str(options.reports / "index.html"), tables=result.tables(),
+            warnings=result.warnings(), timings=table)
     if result.error:
         print("\n".join(last_lines(result, options)), file=sys.stderr, flush=True)
         _call(on_failure, summary(result, options, exit_code))
@@ -58,5 +63,5 @@ def _call(hook: str | None, summary: dict) -> None:
     if hook:
         from lib.runner.hook import call_hook
 
-        if trouble := call_hook(hook, summary):
-            print(f"warning: {trouble}", file=sys.stderr, flush=True)
+        if problem := call_hook(hook, summary):
+            print(f"warning: {problem}", file=sys.stderr, flush=True)

@@ -1,20 +1,21 @@
-"""What a run would do and why, without doing any of it: no byte of the source, the warehouse or the reports changes."""
+"""Plan a run: what it would do, and why. Planning changes no byte of source, warehouse or reports."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 from lib.clock import utc_now
 from lib.ingest.deliveries import Delivery, check_source
-from lib.runner.run import explain_changed_rules, find_changed_rules, look_at_source, why_run
+from lib.runner.decide import explain_changed_rules, find_changed_rules, is_rebuild, look_at_source, why_run
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 
-SKIPPED = {"known": "read before", "copy": "copies of others", "waiting": "not finished", "stray": "of no source"}
+SKIPPED = {"known": "already read", "copy": "copies of others", "waiting": "not finished",
+           "stray": "of no source"}
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """What a run would do in one step. `runs` is "yes", "no" or "if", which is when its input turns out to say something new."""
+    """What a run would do in a step. `runs` is "yes", "no" or "if" (earlier steps bring new rows)."""
 
     spec: StepSpec
     runs: str
@@ -33,54 +34,80 @@ class Plan:
 
 
 def make_plan(options: Options) -> Plan:
-    """Return what a run with these options would do. Raises what the run would raise before it began."""
+    """Return what a run with these options would do. Raises what such a run would raise before it began."""
     if not (options.warehouse / "raw.db").exists():
         check_source(options.source)
-    deliveries, warnings = look_at_source(
-        options, lookup.known_deliveries(options.warehouse, read_only=True), options.now or utc_now())
-    marks, changed = dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
-    if (options.warehouse / "audit.db").exists():
-        with audit.open_audit_to_read(options.warehouse) as log:
-            marks = {name: audit.read_watermark(log, name) for name in STEPS}
-            changed = {name: find_changed_rules(log, spec) for name, spec in STEPS.items()}
+    known = lookup.known_deliveries(options.warehouse, read_only=True)
+    deliveries, warnings = look_at_source(options, known, options.now or utc_now())
+    marks, changed = _read_log(options)
     to_read = [delivery for delivery in deliveries if delivery.is_to_read]
-    steps, changing, rebuilt = [], {}, set()  # tables that the steps before may change and because of what; steps that rebuild
+    steps: list[PlannedStep] = []
+    changing: dict[str, str] = {}  # the tables that earlier steps may change, and by what
+    rebuilding: set[str] = set()  # the steps among these causes that rebuild their tables
     for spec in STEPS.values():
         if spec.name not in options.steps:
             steps.append(PlannedStep(spec, "no", "not among --steps", ()))
             continue
         why = why_run(options, spec, len(to_read), marks[spec.name], changed[spec.name], read_only=True)
-        causes = {table: changing[table] for table in spec.inputs if table in changing}
+        causes = [changing[table] for table in spec.inputs if table in changing]
+        if not why and rebuilding.intersection(causes):
+            why = f"{', '.join(sorted(rebuilding.intersection(causes)))} rebuilds tables that it reads"
         if spec.name == "raw":
-            tables = tuple(table for table in spec.outputs if any(delivery.source == table for delivery in to_read))
-            changing |= {table: " or ".join(delivery.name for delivery in to_read if delivery.source == table) for table in tables}
+            outputs = _find_causes(spec, to_read)
         else:
-            tables = spec.outputs if why or causes else ()
-            changing |= dict.fromkeys(tables, f"step {spec.name}")
+            outputs = dict.fromkeys(spec.outputs, f"step {spec.name}") if why or causes else {}
+        steps.append(PlannedStep(spec, *_explain(why, causes), tuple(outputs)))
+        changing |= outputs
         if changed[spec.name]:
-            is_kept = bool(to_read) if spec.name == "raw" else options.no_rebuild and not options.full_refresh
-            warnings += [explain_changed_rules(spec, changed[spec.name], False)] if is_kept else []
-            rebuilt |= {f"step {spec.name}"} if spec.name != "raw" and not options.no_rebuild else set()
-        if not why and rebuilt & set(causes.values()):
-            why = f"{', '.join(sorted(rebuilt))}: builds the tables anew that it reads"
-        because = " or ".join(dict.fromkeys(causes.values()))
-        steps.append(PlannedStep(spec, "yes" if why else "if" if causes else "no",
-                                 why or (f"something new comes from {because}" if causes else "nothing new"), tables))
+            rebuilds = is_rebuild(options, spec, changed[spec.name])
+            rebuilding |= {f"step {spec.name}"} if rebuilds else set()
+            if not rebuilds and (spec.name != "raw" or to_read):
+                warnings.append(explain_changed_rules(spec, changed[spec.name], False))
     return Plan(options, deliveries, steps, warnings)
+
+
+def _read_log(options: Options) -> tuple[dict[str, audit.Watermark], dict[str, str]]:
+    """Return each step's watermark and changed rules; those of a first run when there is no log yet."""
+    if not (options.warehouse / "audit.db").exists():
+        return dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
+    with audit.open_audit_to_read(options.warehouse) as log:
+        return ({name: audit.read_watermark(log, name) for name in STEPS},
+                {name: find_changed_rules(log, spec) for name, spec in STEPS.items()})
+
+
+def _find_causes(raw: StepSpec, to_read: list[Delivery]) -> dict[str, str]:
+    """Return the tables of raw for which there are deliveries to read, and which these are."""
+    causes = {}
+    for table in raw.outputs:
+        if names := [delivery.name for delivery in to_read if delivery.source == table]:
+            causes[table] = " or ".join(names)
+    return causes
+
+
+def _explain(why: str, causes: list[str]) -> tuple[str, str]:
+    """Return whether a step runs ("yes", "no" or "if") and why."""
+    if why:
+        return "yes", why
+    if causes:
+        return "if", f"{' or '.join(dict.fromkeys(causes))} brings new rows"
+    return "no", "nothing new"
 
 
 def describe(plan: Plan) -> list[str]:
     """Return a plan as lines for a terminal."""
     to_read = [delivery for delivery in plan.deliveries if delivery.is_to_read]
     size = sum(delivery.size for delivery in to_read)
-    lines = [f"deliveries to read: {len(to_read)} of {len(plan.deliveries)} files in {plan.options.source}, {size:,} bytes"]
+    lines = [f"deliveries to read: {len(to_read)} of {len(plan.deliveries)} files in {plan.options.source}, "
+             f"{size:,} bytes"]
     width = max((len(delivery.name) for delivery in to_read), default=0)
     for delivery in to_read:
-        snapshot = "  complete: keys missing from it are deleted" if delivery.source in plan.options.snapshot else ""
+        is_snapshot = delivery.source in plan.options.snapshot
+        snapshot = "  complete: keys missing from it are deleted" if is_snapshot else ""
         lines.append(f"  {delivery.status:<8} {delivery.name:<{width}} {delivery.size:>13,} bytes{snapshot}")
     skipped = Counter(delivery.status for delivery in plan.deliveries if not delivery.is_to_read)
     for status, count in skipped.items():
-        named = [f"{delivery.name} ({delivery.note})" for delivery in plan.deliveries if delivery.status == status and delivery.note]
+        named = [f"{delivery.name} ({delivery.note})" for delivery in plan.deliveries
+                 if delivery.status == status and delivery.note]
         lines.append(f"  skipped  {count} {SKIPPED[status]}{': ' + ', '.join(named) if named else ''}")
     lines.append("steps")
     for number, step in enumerate(plan.steps, 1):

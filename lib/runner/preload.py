@@ -1,6 +1,6 @@
-"""Whoever imports this has imported what a notebook needs: the warm process does, and kernels are forks of it.
+"""Import what notebooks need. The warm process imports this module, and kernels are forks of it.
 
-An exception to the rule that nothing happens on import, like lib.runner.die_with_parent, which comes first.
+It acts on import, like lib.runner.die_with_parent, because a forkserver can only be told what to import.
 """
 
 import gc
@@ -11,15 +11,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-# A third of the import of Great Expectations, for one distribution test and its chart. Both are packages.
+# A third of Great Expectations' import, for one distribution test and its chart. They have to be packages.
 SELDOM_USED = ("scipy.stats", "altair")
 
 
 class _Postponed(ModuleType):
-    """A module that is loaded when something in it is first used; merely being listed or described does not load it."""
+    """A module that is loaded when an attribute is first used, but not when it is merely inspected."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__path__":  # which is asked for when a module below this one is imported
+        if name.startswith("__") and name != "__path__":  # __path__ is needed to import a submodule
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         self.__class__ = ModuleType
         spec = self.__spec__
@@ -30,34 +30,37 @@ class _Postponed(ModuleType):
 
 
 class _Postpone(MetaPathFinder, Loader):
-    """Finds what is seldom used, without running it."""
+    """Finds the modules that are seldom used and makes them postponed ones, instead of running them."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None,
+                  target: ModuleType | None = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target) if name in SELDOM_USED else None
         if spec:
             spec.loader, spec.loader_state = self, spec.loader
         return spec
 
     def exec_module(self, module: ModuleType) -> None:
-        del module.__path__
+        del module.__path__  # so that importing a submodule asks __getattr__ for it, which loads the module
         module.__class__ = _Postponed
 
 
 def preload() -> None:
-    """Import what notebooks and gates need, without collecting garbage on the way: nearly all of it stays.
+    """Import what notebooks and gates need.
 
-    What is there afterwards is exempt from collection, which would copy the memory that forks share.
+    Garbage collection is off meanwhile, since nearly all objects of an import stay. Afterwards they are
+    exempt from it: a collection writes to every object it looks at, and each kernel would then copy the
+    memory that forks share.
     """
     gc.disable()
     postpone = _Postpone()
     sys.meta_path.insert(0, postpone)
-    # Where Spark is installed, GX looks for its client of remote sessions, which ends a process like this one: it takes it for a test.
+    # Where pyspark is installed, GX imports its client for remote sessions. That imports pyspark's tests,
+    # which end this process. A None makes the import fail as if the client were not installed.
     sys.modules["pyspark.sql.connect"] = None
     import great_expectations  # noqa: F401
     import ipykernel.kernelapp  # noqa: F401
-    import pandas.io.formats.html  # noqa: F401 - what the first table shown, and the first chart, would import
-    from matplotlib.backends import backend_svg  # noqa: F401
-
+    import pandas.io.formats.html  # noqa: F401 - for the first table that a notebook shows
+    from matplotlib.backends import backend_svg  # noqa: F401 - and for its first chart
 
     sys.meta_path.remove(postpone)
     gc.freeze()

@@ -1,6 +1,7 @@
-"""How things stand: the last runs, how far each step is, how fresh each source is, what is set aside, and what to do next.
+"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, what to do next.
 
-Read from audit.db, the manifest and quarantine of raw.db, the quarantine of curated.db and the reports; no byte of them changes.
+It reads audit.db, the deliveries and quarantine of raw.db, the quarantine of curated.db and the reports, and
+changes no byte.
 """
 
 import json
@@ -14,16 +15,18 @@ from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.ingest.deliveries import KnownDelivery, overdue
+from lib.runner.decide import find_changed_rules, why_run
 from lib.runner.failure import command
-from lib.runner.run import find_changed_rules, why_run
-from lib.steps import STEPS, Options
+from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 from lib.storage.lock import lock_holder
 
-RUNS = 5  # that are listed
+RUNS = 5  # that are shown
+# One row per run, the newest first.
 LAST_RUNS = """
     select batch_id, min(start_time) as started, max(end_time) as ended,
-        sum(case when process_name = 'raw' then rows_processed end) as delivered, sum(rows_quarantined) as quarantined,
+        sum(case when process_name = 'raw' then rows_processed end) as delivered,
+        sum(rows_quarantined) as quarantined,
         json_group_array(status) as statuses,
         max(case when status in ('RUNNING', 'DIED', 'FAILED') then process_name end) as stopped_in,
         max(case when status in ('DIED', 'FAILED') then error_message end) as error
@@ -34,20 +37,17 @@ LAST_RUNS = """
 
 
 def read_status(options: Options, now: str) -> dict[str, Any]:
-    """Return how things stand in a warehouse at a moment, ready for JSON.
+    """Return the state of a warehouse at a moment, ready for JSON.
 
-    `next_actions` says what somebody has to do; `is_well` is true when that is nothing. A database that cannot be read is such
-    a thing and hides only what is in it. `warnings` are for reading.
+    `next_actions` lists what a person has to do; `is_well` is true when that is nothing. A database that
+    cannot be read is one of these actions and hides only what is in it.
     """
     warehouse, holder = options.warehouse, lock_holder(options.warehouse)
     runs, watermarks, sources, quarantine, warnings, actions = [], [], [], [], [], []
     if (warehouse / "audit.db").exists():
         with _noted(actions), audit.open_audit_to_read(warehouse) as log:
             runs += [_run(row, options, holder) for row in _rows(log, LAST_RUNS, RUNS)]
-            for step in STEPS.values():
-                mark = audit.read_watermark(log, step.name)
-                behind = why_run(options, step, 0, mark, find_changed_rules(log, step), read_only=True)
-                watermarks.append({"step": step.name, "timestamp": mark.timestamp, "batch_id": mark.batch_id, "behind": behind})
+            watermarks += [_watermark(log, options, step) for step in STEPS.values()]
     if (warehouse / "raw.db").exists():
         with _noted(actions):
             known = lookup.known_deliveries(warehouse, read_only=True)
@@ -59,32 +59,43 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
                 quarantine += [dict(zip(("table", "rule", "reason", "rows"), row, strict=True))
                                for row in lookup.open_quarantine(warehouse, layer)]
     if quarantine:
-        warnings.append(f"{sum(entry['rows'] for entry in quarantine):,} rows are set aside until they are delivered again, corrected")
+        rows = sum(entry["rows"] for entry in quarantine)
+        warnings.append(f"{rows:,} rows are in quarantine until a corrected delivery replaces them")
     if not holder:
         actions += _repeat(runs, watermarks, options)
-    return {"warehouse": str(warehouse), "checked": now, "is_well": not actions, "running": holder, "runs": runs,
-            "watermarks": watermarks, "sources": sources, "quarantine": quarantine, "warnings": warnings,
-            "next_actions": list(dict.fromkeys(actions))}
+    return {"warehouse": str(warehouse), "checked": now, "is_well": not actions, "running": holder,
+            "runs": runs, "watermarks": watermarks, "sources": sources, "quarantine": quarantine,
+            "warnings": warnings, "next_actions": list(dict.fromkeys(actions))}
 
 
 def describe(status: dict[str, Any]) -> list[str]:
     """Return a status as lines for a terminal."""
-    runs = []
-    for run in status["runs"]:
-        runs.append(f"{run['batch_id']:<23} {run['verdict']:<12}{run['delivered'] or 0:>10,} rows delivered "
-                    f"{run['quarantined']:>7,} quarantined{run['seconds']:>9,.1f} s")
-        if run["error"]:
-            runs.append(f"{'':<23} {run['stopped_in']}: {_first_line(run['error'])}")
-    marks = [f"{mark['step']:<11}{mark['timestamp']:<28}{mark['behind'] or 'up to date'}" for mark in status["watermarks"]]
-    sources = [f"{source['source']:<12}{source['deliveries']:>6,} deliver{'y' if source['deliveries'] == 1 else 'ies'}"
-               + (f", the last read {source['age']} ago: {source['last_delivery']}" if source["deliveries"] else "")
-               for source in status["sources"]]
-    aside = [f"{entry['table']:<17}{entry['rows']:>7,} rows: {entry['reason']} ({entry['rule']})" for entry in status["quarantine"]]
-    going = [f"a run is going on: process {status['running']}"] if status["running"] else []
-    return [f"{status['warehouse']}, {status['checked'][:19]} UTC", *going, *_section("last runs", runs),
-            *_section("watermarks", marks), *_section("sources", sources), *_section("quarantine", aside), "",
+    marks = [f"{mark['step']:<11}{mark['timestamp']:<28}{mark['behind'] or 'up to date'}"
+             for mark in status["watermarks"]]
+    quarantine = [f"{entry['table']:<17}{entry['rows']:>7,} rows: {entry['reason']} ({entry['rule']})"
+                  for entry in status["quarantine"]]
+    running = [f"a run is in progress: process {status['running']}"] if status["running"] else []
+    return [f"{status['warehouse']}, {status['checked'][:19]} UTC", *running,
+            *_section("last runs", [line for run in status["runs"] for line in _describe_run(run)]),
+            *_section("watermarks", marks),
+            *_section("sources", [_describe_source(source) for source in status["sources"]]),
+            *_section("quarantine", quarantine), "",
             *(f"warning: {warning}" for warning in status["warnings"]),
             *(f"next: {action}" for action in status["next_actions"] or ["nothing to do"])]
+
+
+def _describe_run(run: dict[str, Any]) -> list[str]:
+    lines = [f"{run['batch_id']:<23} {run['verdict']:<12}{run['delivered'] or 0:>10,} rows delivered "
+             f"{run['quarantined']:>7,} quarantined{run['seconds']:>9,.1f} s"]
+    if run["error"]:
+        lines.append(f"{'':<23} {run['stopped_in']}: {_first_line(run['error'])}")
+    return lines
+
+
+def _describe_source(source: dict[str, Any]) -> str:
+    word = "delivery" if source["deliveries"] == 1 else "deliveries"
+    last = f", the last one {source['age']} ago: {source['last_delivery']}" if source["deliveries"] else ""
+    return f"{source['source']:<12}{source['deliveries']:>6,} {word}{last}"
 
 
 def _section(title: str, lines: list[str]) -> list[str]:
@@ -93,7 +104,7 @@ def _section(title: str, lines: list[str]) -> list[str]:
 
 @contextmanager
 def _noted(actions: list[str]) -> Iterator[None]:
-    """Note what is wrong with a database as something to do, and go on."""
+    """Add the error of a database that cannot be read to the actions, and go on."""
     try:
         yield
     except PipelineError as error:
@@ -107,7 +118,7 @@ def _rows(log: sqlite3.Connection, sql: str, *parameters: Any) -> list[dict[str,
 
 
 def _run(row: dict[str, Any], options: Options, holder: int | None) -> dict[str, Any]:
-    """Return a run of the log, with its verdict and its page where there is one."""
+    """Return a run of the log with its verdict, and with its page if there is one."""
     statuses = json.loads(row.pop("statuses"))
     if "RUNNING" in statuses:
         verdict = "running" if holder else "died"
@@ -116,33 +127,42 @@ def _run(row: dict[str, Any], options: Options, holder: int | None) -> dict[str,
         verdict = next((ends[status] for status in ends if status in statuses), "success")
     page = options.reports / "runs" / row["batch_id"] / "index.html"
     seconds = (_moment(row["ended"]) - _moment(row["started"])).total_seconds() if row["ended"] else 0.0
-    with suppress(OSError, ValueError, KeyError):  # the log does not know whether a run was stopped, and how its report came out
+    # Only run.json knows whether a person stopped the run and whether its report failed.
+    with suppress(OSError, ValueError, KeyError):
         kept = json.loads(page.with_name("run.json").read_text(encoding="utf-8"))
         verdict, seconds = kept["verdict"], kept["seconds"]
-    return row | {"verdict": verdict, "seconds": round(seconds, 3), "report": str(page) if page.exists() else None}
+    return row | {"verdict": verdict, "seconds": round(seconds, 3),
+                  "report": str(page) if page.exists() else None}
+
+
+def _watermark(log: sqlite3.Connection, options: Options, step: StepSpec) -> dict[str, Any]:
+    mark = audit.read_watermark(log, step.name)
+    behind = why_run(options, step, 0, mark, find_changed_rules(log, step), read_only=True)
+    return {"step": step.name, "timestamp": mark.timestamp, "batch_id": mark.batch_id, "behind": behind}
 
 
 def _freshness(source: str, known: Iterable[KnownDelivery], now: str) -> dict[str, Any]:
     deliveries = [entry for entry in known if entry.source == source]
     if not deliveries:
-        return {"source": source, "deliveries": 0, "last_delivery": None, "last_timestamp": None, "age": None, "age_seconds": None}
+        return {"source": source, "deliveries": 0, "last_delivery": None, "last_timestamp": None, "age": None,
+                "age_seconds": None}
     last = deliveries[-1]
     age = _moment(now) - _moment(last.timestamp)
-    return {"source": source, "deliveries": len(deliveries), "last_delivery": last.name, "last_timestamp": last.timestamp,
-            "age": duration(age), "age_seconds": round(age.total_seconds())}
+    return {"source": source, "deliveries": len(deliveries), "last_delivery": last.name,
+            "last_timestamp": last.timestamp, "age": duration(age), "age_seconds": round(age.total_seconds())}
 
 
 def _repeat(runs: list[dict[str, Any]], watermarks: list[dict[str, Any]], options: Options) -> list[str]:
-    """Return why the pipeline should run again, and how: the last run did not end well, or a step has not processed all."""
+    """Return why and how to run again: the last run did not end well, or a step is behind its input."""
     if not runs:
-        return [f"there was no run yet: {command(options)}"]
+        return [f"make the first run: {command(options)}"]
     last = runs[0]
     if last["verdict"] in ("failed", "died", "interrupted"):
-        said = f": {_first_line(last['error'])}" if last["error"] else " ended without a word"
+        end = f": {_first_line(last['error'])}" if last["error"] else " died and left no message."
         page = f" See {last['report']}." if last["report"] else ""
-        return [f"step {last['stopped_in']}{said}{page} Then: {command(options)}"]
+        return [f"step {last['stopped_in']}{end}{page} Then run: {command(options)}"]
     behind = [f"{mark['step']} ({mark['behind']})" for mark in watermarks if mark["behind"]]
-    return [f"{', '.join(behind)} has something to do: {command(options)}"] if behind else []
+    return [f"steps with something to do: {', '.join(behind)}. Run: {command(options)}"] if behind else []
 
 
 def _first_line(text: str) -> str:

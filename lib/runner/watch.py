@@ -1,11 +1,12 @@
-"""Run whenever deliveries arrive, from one process that has done what is slow, until it is stopped."""
+"""Run the pipeline whenever deliveries arrive, from one process that has done the slow imports."""
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-import papermill  # noqa: F401 - here, although lib.runner.notebooks imports it late: the first delivery need not wait for it
+import papermill  # noqa: F401 - so that the first delivery does not wait for its import in lib.runner.notebooks
 from watchfiles import Change, watch
 
 import lib.runner.run  # noqa: F401 - likewise
@@ -17,55 +18,61 @@ from lib.runner.console import Console
 from lib.steps import STEPS
 
 LOOK = 50  # milliseconds between two looks at what has changed
-QUIET = 300  # milliseconds without a change after which a burst of deliveries is over
-LONGEST_BURST = 30  # seconds; what is not finished then is left for the next run
+QUIET = 300  # milliseconds without a change, after which a burst of deliveries is over
+LONGEST_BURST = 30  # seconds; what is still changing then is left for the next run
 
 
-def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], bool], console: Console) -> None:
-    """Call `run_now` at once when there are deliveries, and whenever some arrive. It returns whether it could run; if not, it is
-    called again soon.
+def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], bool],
+                 console: Console) -> None:
+    """Call `run_now` if there are deliveries, and again whenever some arrive.
 
-    It is given a queue in which kernels for all steps got ready while nothing came, and how many seconds a file must be old that
-    may be read: as long as the watcher has seen them rest, unless they did not. The folder is watched during a run, too.
-    Raises PipelineError when the folder goes away, and KeyboardInterrupt when stopped.
+    It gets a queue with a kernel for each step, which got ready in the meantime, and the age in seconds from
+    which on a file counts as complete: the time without a change that the watch has seen, or the usual one if
+    there was none. It returns whether it could run; if not, it is called again soon. The folder is also
+    watched during a run.
+
+    Raises PipelineError when the folder is removed or replaced, and KeyboardInterrupt when stopped.
     """
     kernels.warm_up()
     folder = _identity(source)
-    has_news, is_said = any(source_of(_name(path, source)) for path in list_files(source)), False
+    is_due, is_told = any(source_of(_name(path, source)) for path in list_files(source)), False
     with ExitStack() as kept:
         waiting, since = None, time.monotonic()
-        for changes in watch(source, watch_filter=lambda change, path: _matters(change, _name(Path(path), source)), step=LOOK,
-                             debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
+        for changes in watch(source, watch_filter=partial(_matters, source), step=LOOK, debounce=LOOK,
+                             rust_timeout=QUIET, yield_on_timeout=True):
             if _identity(source) != folder:
-                raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
+                raise PipelineError(f"the source folder {source} was removed or replaced. Start watch again.")
             if waiting is None:
                 waiting = kept.enter_context(kernels.KernelQueue())
                 waiting.start_ahead(len(STEPS))
-            if changes and not has_news:
-                has_news, since = True, time.monotonic()
-            if has_news and (not changes or time.monotonic() - since > LONGEST_BURST):
+            if changes and not is_due:
+                is_due, since = True, time.monotonic()
+            if is_due and (not changes or time.monotonic() - since > LONGEST_BURST):
                 if run_now(waiting, SETTLED_SECONDS if changes else QUIET / 1000):
                     kept.close()
-                    waiting, has_news, is_said = None, False, False
-            elif not has_news and not is_said:
+                    waiting, is_due, is_told = None, False, False
+            elif not is_due and not is_told:
                 console("waiting", source=str(source))
-                is_said = True
+                is_told = True
 
 
 def _name(path: Path, source: Path) -> str:
     return path.relative_to(source).as_posix()
 
 
-def _matters(change: Change, name: str) -> bool:
-    """Return whether a file of that name is a delivery that arrived, or a folder may hold some."""
-    if change == Change.deleted or any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED):
+def _matters(source: Path, change: Change, path: str) -> bool:
+    """Return whether a change may be the arrival of a delivery, or of a folder with deliveries."""
+    name = _name(Path(path), source)
+    is_hidden = any(part.startswith(".") for part in name.split("/"))
+    if change == Change.deleted or is_hidden or name.lower().endswith(UNFINISHED):
         return False
     return source_of(name) is not None or name.lower() in SOURCES
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return which folder has this path, since another one may take its place; None when there is none."""
     try:
-        about = folder.stat()
+        found = folder.stat()
     except OSError:
         return None
-    return about.st_dev, about.st_ino
+    return found.st_dev, found.st_ino

@@ -27,7 +27,7 @@ from warm_runs import WarmRuns
 
 from lib.contract import SOURCES
 from lib.ingest.deliveries import source_of
-from lib.runner.run import RunResult
+from lib.runner.result import RunResult
 from lib.storage import digest
 from lib.storage.layer import open_layer
 

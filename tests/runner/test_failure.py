@@ -1,4 +1,4 @@
-"""The last lines of a failed run, and the hook: where it stopped, what to look at, how to go on."""
+"""A failed run ends with where it stopped, its report and how to continue, and it calls the hook."""
 
 import json
 import re
@@ -17,26 +17,28 @@ from lib.runner import hook
 from lib.runner.failure import command
 from lib.steps import Options
 
-UNREADABLE = [ORDERS, *(f'N{n},00001,2026-01-0{n},web,"1,5{n}",placed' for n in range(1, 6)), "N9,00001,2026-01-09,web,2.00,placed"]
+UNREADABLE = [ORDERS, *(f'N{n},00001,2026-01-0{n},web,"1,5{n}",placed' for n in range(1, 6)),
+              "N9,00001,2026-01-09,web,2.00,placed"]
 
 
 @pytest.fixture(scope="module")
 def failed(loaded: Shop, tmp_path_factory, warm: WarmRuns) -> tuple[Shop, subprocess.CompletedProcess]:
-    """The sample with a delivery whose amounts cannot be read, and the run that stopped at it, which calls a hook."""
+    """The sample with a delivery whose amounts cannot be read, and the run that fails on it."""
     import shutil
 
     folder = tmp_path_factory.mktemp("failed") / "a shop"
     shutil.copytree(loaded.folder, folder)
     shop = Shop(folder)
     shop.deliver("orders_2.csv", *UNREADABLE)
-    return shop, warm.run(shop, "--on-failure", f"cat > {shlex.quote(str(folder / 'summary.json'))}", "--log-format", "json", expect=1)
+    hook = f"cat > {shlex.quote(str(folder / 'summary.json'))}"
+    return shop, warm.run(shop, "--on-failure", hook, "--log-format", "json", expect=1)
 
 
-def test_the_last_lines_say_which_rows_where_it_stopped_where_to_look_and_how_to_go_on(failed):
+def test_the_last_lines_name_the_rows_the_cell_the_report_and_the_command_that_continues(failed):
     shop, done = failed
     run = max((shop.reports / "runs").iterdir())
     first, *rows, step, report, go_on = done.stderr.splitlines()
-    assert first.startswith("error: orders_2.csv: 5 of 6 rows cannot be loaded, more than 10%")
+    assert re.match(r"error: orders_2\.csv: 5 of 6 rows .*10%", first)
     assert len(rows) == 3
     for number, row in enumerate(rows, 1):
         assert row.startswith(f'  orders_2.csv, line {number + 1}: {{"order_id":"N{number}"')
@@ -54,10 +56,12 @@ def test_the_last_lines_say_which_rows_where_it_stopped_where_to_look_and_how_to
 def test_the_last_lines_in_the_readme_are_these(failed):
     shop, done = failed
     [block] = [block for block in blocks(README, "text") if "\nerror: orders_2.csv" in block]
-    said = done.stderr.replace(str(shop.reports), "…/reports").replace(sys.executable, "…/python").replace(str(PROJECT), "…")
-    said = re.sub(r"runs/[\dT.]+/", "runs/BATCH/", re.sub(r"(line [34]): .*", r"\1: …", said))
-    said = re.sub(r"--source .*", "--source …/source", said)
-    assert re.sub(r"runs/[\dT.]+/", "runs/BATCH/", block) == "$ python run_pipeline.py\n" + said
+    lines = done.stderr
+    for path, shown in ((shop.reports, "…/reports"), (sys.executable, "…/python"), (PROJECT, "…")):
+        lines = lines.replace(str(path), shown)
+    lines = re.sub(r"runs/[\dT.]+/", "runs/BATCH/", re.sub(r"(line [34]): .*", r"\1: …", lines))
+    lines = re.sub(r"--source .*", "--source …/source", lines)
+    assert re.sub(r"runs/[\dT.]+/", "runs/BATCH/", block) == "$ python run_pipeline.py\n" + lines
 
 
 def test_the_hook_gets_the_runs_summary(failed):
@@ -78,14 +82,15 @@ def test_json_ends_with_the_verdict_of_a_failed_run(failed):
     assert end["error"].startswith("orders_2.csv: 5 of 6 rows")
 
 
-def test_the_command_of_the_last_line_takes_up_the_work_where_it_stopped(failed):
+def test_the_command_of_the_last_line_continues_where_the_run_stopped(failed):
     shop, done = failed
     shop.deliver("orders_2.csv", *(line.replace('"1,5', "1.5").replace('"', "") for line in UNREADABLE))
     go_on = done.stderr.splitlines()[-1].removeprefix("continue: ")
     again = subprocess.run(go_on, shell=True, cwd="/", capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "2/4 dimensions  nothing new" in again.stdout
-    assert shop.query("gold", "select sum(orders) from sales_summary_daily where order_date >= '2026'") == [(6,)]
+    orders = "select sum(orders) from sales_summary_daily where order_date >= '2026'"
+    assert shop.query("gold", orders) == [(6,)]
 
 
 def test_a_fail_rule_names_the_rows_that_broke_it_with_file_and_line(small: Shop, run, monkeypatch):
@@ -104,51 +109,55 @@ def test_a_fail_rule_names_the_rows_that_broke_it_with_file_and_line(small: Shop
     with pytest.raises(AssertionError) as error:
         run()
     first, *rows = str(error.value).partition("\nassert")[0].splitlines()
-    assert first.startswith("gate fact_orders: expect_column_values_to_be_null(total_amount_unreadable) failed on 5 of 6 rows")
-    assert [row.partition(': {"order_id"')[0] for row in rows] == [f"  orders_2.csv, line {n}" for n in (2, 3, 4)]
+    assert re.match(r"gate fact_orders: .*\(total_amount_unreadable\) .*5 of 6 rows", first)
+    assert [row.partition(': {"order_id"')[0] for row in rows] == [
+        "  orders_2.csv, line 2", "  orders_2.csv, line 3", "  orders_2.csv, line 4"]
 
 
-def test_the_command_to_go_on_keeps_what_was_asked_for_and_only_that():
+def test_the_command_that_continues_has_the_options_that_were_given_and_no_others():
     assert command(Options()) == shlex.join([sys.executable, str(PROJECT / "run_pipeline.py")])
-    options = Options(source=Path("/a b"), full_refresh=True, steps=("facts", "gold"), snapshot=("orders",), quarantine_limit=0.5)
+    options = Options(source=Path("/a b"), full_refresh=True, steps=("facts", "gold"), snapshot=("orders",),
+                      quarantine_limit=0.5)
     assert command(options).removeprefix(command(Options())) == (
         " --source '/a b' --full-refresh --steps facts,gold --snapshot orders --quarantine-limit 0.5")
 
 
-def test_the_hook_is_called_for_a_run_that_could_not_begin_too_and_not_for_one_that_another_keeps_out(tmp_path: Path):
+def test_the_hook_is_called_for_a_run_that_cannot_begin_but_not_while_another_run_has_the_lock(
+        tmp_path: Path):
     from lib.storage.lock import run_lock
 
-    shop, said = Shop(tmp_path), tmp_path / "said.json"
-    hook = f"cat > {shlex.quote(str(said))}"
+    shop, received = Shop(tmp_path), tmp_path / "received.json"
+    hook = f"cat > {shlex.quote(str(received))}"
     done = shop.run("--on-failure", hook, "--log-format", "json", expect=2)
-    summary = json.loads(said.read_text())
+    summary = json.loads(received.read_text())
     assert (summary["verdict"], summary["exit_code"]) == ("failed", 2)
     assert done.stderr == f"error: {summary['error']}\n"
     event = json.loads(done.stdout)
     assert (event["event"], event["exit_code"], event["error"]) == ("run_refused", 2, summary["error"])
-    said.unlink()
+    received.unlink()
     shop.deliver("orders.csv", ORDERS)
     with run_lock(shop.warehouse):
         shop.run("--on-failure", hook, expect=3)
-    assert not said.exists()
+    assert not received.exists()
 
 
-def test_a_hook_that_fails_is_told_and_the_exit_code_stays(tmp_path: Path):
+def test_a_hook_that_fails_is_reported_and_the_exit_code_stays(tmp_path: Path):
     done = Shop(tmp_path).run("--on-failure", "echo called; exit 7", expect=2)
     assert done.stdout == ""
     called, warning, error = done.stderr.splitlines()
-    assert (called, warning) == ("called", "warning: the --on-failure command ended with exit code 7: echo called; exit 7")
-    assert error.startswith("error: there is no source folder")
+    assert called == "called"
+    assert re.match("warning: .*--on-failure .* 7: echo called; exit 7", warning)
+    assert error.startswith("error: ")
 
 
-def test_a_hook_that_hangs_is_stopped_with_all_that_it_started(monkeypatch, tmp_path: Path):
+def test_a_hook_that_hangs_is_killed_with_the_processes_that_it_started(monkeypatch, tmp_path: Path):
     monkeypatch.setattr(hook, "SECONDS", 0.5)
     command = f"sleep 60 & echo $! > {shlex.quote(str(tmp_path / 'child'))}; sleep 60"
-    assert hook.call_hook(command, {}) == f"the --on-failure command took longer than 0.5 s and was stopped: {command}"
+    assert re.search(f"longer than 0.5 s .*: {re.escape(command)}", hook.call_hook(command, {}))
     child = (tmp_path / "child").read_text().strip()
     state, until = Path(f"/proc/{child}/stat"), time.monotonic() + 20
     while state.exists() and state.read_text().split()[2] != "Z":  # a zombie is as dead
-        assert time.monotonic() < until, "it lives on"
+        assert time.monotonic() < until, "it was not killed"
 
 
 def test_a_hook_that_reads_nothing_is_no_failure():

@@ -1,4 +1,4 @@
-"""What --plan and --status say, and that they change nothing, whatever they find."""
+"""Plan and status: what they show, and that they change nothing in any case."""
 
 import json
 import os
@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from conftest import ORDERS, PAYMENTS, PROJECT, Shop, new_shop
 from warm_runs import WarmRuns
 
-from lib.clock import utc_now
+from lib.clock import FORMAT, utc_now
 from lib.runner import status
 from lib.runner.plan import make_plan
 from lib.steps import STEPS, Options
@@ -25,14 +26,15 @@ def options(shop: Shop, **more) -> Options:
 
 
 def everything(folder: Path) -> dict[str, tuple]:
-    """Return of every file under a folder its bytes and when it was changed, of every folder that it is there."""
-    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else ()
+    """Return content and time of change of every file under a folder, and the names of its folders."""
+    return {str(path.relative_to(folder)):
+            (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else ()
             for path in sorted(folder.rglob("*"))}
 
 
 @pytest.fixture
 def untouched():
-    """Return a check that nothing under a shop's folder has changed since it was made."""
+    """Return a function that returns a check that nothing under a shop's folder has changed since."""
     def of(shop: Shop):
         before = everything(shop.folder)
 
@@ -43,7 +45,8 @@ def untouched():
 
 
 def planned(shop: Shop, **more) -> dict[str, tuple]:
-    return {step.spec.name: (step.runs, step.why, step.tables) for step in make_plan(options(shop, **more)).steps}
+    plan = make_plan(options(shop, **more))
+    return {step.spec.name: (step.runs, step.why, step.tables) for step in plan.steps}
 
 
 # --plan
@@ -57,52 +60,55 @@ def test_before_the_first_run_the_plan_names_every_delivery_with_its_size_and_ev
     check = untouched(shop)
     lines = shop.run("--plan").stdout.splitlines()
     check()
-    size = {name: (shop.source / f"{name}.csv").stat().st_size for name in ("customers", "orders", "payments")}
     assert lines[0] == f"deliveries to read: 5 of 8 files in {shop.source}, 265,394 bytes"
-    for name, bytes_of_it in size.items():
-        assert re.search(rf"  new      {name}\.csv +{bytes_of_it:,} bytes", "\n".join(lines))
-    assert "  skipped  1 copies of others: customers_copy.csv (same bytes as customers.csv)" in lines
-    assert "  skipped  1 of no source: order.csv (did you mean orders.csv?)" in lines
-    assert "  skipped  1 not finished: orders_2.csv.part (hidden or unfinished by its name)" in lines
+    for name in ("customers", "orders", "payments"):
+        size = (shop.source / f"{name}.csv").stat().st_size
+        assert re.search(rf"  new      {name}\.csv +{size:,} bytes", "\n".join(lines))
+    for pattern in (r"1 cop.*: customers_copy\.csv \(.*customers\.csv\)",
+                    r"1 .*: order\.csv \(.*orders\.csv\?\)",
+                    r"1 .*: orders_2\.csv\.part \(.*unfinished.*\)"):
+        assert any(re.match(f"  skipped  {pattern}", line) for line in lines), pattern
     assert [line.split()[:4] for line in lines if "/4 " in line] == [
-        ["1/4", "raw", "runs:", "raw.db"], ["2/4", "dimensions", "runs:", "curated.db"], ["3/4", "facts", "runs:", "curated.db"],
-        ["4/4", "gold", "runs:", "gold.db"]]
+        ["1/4", "raw", "runs:", "raw.db"], ["2/4", "dimensions", "runs:", "curated.db"],
+        ["3/4", "facts", "runs:", "curated.db"], ["4/4", "gold", "runs:", "gold.db"]]
     assert [line.split("writes ")[1] for line in lines if "writes" in line] == [
         f"{spec.writes}.db: {', '.join(spec.outputs)}" for spec in STEPS.values()]
     assert lines[-1] == "nothing was executed or written"
 
 
-def test_the_tables_that_a_step_is_said_to_write_are_those_that_it_writes(loaded: Shop):
-    written = {step: tuple(table for layer in ("raw", "curated", "gold") for (table,) in loaded.query(
-        layer, "select table_name from layer_commits where process_name = ? order by table_name", step)) for step in STEPS}
-    assert written == {name: tuple(sorted(spec.outputs)) for name, spec in STEPS.items()}
+def test_the_tables_of_the_plan_are_those_that_a_step_writes(loaded: Shop):
+    for name, spec in STEPS.items():
+        written = loaded.query(
+            spec.writes, "select table_name from layer_commits where process_name = ?", name)
+        assert sorted(table for (table,) in written) == sorted(spec.outputs)
 
 
 def test_a_plan_follows_a_delivery_through_the_steps(used: Shop, untouched):
-    assert {name: step[:2] for name, step in planned(used).items()} == dict.fromkeys(STEPS, ("no", "nothing new"))
+    assert planned(used) == dict.fromkeys(STEPS, ("no", "nothing new", ()))
     used.deliver("payments_2.csv", PAYMENTS, "Y1,0000001,,,,1.00")
     used.deliver("payments.csv", PAYMENTS, "Y2,0000001,,,,1.00")
     check = untouched(used)
-    said = subprocess.run(used.command("--plan"), capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(used.command("--plan"), capture_output=True, text=True, check=True).stdout
     check()
-    assert "  changed  payments.csv " in said and "  new      payments_2.csv " in said
+    assert "  changed  payments.csv " in shown and "  new      payments_2.csv " in shown
     assert planned(used) == {
         "raw": ("yes", "2 deliveries to read", ("payments",)),
         "dimensions": ("no", "nothing new", ()),
-        "facts": ("if", "something new comes from payments.csv or payments_2.csv", STEPS["facts"].outputs),
-        "gold": ("if", "something new comes from step facts", STEPS["gold"].outputs)}
+        "facts": ("if", "payments.csv or payments_2.csv brings new rows", STEPS["facts"].outputs),
+        "gold": ("if", "step facts brings new rows", STEPS["gold"].outputs)}
     assert planned(used, steps=("raw", "gold"))["gold"] == ("no", "nothing new", ())
-    assert planned(used, full_refresh=True)["dimensions"] == ("yes", "everything is built anew from raw", STEPS["dimensions"].outputs)
+    runs, why, tables = planned(used, full_refresh=True)["dimensions"]
+    assert (runs, tables) == ("yes", STEPS["dimensions"].outputs) and "rebuilt" in why
 
 
-def test_a_plan_says_what_the_run_then_does(used: Shop, warm: WarmRuns):
+def test_a_run_does_what_the_plan_shows(used: Shop, warm: WarmRuns):
     used.deliver("payments_2.csv", PAYMENTS, "Y1,0000001,,,,1.00")
     warm.run(used, "--steps", "raw")
     behind = planned(used)
-    assert behind["facts"][0] == "yes" and behind["facts"][1].startswith("payments: newer in raw.db than ")
+    assert behind["facts"][1].startswith("payments: ")
     assert [behind[step][0] for step in STEPS] == ["no", "no", "yes", "if"]
-    said = warm.run(used).stdout
-    assert [bool(re.search(rf"{step} +nothing new", said)) for step in STEPS] == [True, True, False, False]
+    shown = warm.run(used).stdout
+    assert [bool(re.search(rf"{step} +nothing new", shown)) for step in STEPS] == [True, True, False, False]
 
 
 def test_a_plan_without_a_source_is_refused_as_the_run_would_be(tmp_path: Path):
@@ -113,15 +119,15 @@ def test_a_plan_without_a_source_is_refused_as_the_run_would_be(tmp_path: Path):
 
 # --status
 
-def test_status_without_a_warehouse_says_so_and_makes_none(tmp_path: Path):
+def test_status_without_a_warehouse_suggests_the_first_run_and_creates_nothing(tmp_path: Path):
     shop = Shop(tmp_path)
     done = shop.run("--status", expect=1)
     assert "last runs: none" in done.stdout
-    assert f"next: there was no run yet: {sys.executable}" in done.stdout
+    assert re.search(f"next: .*first run: {sys.executable} ", done.stdout)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_status_says_how_far_everything_is_and_that_there_is_nothing_to_do(used: Shop, untouched):
+def test_status_shows_runs_watermarks_and_sources_and_that_there_is_nothing_to_do(used: Shop, untouched):
     check = untouched(used)
     done = used.run("--status")
     found = json.loads(used.run("--status", "--json").stdout)
@@ -134,7 +140,9 @@ def test_status_says_how_far_everything_is_and_that_there_is_nothing_to_do(used:
     assert {mark["step"]: mark["timestamp"] for mark in found["watermarks"]} == marks
     assert {source["source"]: source["last_delivery"] for source in found["sources"]} == {
         name: f"{name}.csv" for name in ("customers", "products", "orders", "order_lines", "payments")}
-    assert 0 <= found["sources"][0]["age_seconds"] < 3600
+    customers = found["sources"][0]
+    age = datetime.strptime(found["checked"], FORMAT) - datetime.strptime(customers["last_timestamp"], FORMAT)
+    assert customers["age_seconds"] == round(age.total_seconds())
     assert found["quarantine"] == []
     lines = done.stdout.splitlines()
     assert lines[-1] == "next: nothing to do"
@@ -143,36 +151,42 @@ def test_status_says_how_far_everything_is_and_that_there_is_nothing_to_do(used:
     assert f"  raw        {marks['raw']}  up to date" in lines
 
 
-def test_status_after_a_failure_says_where_it_stopped_where_to_look_and_how_to_go_on(small: Shop, run):
-    small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-30,,1.00," for n in range(3)), "N9,C1,2025-02-03,,1.00,")
+def test_status_after_a_failure_names_the_step_the_error_and_the_command_that_continues(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-30,,1.00," for n in range(3)),
+                  "N9,C1,2025-02-03,,1.00,")
     with pytest.raises(AssertionError):
         run()
     found = status.read_status(options(small), utc_now())
     [action] = found["next_actions"]
-    assert action.startswith("step facts: orders_2.csv: 3 of 4 rows cannot be loaded")
-    assert action.endswith(f"Then: {sys.executable} {PROJECT / 'run_pipeline.py'} --source {small.source} --warehouse "
-                           f"{small.warehouse} --reports {small.reports}")
+    assert action.startswith("step facts: orders_2.csv: 3 of 4 rows ")
+    assert action.endswith(f" {sys.executable} {PROJECT / 'run_pipeline.py'} --source {small.source} "
+                           f"--warehouse {small.warehouse} --reports {small.reports}")
     assert found["runs"][0]["verdict"] == "failed" and not found["is_well"]
-    assert found["watermarks"][2]["behind"].startswith("orders: newer in raw.db than ")
-    assert "  orders_2.csv" not in "\n".join(status.describe(found)).partition("next:")[2]  # rows are for the report
-    small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-03,,1.00," for n in range(3)), "N9,C1,2025-02-30,,1.00,")
+    assert found["watermarks"][2]["behind"].startswith("orders: ")
+    shown = "\n".join(status.describe(found))
+    assert "  orders_2.csv" not in shown.partition("next:")[2]  # rows are for the report
+    small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-03,,1.00," for n in range(3)),
+                  "N9,C1,2025-02-30,,1.00,")
     run()
     found = status.read_status(options(small), utc_now())
     assert found["is_well"] and found["runs"][1]["verdict"] == "failed"
     assert [(entry["table"], entry["rows"]) for entry in found["quarantine"]] == [("fact_orders", 1)]
-    assert found["warnings"] == ["1 rows are set aside until they are delivered again, corrected"]
+    [warning] = found["warnings"]
+    assert re.match("1 rows .*quarantine", warning)
 
 
-def test_status_tells_a_run_that_is_going_on_from_one_that_died(small: Shop):
+def test_status_tells_a_run_in_progress_from_one_that_died(small: Shop):
     with closing(sqlite3.connect(small.warehouse / "audit.db", isolation_level=None)) as log:
         log.execute("insert into pipeline_execution_log (batch_id, process_name, layer, status, start_time) "
-                    "values ('29990101T000000.000000', 'gold', 'gold', 'RUNNING', '2999-01-01 00:00:00.000000')")
+                    "values ('29990101T000000.000000', 'gold', 'gold', 'RUNNING', "
+                    "'2999-01-01 00:00:00.000000')")
     with run_lock(small.warehouse):
         found = status.read_status(options(small), utc_now())
-        assert (found["running"], found["runs"][0]["verdict"], found["next_actions"]) == (os.getpid(), "running", [])
+        assert (found["running"], found["runs"][0]["verdict"], found["next_actions"]) == (
+            os.getpid(), "running", [])
     found = status.read_status(options(small), utc_now())
     assert (found["running"], found["runs"][0]["verdict"]) == (None, "died")
-    assert found["next_actions"][0].startswith("step gold ended without a word")
+    assert re.match(f"step gold died.* {sys.executable} ", found["next_actions"][0])
 
 
 def test_status_names_a_source_that_is_overdue_and_a_step_that_is_behind(small: Shop, run):
@@ -181,20 +195,20 @@ def test_status_names_a_source_that_is_overdue_and_a_step_that_is_behind(small: 
         run(steps=("raw",))
     found = status.read_status(options(small), "2999-01-01 00:00:00.000000")
     assert found["warnings"][0].startswith("orders: nothing new for ")
-    assert re.match(r"facts \(orders: newer in raw\.db than .*\) has something to do: ", found["next_actions"][0])
+    assert re.search(rf"facts \(orders: .* raw\.db .*\).* {sys.executable} ", found["next_actions"][0])
 
 
-def test_a_database_that_is_damaged_is_something_to_do_and_hides_only_what_is_in_it(small: Shop):
+def test_a_damaged_database_is_something_to_do_and_hides_only_what_is_in_it(small: Shop):
     for path in small.warehouse.glob("curated.db*"):
         path.unlink()
     (small.warehouse / "curated.db").write_bytes(b"no database " * 1000)
     found = status.read_status(options(small), utc_now())
-    assert any(action.startswith("curated.db: file is not a database") for action in found["next_actions"])
+    assert any(action.startswith("curated.db: ") for action in found["next_actions"])
     assert found["runs"] and found["sources"] and not found["is_well"]
 
 
 def test_neither_changes_a_byte_of_what_a_killed_run_left(small: Shop, untouched):
-    """A -wal file with commits in it: what they say is read."""
+    """It left a -wal file with commits in it, and these are read."""
     subprocess.run([sys.executable, "-c", (
         "import os, sqlite3, sys\n"
         "raw = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
@@ -203,7 +217,8 @@ def test_neither_changes_a_byte_of_what_a_killed_run_left(small: Shop, untouched
         "os.kill(os.getpid(), 9)"), small.warehouse / "raw.db"])
     assert (small.warehouse / "raw.db-wal").stat().st_size
     check = untouched(small)
-    assert [delivery.name for delivery in make_plan(options(small)).deliveries if delivery.is_to_read] == ["orders.csv"]
+    deliveries = make_plan(options(small)).deliveries
+    assert [delivery.name for delivery in deliveries if delivery.is_to_read] == ["orders.csv"]
     assert status.read_status(options(small), utc_now())["sources"][2]["deliveries"] == 0
     check()
 
@@ -220,6 +235,6 @@ def test_both_answer_during_a_run(small: Shop):
 
 
 def test_json_is_for_status():
-    done = subprocess.run([sys.executable, PROJECT / "run_pipeline.py", "--json"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (
-        2, "error: --json goes with --status; for a run it is --log-format json; --help lists the options\n")
+    done = subprocess.run([sys.executable, PROJECT / "run_pipeline.py", "--json"], stderr=subprocess.PIPE,
+                          text=True)
+    assert done.returncode == 2 and re.search("error: .*--json", done.stderr, re.IGNORECASE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""The warm process postpones what is seldom used, and it is there for whoever uses it."""
+"""The warm process postpones imports that are seldom used, and the first use makes up for it."""
 
 import subprocess
 import sys
@@ -18,5 +18,5 @@ assert altair.Chart
 """
 
 
-def test_what_is_postponed_is_loaded_by_its_first_use_and_not_by_a_look_at_it():
+def test_a_postponed_module_is_loaded_by_its_first_use_and_not_when_it_is_inspected():
     subprocess.run([sys.executable, "-c", CHECKS], cwd=PROJECT, check=True)

@@ -1,7 +1,10 @@
-"""Whatever stops a run, at any moment: what was published stays whole, the next run does the rest, and nobody is disturbed."""
+"""Whatever stops a run: published tables stay whole, the next run does the rest, readers notice nothing.
+
+Kills and stops come in chains: each run goes on where the one before was stopped, and is stopped later."""
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -10,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -20,20 +23,27 @@ from commands import refused
 from conftest import LAYERS, PROJECT, SOAKED, Shop, new_shop
 from warm_runs import MARK, WarmRuns, left_after, processes
 
-KILLS = 2 * int(os.environ.get("SOAK", "1"))  # at moments of a run's length, beside those at the places in FAULTS
+KILLS = 2 * int(os.environ.get("SOAK", "1"))  # at moments of a run, in addition to those at PLACES
 TABLES = {
     "raw": ("raw", ["customers", "products", "orders", "order_lines", "payments", "deliveries"]),
     "dimensions": ("curated", ["dim_customers", "dim_products"]),
     "facts": ("curated", ["fact_orders", "fact_order_lines", "fact_payments"]),
     "gold": ("gold", ["sales_summary_daily", "reporting_sales_wide", "reporting_customer_stats"]),
 }
-OF_THE_RUN = ("batch_id", "process_name", "row_id", "delivery_id", "ingestion_timestamp", "transformation_timestamp",
-              "aggregation_timestamp")
+OF_THE_RUN = ("batch_id", "process_name", "row_id", "delivery_id", "ingestion_timestamp",
+              "transformation_timestamp", "aggregation_timestamp")
 OF_THE_DAY = ("as_of_date", "days_since_last_order", "churn_risk")  # a test may run past midnight
+WRITTEN = "all written, not committed"
+IN_STEPS = (WRITTEN, "data committed, watermark not", "watermark being committed")
+# Where a chain of runs is killed, and how many steps have published by then.
+PLACES = [(place, step, number + (place != WRITTEN))
+          for number, step in enumerate(TABLES) for place in IN_STEPS]
+PLACES += [("data docs being built", "", 4), ("report being written", "", 4)]
+STOPPED = "stopped by Ctrl-C or a termination signal"
 
 
 class Delivered(NamedTuple):
-    """A shop with something new to load, what its tables hold before, and what they hold when it is loaded."""
+    """A shop with something new to load, and the content of its tables before and after that."""
 
     shop: Shop
     before: dict
@@ -41,8 +51,13 @@ class Delivered(NamedTuple):
 
 
 def content(shop: Shop) -> dict[str, dict[str, list[tuple]]]:
-    """Return the rows of each step's tables, without what tells runs and days apart."""
-    return {step: {table: rows_of(shop, layer, table) for table in tables} for step, (layer, tables) in TABLES.items()}
+    """Return the rows of each step's tables, without the columns that differ between runs or days."""
+    return {step: tables_of(shop, step) for step in TABLES}
+
+
+def tables_of(shop: Shop, step: str) -> dict[str, list[tuple]]:
+    layer, tables = TABLES[step]
+    return {table: rows_of(shop, layer, table) for table in tables}
 
 
 def rows_of(shop: Shop, layer: str, table: str) -> list[tuple]:
@@ -50,14 +65,17 @@ def rows_of(shop: Shop, layer: str, table: str) -> list[tuple]:
         return []
     columns = [name for (name,) in shop.query(layer, f"select name from pragma_table_info('{table}')")
                if name not in OF_THE_RUN + OF_THE_DAY]
-    return sorted(shop.query(layer, f"select {', '.join(columns)} from {table}"), key=repr) if columns else []
+    if not columns:
+        return []
+    return sorted(shop.query(layer, f"select {', '.join(columns)} from {table}"), key=repr)
 
 
 @pytest.fixture(scope="session")
 def day_2(tmp_path_factory) -> Path:
     """A folder with the deliveries of day 2."""
     folder = tmp_path_factory.mktemp("day 2")
-    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", folder, "--day", "2"], check=True, capture_output=True)
+    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", folder, "--day", "2"], check=True,
+                   capture_output=True)
     return folder
 
 
@@ -70,104 +88,109 @@ def loaded_at_once(day_2: Path, tmp_path_factory, warm: WarmRuns) -> Shop:
     return shop
 
 
-@pytest.fixture(params=["first load", "day 2"])
-def delivered(request, tmp_path: Path, loaded: Shop, loaded_at_once: Shop, day_2: Path) -> Delivered:
-    if request.param == "first load":
-        shop = new_shop(tmp_path / "shop")
-        return Delivered(shop, content(shop), content(loaded))
-    return deliver_day_2(tmp_path, loaded, loaded_at_once, day_2)
+@pytest.fixture
+def first_load(tmp_path: Path, loaded: Shop) -> Delivered:
+    shop = new_shop(tmp_path / "first")
+    return Delivered(shop, content(shop), content(loaded))
 
 
 @pytest.fixture
 def second_day(tmp_path: Path, loaded: Shop, loaded_at_once: Shop, day_2: Path) -> Delivered:
-    return deliver_day_2(tmp_path, loaded, loaded_at_once, day_2)
-
-
-def deliver_day_2(folder: Path, loaded: Shop, loaded_at_once: Shop, day_2: Path) -> Delivered:
-    shutil.copytree(loaded.folder, folder / "shop")
-    shop = Shop(folder / "shop")
+    shop = Shop(tmp_path / "second")
+    shutil.copytree(loaded.folder, shop.folder)
     shutil.copytree(day_2, shop.source, dirs_exist_ok=True)
     return Delivered(shop, content(shop), content(loaded_at_once))
 
 
-def assert_whole(delivered: Delivered) -> None:
-    """Every file opens and is sound, and every step's tables show the previous state or the new one."""
+@pytest.fixture(params=["first_load", "second_day"])
+def delivered(request) -> Delivered:
+    return request.getfixturevalue(request.param)
+
+
+def assert_sound(shop: Shop) -> None:
     for layer in LAYERS:
-        if (delivered.shop.warehouse / f"{layer}.db").exists():
-            assert delivered.shop.query(layer, "pragma integrity_check") == [("ok",)]
+        if (shop.warehouse / f"{layer}.db").exists():
+            assert shop.query(layer, "pragma integrity_check") == [("ok",)]
+
+
+def assert_whole(delivered: Delivered) -> None:
+    """Every file is sound, and every step's tables show the previous state or the new one."""
+    assert_sound(delivered.shop)
     for step, tables in content(delivered.shop).items():
         assert tables in (delivered.before[step], delivered.after[step]), f"{step} is half written"
 
 
 def log_rows(shop: Shop, status: str) -> list[tuple]:
-    """Return execution_id, process_name and batch_id of the log's rows with a status; none where there is no log yet."""
+    """Return the execution_id, process_name and batch_id of the log's rows with a status."""
     try:
-        return shop.query("audit", "select execution_id, process_name, batch_id from pipeline_execution_log where status = ?", status)
+        return shop.query("audit", "select execution_id, process_name, batch_id from pipeline_execution_log "
+                                   "where status = ?", status)
     except sqlite3.OperationalError:
         return []
 
 
-def assert_finished(delivered: Delivered, run: Callable[[], subprocess.CompletedProcess]) -> None:
-    """The next run does what is left: the tables equal one undisturbed load, and the run after that finds nothing to do."""
-    shop = delivered.shop
-    open_rows = log_rows(shop, "RUNNING")
-    done = run()
+def assert_died(shop: Shop, dead: list[tuple], output: str) -> None:
+    """A run has found the rows that a dead run left open, has closed them, and reports it."""
+    for row in dead:
+        execution_id, step, batch_id = row
+        assert row in log_rows(shop, "DIED")
+        assert re.search(f"died in step {step}", output)
+        [(message,)] = shop.query("audit", "select error_message from pipeline_execution_log "
+                                           "where execution_id = ?", execution_id)
+        assert re.search(rf"{batch_id}.*{step}", message)
+
+
+def assert_finished(delivered: Delivered, warm: WarmRuns) -> None:
+    """The next run does the rest: tables are as after one undisturbed load. Then there is nothing to do."""
+    shop, dead = delivered.shop, log_rows(delivered.shop, "RUNNING")
+    done = warm.run(shop)
     assert content(shop) == delivered.after
-    died = log_rows(shop, "DIED")
-    assert died == open_rows
-    for _, step, batch_id in died:
-        assert f"an earlier run died in step {step}" in done.stdout
-        assert shop.query("audit", "select 1 from pipeline_execution_log where error_message like ? and status = 'DIED'",
-                          f"%run {batch_id} % step {step}%")
+    assert_died(shop, dead, done.stdout)
+    assert log_rows(shop, "RUNNING") == []
     assert shop.query("audit", "select process_name from pipeline_watermark order by 1") == [
         ("dimensions",), ("facts",), ("gold",), ("raw",)]
-    assert run().stdout.count("nothing new") == 5
+    assert warm.run(shop).stdout.count("nothing new") == 5
     assert content(shop) == delivered.after
 
 
-PLACES = [(place, step) for step in TABLES for place in ("all written, not committed", "watermark being committed")] + [
-    ("data docs being built", ""), ("report being written", "")]
-
-
-@pytest.mark.parametrize("place", PLACES, ids=": ".join)
-def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_does_the_rest(
-        place: tuple[str, str], delivered: Delivered, warm: WarmRuns):
-    SOAKED["kills"] += 1
-    warm.run(delivered.shop, expect=-signal.SIGKILL, fault=place)
-    assert warm.left_after(2) == []
-    assert_whole(delivered)
-    assert_finished(delivered, lambda: warm.run(delivered.shop))
-
-
-@pytest.mark.parametrize("step", TABLES)
-def test_a_step_that_dies_between_its_data_and_its_watermark_does_the_batch_again_and_doubles_nothing(
-        step: str, second_day: Delivered, warm: WarmRuns):
-    shop = second_day.shop
-    SOAKED["kills"] += 1
-    warm.run(shop, expect=-signal.SIGKILL, fault=("data committed, watermark not", step))
-    assert warm.left_after(2) == []
-    assert content(shop)[step] == second_day.after[step] != second_day.before[step]
-    watermark = shop.query("audit", "select last_processed_timestamp from pipeline_watermark where process_name = ?", step)
-    assert_finished(second_day, lambda: warm.run(shop))
-    assert shop.query("audit", "select last_processed_timestamp from pipeline_watermark where process_name = ?", step) > watermark
-    again = shop.query("audit", "select rows_processed from pipeline_execution_log where process_name = ? and status = 'SUCCESS' "
-                                "order by execution_id desc limit 1 offset 1", step)[0][0]
-    assert again > 0 or step == "raw"  # the manifest was committed with the rows: raw need not read the file again
+def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_goes_on(
+        delivered: Delivered, warm: WarmRuns):
+    shop, dead = delivered.shop, []
+    first = max((execution_id for execution_id, *_ in log_rows(shop, "SUCCESS")), default=0)
+    for place, step, published in PLACES:
+        SOAKED["kills"] += 1
+        killed = warm.run(shop, expect=-signal.SIGKILL, fault=(place, step))
+        assert warm.left_after(30) == [], place
+        assert_died(shop, dead, killed.stdout)
+        dead = log_rows(shop, "RUNNING")
+        assert [name for _, name, _ in dead] == [step] * bool(step), place
+        assert_sound(shop)
+        for number, (name, tables) in enumerate(content(shop).items(), 1):
+            state = delivered.after if number <= published else delivered.before
+            assert tables == state[name], f"{name} after a kill at: {place} {step}"
+    assert_finished(delivered, warm)
+    # A step that died after its data were committed reads them again. The manifest of deliveries is committed
+    # with the rows of raw, which therefore need not read a file again.
+    again = dict(shop.query("audit", "select process_name, sum(rows_processed) from pipeline_execution_log "
+                                     "where status = 'SUCCESS' and execution_id > ? group by process_name",
+                            first))
+    assert [step for step, rows in again.items() if rows] == ["dimensions", "facts", "gold"]
 
 
 class Command:
-    """The command in processes of its own, as a terminal starts it: a process group, and a mark to find them all by."""
+    """The command in a process group of its own, as from a terminal; a mark identifies its processes."""
 
     def __init__(self, shop: Shop, *options: str, **how) -> None:
         self.mark = uuid.uuid4().hex
         self.shop = shop
-        self.process = subprocess.Popen(shop.command(*options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        start_new_session=True, env={**os.environ, MARK: self.mark}, **how)
+        self.process = subprocess.Popen(
+            shop.command(*options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True, env={**os.environ, MARK: self.mark}, **how)
 
     def wait_for(self, what: Callable[[], object]) -> None:
         until = time.monotonic() + 60
         while not what():
-            assert self.process.poll() is None and time.monotonic() < until, "the run did not come so far"
+            assert self.process.poll() is None and time.monotonic() < until, "the run did not get so far"
             time.sleep(0.02)
 
     def is_in(self, step: str) -> bool:
@@ -178,25 +201,19 @@ class Command:
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
 
 
-@pytest.fixture(scope="session")
-def seconds_of_a_run(tmp_path_factory) -> float:
-    shop = new_shop(tmp_path_factory.mktemp("timed"))
-    begun = time.monotonic()
-    shop.run()
-    return time.monotonic() - begun
-
-
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_run_that_is_killed_at_any_moment_leaves_nothing_half_done(
-        number: int, delivered: Delivered, seconds_of_a_run: float, warm: WarmRuns):
+        number: int, request, loaded: Shop, warm: WarmRuns):
+    delivered = request.getfixturevalue(("first_load", "second_day")[number % 2])
+    [before] = (json.loads(path.read_text()) for path in loaded.reports.glob("runs/*/run.json"))
     command = Command(delivered.shop)
-    time.sleep(seconds_of_a_run * (number + 0.5) / KILLS)
+    time.sleep((before["seconds"] + before["report_seconds"]) * (number + 0.5) / KILLS)
     SOAKED["kills"] += 1
     command.process.kill()
     command.ended()
-    assert left_after(2, command.mark) == []
+    assert left_after(30, command.mark) == []
     assert_whole(delivered)
-    assert_finished(delivered, lambda: warm.run(delivered.shop))
+    assert_finished(delivered, warm)
 
 
 def is_warming_up(command: Command) -> bool:
@@ -215,42 +232,45 @@ PHASES = {
     "gold": lambda command: command.is_in("gold"),
     "data docs": is_building_docs,
 }
+STOPS = [("imports", signal.SIGINT), ("warm-up", signal.SIGINT), ("warm-up", signal.SIGTERM),
+         ("raw", signal.SIGINT), ("facts", signal.SIGTERM), ("gold", signal.SIGINT),
+         ("data docs", signal.SIGINT)]
 
 
-@pytest.mark.parametrize(("phase", "signum"), [*((phase, signal.SIGINT) for phase in PHASES), ("warm-up", signal.SIGTERM),
-                                               ("facts", signal.SIGTERM)])
-def test_a_run_that_is_stopped_ends_within_two_seconds_and_leaves_no_process(
-        phase: str, signum: signal.Signals, tmp_path: Path, loaded: Shop, warm: WarmRuns):
-    delivered = Delivered(new_shop(tmp_path / "shop"), content(Shop(tmp_path)), content(loaded))
-    shop, command = delivered.shop, Command(delivered.shop)
-    command.wait_for(lambda: PHASES[phase](command))
-    begun = time.monotonic()
-    if signum == signal.SIGINT:
-        os.killpg(command.process.pid, signum)  # as a terminal does
-    else:
-        command.process.send_signal(signum)
-    done = command.ended()
-    assert time.monotonic() - begun < 2
-    assert done.returncode == 130
-    assert done.stderr == ("stopped: what was published stays, the step that was going left nothing; run again to go on\n")
-    assert processes(command.mark) == {}
-    assert_whole(delivered)
-    if phase in TABLES:
-        assert shop.query("audit", "select process_name, error_message from pipeline_execution_log where status = 'FAILED'") == [
-            (phase, "stopped by Ctrl-C or a termination signal")]
-        assert [name for (name,) in shop.query("audit", "select process_name from pipeline_execution_log order by execution_id")
-                ] == list(TABLES)  # one row per step of every run
-    if phase in TABLES or phase == "data docs":
-        assert '"verdict": "interrupted"' in next(shop.reports.glob("runs/*/run.json")).read_text()
-    assert_finished(delivered, lambda: warm.run(shop))
+def test_a_run_that_is_stopped_leaves_no_process_and_the_next_run_goes_on(
+        first_load: Delivered, warm: WarmRuns):
+    shop = first_load.shop
+    for phase, signum in STOPS:
+        command = Command(shop)
+        command.wait_for(lambda command=command, phase=phase: PHASES[phase](command))
+        if signum == signal.SIGINT:
+            os.killpg(command.process.pid, signum)  # as a terminal does
+        else:
+            command.process.send_signal(signum)
+        done = command.ended()
+        assert (done.returncode, done.stderr.count("\n")) == (130, 1), f"{phase}: {done.stderr}"
+        assert re.match("stopped: .*run again", done.stderr)
+        assert processes(command.mark) == {}, phase
+        assert_whole(first_load)
+        if phase in TABLES:
+            number = list(TABLES).index(phase)
+            rows = shop.query("audit", "select process_name, status, error_message "
+                                       "from pipeline_execution_log order by execution_id desc limit 4")[::-1]
+            assert [step for step, *_ in rows] == list(TABLES)  # one row per step of every run
+            assert rows[number] == (phase, "FAILED", STOPPED)
+            assert [status for _, status, _ in rows] == [  # no step began after the signal
+                *["SUCCESS"] * number, "FAILED", *["SKIPPED"] * (3 - number)]
+        if phase in TABLES or phase == "data docs":
+            assert '"verdict": "interrupted"' in max(shop.reports.glob("runs/*/run.json")).read_text()
+    assert_finished(first_load, warm)
 
 
 def test_a_warm_process_whose_runner_died_while_it_started_ends_at_once():
     code = "import lib.runner.die_with_parent; print('alive')"
-    for runner, said in ((os.getpid(), "alive\n"), (1, "")):
-        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env={**os.environ, "PIPELINE_RUNNER": str(runner)},
-                              capture_output=True, text=True)
-        assert (done.stdout, done.stderr) == (said, "")
+    for runner, output in ((os.getpid(), "alive\n"), (1, "")):
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True,
+                              env={**os.environ, "PIPELINE_RUNNER": str(runner)})
+        assert (done.stdout, done.stderr) == (output, "")
 
 
 READER = """
@@ -263,8 +283,8 @@ seen, errors, reads = {layer: [] for layer in queries}, [], 0
 while not stop.exists():
     for layer, figures in queries.items():
         try:
-            file = f"file:{warehouse}/{layer}.db?mode=ro"
-            with closing(sqlite3.connect(file, uri=True, timeout=5 if layer == "audit" else 0, isolation_level=None)) as db:
+            file, timeout = f"file:{warehouse}/{layer}.db?mode=ro", 5 if layer == "audit" else 0
+            with closing(sqlite3.connect(file, uri=True, timeout=timeout, isolation_level=None)) as db:
                 db.execute("begin")
                 state = [db.execute(sql).fetchall() for sql in figures]
                 time.sleep(0.005)
@@ -288,24 +308,30 @@ FIGURES = {
              "select count(*), sum(total_sales), sum(orders) from sales_summary_daily",
              "select count(*), sum(lifetime_value) from reporting_customer_stats"],
     "audit": ["select * from pipeline_watermark order by 1",
-              "select process_name, batch_id from pipeline_execution_log where status = 'SUCCESS' order by execution_id"],
+              "select process_name, batch_id from pipeline_execution_log where status = 'SUCCESS' "
+              "order by execution_id"],
 }
 
 
+def as_lists(rows: Iterable[tuple]) -> list[list]:
+    return [list(row) for row in rows]  # as JSON has them
+
+
 def figures(shop: Shop) -> dict[str, list]:
-    return {layer: [[list(row) for row in shop.query(layer, sql)] for sql in queries] for layer, queries in FIGURES.items()}
+    return {layer: [as_lists(shop.query(layer, sql)) for sql in FIGURES[layer]] for layer in FIGURES}
 
 
 def test_readers_see_the_old_state_or_the_new_one_and_are_never_locked_out(second_day: Delivered):
-    """Readers that wait for nothing, not even a moment, and one that takes its time.
+    """Two readers never wait for a lock, and a third holds its transaction open during the whole run.
 
-    They read only and while the run goes: without any run, connections that open or close lock each other out for a moment.
+    They read only while the run goes on: without a run, connections that open or close lock each other out
+    for a moment.
     """
     shop, stop = second_day.shop, second_day.shop.folder / "stop"
     before = figures(shop)
     with closing(sqlite3.connect(shop.warehouse / "gold.db", isolation_level=None)) as slow:
         slow.execute("begin")
-        assert [[list(row) for row in slow.execute(sql)] for sql in FIGURES["gold"]] == before["gold"]
+        assert [as_lists(slow.execute(sql)) for sql in FIGURES["gold"]] == before["gold"]
         run = Command(shop)
         run.wait_for(lambda: run.is_in("raw"))
         readers = [subprocess.Popen([sys.executable, "-c", READER, shop.warehouse, stop, json.dumps(FIGURES)],
@@ -315,7 +341,7 @@ def test_readers_see_the_old_state_or_the_new_one_and_are_never_locked_out(secon
         time.sleep(0.3)  # while the data docs are built
         stop.touch()
         reports = [json.loads(reader.communicate()[0]) for reader in readers]
-        assert [[list(row) for row in slow.execute(sql)] for sql in FIGURES["gold"]] == before["gold"]
+        assert [as_lists(slow.execute(sql)) for sql in FIGURES["gold"]] == before["gold"]
     assert run.ended().returncode == 0
     after = figures(shop)
     for seen, errors, reads in reports:
@@ -324,29 +350,24 @@ def test_readers_see_the_old_state_or_the_new_one_and_are_never_locked_out(secon
         assert seen["raw"] == [before["raw"], after["raw"]]
         assert seen["gold"] == [before["gold"], after["gold"]]
         dimensions = [*after["curated"][:2], *before["curated"][2:]]
-        assert [state for state in seen["curated"] if state != dimensions] == [before["curated"], after["curated"]]
+        assert [state for state in seen["curated"] if state != dimensions] == [
+            before["curated"], after["curated"]]
         for marks, successes in seen["audit"]:  # a watermark moves together with its log row
             assert all([step, batch_id] in successes for step, _, batch_id in marks)
     assert content(shop) == second_day.after
 
 
-def test_a_second_run_is_refused_at_once_and_changes_nothing(second_day: Delivered, warm: WarmRuns):
+def test_a_second_run_is_refused_while_the_first_goes_on_and_changes_nothing(second_day: Delivered):
     shop = second_day.shop
     first = Command(shop)
     first.wait_for(lambda: first.is_in("raw"))
     runs = sorted((shop.reports / "runs").iterdir())
-    begun = time.monotonic()
     refused(shop.run(expect=3), f"another run (process {first.process.pid})", str(shop.warehouse), "Wait")
-    assert time.monotonic() - begun < 1
+    assert first.process.poll() is None  # the second one has not waited for it
     assert sorted((shop.reports / "runs").iterdir()) == runs
     assert first.ended().returncode == 0
     assert content(shop) == second_day.after
     assert shop.query("audit", "select count(*) from pipeline_execution_log") == [(8,)]
-
-
-def mounted(folder: Path, size: str, *options: str) -> bool:
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", folder],
-                          stderr=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.fixture
@@ -354,7 +375,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 8 MB of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if not mounted(folder, "8m"):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("only root outside a container may mount; see the test of files that may not grow")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -368,38 +390,40 @@ def fill(disk: Path, left: int) -> Path:
     return filler
 
 
-@pytest.mark.parametrize("left", [0, 300_000])
-def test_a_full_disk_is_named_and_leaves_the_previous_state(left: int, delivered: Delivered, small_disk: Path, warm: WarmRuns):
+def test_a_full_disk_is_named_and_leaves_the_previous_state(
+        delivered: Delivered, small_disk: Path, warm: WarmRuns):
     shop = delivered.shop
     shop.warehouse.mkdir(exist_ok=True)
     shop.warehouse.rename(shop.folder / "moved")
     shutil.copytree(shop.folder / "moved", small_disk / "warehouse")
     shop.warehouse.symlink_to(small_disk / "warehouse")
-    filler = fill(small_disk, left)
-    message = refused(warm.run(shop, expect=1), ".db: ", str(small_disk), "space")
-    assert "database or disk is full" in message or "disk I/O error" in message  # when SQLite cannot make its -shm file larger
-    filler.unlink()  # or SQLite could not even read: it needs room for a -shm file
-    assert_whole(delivered)
-    assert_finished(delivered, lambda: warm.run(shop))
+    for left in (0, 300_000):
+        filler = fill(small_disk, left)
+        message = refused(warm.run(shop, expect=1), ".db: ", str(small_disk), "space")
+        # The second is what SQLite reports when it cannot extend its -shm file.
+        assert re.search("disk is full|disk I/O error", message)
+        filler.unlink()  # or SQLite could not even read: it needs room for a -shm file
+        assert_whole(delivered)
+    assert_finished(delivered, warm)
 
 
-def test_a_file_that_may_not_grow_is_named_and_leaves_the_previous_state(tmp_path: Path, loaded: Shop, warm: WarmRuns):
-    shop, limit = new_shop(tmp_path / "shop"), (600_000, resource.RLIM_INFINITY)
-    delivered = Delivered(shop, content(shop), content(loaded))
-    done = shop.run(expect=1, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+def test_a_file_that_may_not_grow_is_named_and_leaves_the_previous_state(
+        first_load: Delivered, warm: WarmRuns):
+    limit = (600_000, resource.RLIM_INFINITY)
+    done = first_load.shop.run(expect=1, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
     refused(done, "raw.db: disk I/O error (", "has space")
-    assert_whole(delivered)
-    assert_finished(delivered, lambda: warm.run(shop))
+    assert_whole(first_load)
+    assert_finished(first_load, warm)
 
 
-@pytest.mark.parametrize("left", [0, 100_000])
 def test_reports_on_a_full_disk_are_named_and_the_next_run_does_the_rest(
-        left: int, second_day: Delivered, small_disk: Path, warm: WarmRuns):
+        second_day: Delivered, small_disk: Path, warm: WarmRuns):
     shop = second_day.shop
     shutil.rmtree(shop.reports)
     shop.reports.symlink_to(small_disk)
-    filler = fill(small_disk, left)
-    refused(warm.run(shop, expect=1), str(small_disk))
-    assert_whole(second_day)
-    filler.unlink()
-    assert_finished(second_day, lambda: warm.run(shop))
+    for left in (0, 100_000):
+        filler = fill(small_disk, left)
+        refused(warm.run(shop, expect=1), str(small_disk))
+        assert_whole(second_day)
+        filler.unlink()
+    assert_finished(second_day, warm)

