@@ -19,7 +19,7 @@ from terminal import run_on_terminal, seen
 from lib.contract import SOURCES, Column
 
 MADE_BY_RUNS = ("data/warehouse", "reports")
-NAMED_IN = ("", "tests", "notebooks", "gx")  # folders whose files a page may name without them
+NAMED_IN = ("", "lib", "tests", "notebooks", "gx")  # folders whose files a page may name without them
 WIDTH = 110
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "reports", "warehouse", "__pycache__", "tests")
 
