@@ -51,7 +51,7 @@ def test_the_last_lines_say_which_rows_where_it_stopped_where_to_look_and_how_to
         ["--source", str(shop.source), "--warehouse", str(shop.warehouse), "--reports", str(shop.reports)])
 
 
-def test_the_last_lines_that_are_shown_are_these(failed):
+def test_the_last_lines_in_the_readme_are_these(failed):
     shop, done = failed
     [block] = [block for block in blocks(ALL_PAGES, "text") if "\nerror: orders_2.csv" in block]
     said = done.stderr.replace(str(shop.reports), "…/reports").replace(sys.executable, "…/python").replace(str(PROJECT), "…")
