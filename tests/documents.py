@@ -1,12 +1,13 @@
-"""The pages of the documentation, and what stands in them: fenced blocks, tables, transcripts."""
+"""The pages of the documentation, and what is in them: fenced blocks, tables, transcripts."""
 
 import re
 
 from conftest import PROJECT
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-DESIGN = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README, "docs/design.md": DESIGN}
+PATHS = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = {path.relative_to(PROJECT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
+README = PAGES["README.md"]
+ALL_PAGES = "\n\n".join(PAGES.values())
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -16,7 +17,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def rows_of_table(page: str, first_header: str) -> list[list[str]]:
-    """Return the rows of the table whose first column is called so, cell by cell."""
+    """Return the rows of the table whose first column has this header, cell by cell."""
     table = re.search(rf"(?m)^\| {re.escape(first_header)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", page)
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()]
 
@@ -31,6 +32,6 @@ def prose(page: str) -> str:
 
 
 def shown(command: str) -> list[str]:
-    """Return the lines that the README shows under a command."""
-    [block] = [block for block in blocks(README, "text") if block.startswith(f"$ {command}\n")]
+    """Return the lines that a page shows under a command. Only one page may show it."""
+    [block] = [block for block in blocks(ALL_PAGES, "text") if block.startswith(f"$ {command}\n")]
     return block.splitlines()[1:]

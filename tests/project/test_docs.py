@@ -1,57 +1,60 @@
-"""What the pages say is so: transcript, inventory, examples, names, and the files that declare the environment."""
+"""What the pages of the documentation say is so: transcripts, commands, options, tables, examples, names."""
 
 import json
 import re
+import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
-import tomllib
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import LAYERS, PROJECT, Shop
-from documents import PAGES, README, blocks, codes, prose, rows_of_table
-from ruamel.yaml import YAML
-from terminal import seen
+from documents import ALL_PAGES, PAGES, README, blocks, codes, prose, rows_of_table
+from terminal import run_on_terminal, seen
+
+from lib.contract import SOURCES, Column
 
 MADE_BY_RUNS = ("data/warehouse", "reports")
+NAMED_IN = ("", "lib", "tests", "notebooks", "gx")  # folders whose files a page may name without them
+WIDTH = 110
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "reports", "warehouse", "__pycache__", "tests")
 
 
-def tracked_files() -> list[Path]:
-    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True,
-                            check=True)
-    return [PROJECT / name for name in listed.stdout.split("\0") if name and (PROJECT / name).exists()]
-
-
-# The README and what it shows
+# Transcripts and examples
 
 def without_what_varies(transcript: str) -> str:
     seconds = re.sub(r" +[\d.]+ s\b", " # s", transcript)
-    return re.sub(r"report: .*/reports/", "report: …/reports/", seconds).strip()
+    times = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", seconds)
+    return re.sub(r"report: .*/reports/", "report: …/reports/", times).strip()
 
 
 def test_the_transcript_is_what_the_first_run_of_the_sample_prints(loaded: Shop):
     command, _, shown = blocks(README, "text")[0].partition("\n")
     assert command == "$ python run_pipeline.py"
-    assert without_what_varies(shown) == without_what_varies(seen((loaded.folder / "terminal.txt").read_bytes().decode()))
+    printed = seen((loaded.folder / "terminal.txt").read_bytes().decode())
+    assert without_what_varies(shown) == without_what_varies(printed)
 
 
-def test_the_inventory_has_every_table_with_its_key_and_no_other(loaded: Shop):
-    listed = {(codes(database)[0].removesuffix(".db"), table): codes(key)
-              for database, tables, _, key, _ in rows_of_table(README, "database") for table in codes(tables)}
-    there = {(layer, table): keys_of(loaded, layer, table) for layer in LAYERS for (table,) in loaded.query(
-        layer, "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'")}
-    later = {("curated", f"{table}_replaced"): ["row_id"] for _, table in there if table.startswith(("dim_", "fact_"))}
-    assert listed == there | later
-
-
-def keys_of(shop: Shop, layer: str, table: str) -> list[str]:
-    """Return the columns of a table's unique constraint or, where it has none, of its primary key."""
-    unique = shop.query(layer, f"select info.name from pragma_index_list('{table}') as list, pragma_index_info(list.name) as info "
-                               "where list.\"unique\" order by info.seqno")
-    primary = shop.query(layer, f"select name from pragma_table_info('{table}') where pk order by pk")
-    return [name for (name,) in unique or primary]
+def test_a_rule_is_changed_as_the_readme_shows(used: Shop, tmp_path: Path):
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project, ignore=NOT_COPIED)
+    old, new = re.search(r"change `([^`]+)` to\s+`([^`]+)`", README).groups()
+    notebook = project / re.search(r"Open `(notebooks/\w+\.ipynb)`", README)[1]
+    code = notebook.read_text(encoding="utf-8")
+    assert code.count(old) == 1
+    notebook.write_text(code.replace(old, new), encoding="utf-8")
+    [query] = [block for block in blocks(README, "sql") if "in each tier" in block]
+    then, before = re.search(r"(\d+) customers are now `PLATINUM` instead of (\d+)", README).groups()
+    assert dict(used.query("gold", query))["PLATINUM"] == int(before)
+    printed = run_on_terminal([sys.executable, project / "run_pipeline.py", *used.command()[2:]])
+    command, _, shown = blocks(README, "text")[1].partition("\n")
+    assert command == "$ python run_pipeline.py"
+    assert without_what_varies(shown) == without_what_varies(seen(printed))
+    assert dict(used.query("gold", query))["PLATINUM"] == int(then)
 
 
 SQL_BLOCKS = [block for page in PAGES.values() for block in blocks(page, "sql")]
@@ -65,20 +68,12 @@ def test_every_sql_example_runs(block: str, loaded: Shop):
     assert rows or re.search("quarantine|FAILED", block), "an example that shows nothing on the sample"
 
 
-def test_the_options_and_exit_codes_are_those_of_the_command():
-    shown = subprocess.run([sys.executable, PROJECT / "run_pipeline.py", "--help"], capture_output=True, text=True, check=True,
-                           env={"COLUMNS": "1000"}).stdout
-    assert [codes(option)[0] for option, _ in rows_of_table(README, "option")] == re.findall(r"(?m)^  (--\w[\w-]*(?: \S+)?)", shown)
-    assert [code for code, _ in rows_of_table(README, "exit code")] == re.findall(r"\d+", shown.partition("exit codes:")[2])
-
-
 def test_great_expectations_writes_what_a_new_source_needs(tmp_path: Path):
-    import shutil
-
     shutil.copytree(PROJECT / "gx", tmp_path / "gx")
-    example = next(block for block in blocks(README, "python") if "add_dataframe_asset" in block)
+    [example] = [block for block in blocks(ALL_PAGES, "python") if "add_dataframe_asset" in block]
     environment = {"GX_REPORTS": str(tmp_path / "results"), "GX_ANALYTICS_ENABLED": "false"}
-    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-c", example]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     for folder in ("expectations", "validation_definitions", "checkpoints"):
         for name in ("raw_shipments", "fact_shipments"):
             assert (tmp_path / "gx" / folder / f"{name}.json").exists()
@@ -87,101 +82,190 @@ def test_great_expectations_writes_what_a_new_source_needs(tmp_path: Path):
     assert "fact_shipments:" in (tmp_path / "gx" / "great_expectations.yml").read_text()
 
 
+def test_the_git_filter_commits_notebooks_without_outputs_and_with_their_cell_ids(tmp_path: Path):
+    def git(*words: str) -> str:
+        command = ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    shutil.copytree(PROJECT / "notebooks", tmp_path / "notebooks")
+    git("init", "--quiet")
+    git("add", "notebooks")
+    git("commit", "--quiet", "--message", "Notebooks")
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    [example] = [block for block in blocks(ALL_PAGES, "sh") if "nbstripout --install" in block]
+    subprocess.run(["sh", "-ec", example], cwd=tmp_path, check=True, capture_output=True)
+    output = {"output_type": "stream", "name": "stdout", "text": ["shown\n"]}
+    for path in (tmp_path / "notebooks").glob("*.ipynb"):
+        book = json.loads(path.read_text(encoding="utf-8"))
+        book["metadata"]["language_info"]["version"] = "3.11.0"
+        [*_, cell] = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+        cell |= {"execution_count": 7, "outputs": [output]}
+        path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    git("add", "notebooks")
+    assert git("diff", "--cached", "--stat") == ""
+
+
+# Commands
+
+@cache
+def help_of(verb: str) -> str:
+    """Return the help text of a verb; "run" is the command without one."""
+    command = [sys.executable, PROJECT / "run_pipeline.py", *([] if verb == "run" else [verb]), "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "1000"}).stdout
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    section = re.search(r"(?m)^Verbs.*\n((?:  .*\n)+)", help_of("run"))[1]
+    return "run", *re.findall(r"(?m)^  (\w+)", section)
+
+
+@cache
+def options_of(verb: str) -> list[str]:
+    """Return the options of a verb as its help shows them, with what they take."""
+    return sorted(re.findall(r"(?m)^  (--\w[\w-]*(?: \S+)?)", help_of(verb)))
+
+
+def listed_options(verb: str) -> list[str]:
+    """Return the options of a verb as the pages list them, with what they take."""
+    if verb in ("query", "browse"):
+        return sorted(codes(option)[0] for option, _ in rows_of_table(ALL_PAGES, f"option of `{verb}`"))
+    rows = rows_of_table(ALL_PAGES, "option")
+    return sorted(codes(option)[0] for option, of, _ in rows if verb in of.split(", "))
+
+
+def test_the_pages_list_every_verb():
+    commands = [codes(command)[0].split() for command, _ in rows_of_table(ALL_PAGES, "command")]
+    assert [words[2] if len(words) > 2 else "run" for words in commands] == list(verbs())
+
+
+def test_the_pages_list_every_option_of_every_verb():
+    assert {verb: listed_options(verb) for verb in verbs()} == {verb: options_of(verb) for verb in verbs()}
+
+
+def test_the_pages_list_every_exit_code():
+    listed = {code for code, _ in rows_of_table(ALL_PAGES, "exit code")}
+    assert exit_codes_of("run") == listed
+    for verb in verbs():
+        assert exit_codes_of(verb) <= listed, verb
+
+
+def exit_codes_of(verb: str) -> set[str]:
+    return set(re.findall(r"\b\d+\b", help_of(verb).partition("exit codes:")[2]))
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """Return the words after `run_pipeline.py` of every command on a page, in its blocks and in its prose."""
+    lines = [line for language in ("sh", "text", "ini", "crontab") for block in blocks(page, language)
+             for line in block.replace("\\\n", " ").splitlines() if "…" not in line]
+    found = [re.search(r"\bpython run_pipeline\.py\b(.*)", line) for line in [*lines, *codes(prose(page))]]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_has_a_verb_and_options_that_exist(page: str):
+    for words in commands_of(PAGES[page]):
+        verb = words[0] if words and not words[0].startswith("-") else "run"
+        assert verb in verbs(), f"{page}: {words}"
+        known = {option.partition(" ")[0] for option in options_of(verb)}
+        assert {word for word in words if word.startswith("--")} <= known, f"{page}: {words}"
+
+
+# Tables
+
+def test_the_inventory_has_every_table_with_its_key_and_no_other(loaded: Shop):
+    rows = rows_of_table(ALL_PAGES, "database")
+    listed = {(codes(database)[0].removesuffix(".db"), table): codes(key)
+              for database, tables, _, key, _ in rows for table in codes(tables)}
+    names = "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'"
+    there = {(layer, table): keys_of(loaded, layer, table)
+             for layer in LAYERS for (table,) in loaded.query(layer, names)}
+    of_curated = [table for _, table in there if table.startswith(("dim_", "fact_"))]
+    assert listed == there | {("curated", f"{table}_replaced"): ["row_id"] for table in of_curated}
+
+
+def keys_of(shop: Shop, layer: str, table: str) -> list[str]:
+    """Return the columns of a table's unique constraint or, where it has none, of its primary key."""
+    unique = shop.query(layer, f"""
+        select info.name from pragma_index_list('{table}') as list, pragma_index_info(list.name) as info
+        where list."unique" order by info.seqno""")
+    primary = shop.query(layer, f"select name from pragma_table_info('{table}') where pk order by pk")
+    return [name for (name,) in unique or primary]
+
+
+def test_the_columns_of_your_files_are_those_of_the_contract():
+    rows = rows_of_table(PAGES["docs/your-files.md"], "source")
+    listed = {codes(source)[0]: codes(columns) for source, columns in rows}
+    assert listed == {name: list(map(declared, source.columns)) for name, source in SOURCES.items()}
+
+
+def declared(column: Column) -> str:
+    type_ = "" if column.type == "text" else f":{column.type}"
+    return f"{column.name}{type_}{'?' * column.optional}"
+
+
+# Form
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "README.md"])
+def test_a_page_begins_with_whom_it_is_for(page: str):
+    assert re.match(r"# .+\n\nFor (anyone|the next) ", PAGES[page])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lines_fit_the_width_except_tables_and_what_a_command_prints(page: str):
+    text = PAGES[page]
+    for block in blocks(text, "text"):
+        for line in block.splitlines():
+            text = text.replace(line, "")
+    assert [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith("|")] == []
+
+
 # Names
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_and_module_that_a_page_names_exists(page: str):
     folders = {path.name for path in PROJECT.iterdir() if path.is_dir()}
-    for code in codes(prose(PAGES[page])):
-        name = code.removeprefix("../shared/")
+    for name in codes(prose(PAGES[page])):
         if re.search(r"[<…*$ ]", name) or name.startswith(MADE_BY_RUNS):
             continue
-        if name.partition("/")[0] in folders or re.fullmatch(r"\w+\.(py|toml|yml|ipynb)|Makefile|requirements\.txt", name):
-            found = [folder / name for folder in (PROJECT, PROJECT / "lib", PROJECT / "notebooks", PROJECT / "gx")]
-            assert any(path.exists() for path in found), f"{page} names {code}"
+        is_file = re.fullmatch(r"\w+\.(py|toml|yml|ipynb)|Makefile|requirements[\w-]*\.txt", name)
+        if is_file or name.partition("/")[0] in folders:
+            assert any((PROJECT / folder / name).exists() for folder in NAMED_IN), f"{page} names {name}"
         if match := re.fullmatch(r"(lib(?:\.\w+){1,2})(?:\.\w+)?", name):
             path = PROJECT / match[1].replace(".", "/")
-            assert path.is_dir() or path.with_suffix(".py").exists() or path.parent.with_suffix(".py").exists(), f"{page} names {code}"
+            assert path.is_dir() or path.with_suffix(".py").exists(), f"{page} names {name}"
+
+
+def targets_of(page: str) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page]))
+
+
+def anchors_of(page: str) -> set[str]:
+    headings = re.findall(r"(?m)^#+ (.+)$", prose(page))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_and_picture_of_a_page_exists(page: str):
-    headings = re.findall(r"(?m)^#+ (.+)$", prose(PAGES[page]))
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page])):
+def test_every_link_and_picture_of_a_page_leads_somewhere(page: str):
+    for target in targets_of(page):
         path, _, anchor = target.partition("#")
-        assert not path or ((PROJECT / page).parent / path).exists(), f"{page} links to {target}"
-        assert path or anchor in anchors, f"{page} links to {target}"
+        if "://" not in target:
+            file = (PROJECT / page).parent / path if path else PROJECT / page
+            assert file.exists(), f"{page} links to {target}"
+            text = file.read_text(encoding="utf-8") if anchor else ""
+            assert not anchor or anchor in anchors_of(text), f"{page} links to {target}"
+
+
+def test_every_page_and_picture_is_linked_from_another_page():
+    linked = {((PROJECT / page).parent / target.partition("#")[0]).resolve()
+              for page in PAGES for target in targets_of(page)}
+    docs = PROJECT / "docs"
+    assert {PROJECT / "CONTRIBUTING.md", *docs.glob("*.md"), *(docs / "pictures").iterdir()} <= linked
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_make_target_that_a_page_names_exists(page: str):
-    targets = re.findall(r"(?m)^([a-z]+):.*## ", (PROJECT / "Makefile").read_text())
+    targets = re.findall(r"(?m)^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text())
     commands = [*codes(prose(PAGES[page])), *"\n".join(blocks(PAGES[page], "sh")).splitlines()]
-    named = [match[1] for command in commands if (match := re.match(r"make ([a-z]+)", command))]
+    named = [match[1] for command in commands if (match := re.match(r"make ([a-z-]+)", command))]
     assert set(named) <= set(targets)
-
-
-# The environment, declared once
-
-LOCKS = ("requirements.txt", "requirements-spark.txt")
-
-
-def pinned(lock: str) -> dict[str, list[str]]:
-    """Return the versions that a lock file pins, by package: more than one where they depend on the interpreter."""
-    entries = re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", (PROJECT / lock).read_text())
-    versions: dict[str, list[str]] = {}
-    for name, version in entries:
-        versions.setdefault(name, []).append(version)
-    return versions
-
-
-@pytest.mark.parametrize("lock", LOCKS)
-def test_the_lock_pins_every_declared_dependency_at_the_declared_version(lock: str):
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    extras = {extra for extra in project["optional-dependencies"] if extra != "spark" or "spark" in lock}
-    declared = project["dependencies"] + [name for extra in extras for name in project["optional-dependencies"][extra]]
-    for requirement in declared:
-        name, _, version = requirement.partition("==")
-        assert pinned(lock).get(name.replace(".", "-")) == [version], requirement  # the lock writes names as PEP 503 does
-
-
-def test_both_locks_pin_the_same_versions():
-    assert pinned("requirements.txt").items() <= pinned("requirements-spark.txt").items()
-
-
-@pytest.mark.parametrize("lock", LOCKS)
-def test_every_entry_of_the_lock_has_hashes_and_names_no_place(lock: str):
-    text = (PROJECT / lock).read_text()
-    entries = re.split(r"(?m)^(?=[a-z0-9])", re.sub(r"(?m)^ *#.*\n", "", text))[1:]
-    assert len(entries) == sum(map(len, pinned(lock).values())) > 50
-    for entry in entries:
-        assert re.match(r"[^\n]+ \\\n(?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+$", entry), entry.partition("\n")[0]
-    assert not re.search(r"--(extra-)?index-url|--find-links|--trusted-host|://| @ ", text)
-
-
-def test_conda_gets_the_declared_interpreter_and_installs_the_lock():
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    environment = YAML(typ="safe").load(PROJECT / "environment.yml")
-    python, pip, packages = environment["dependencies"]
-    assert environment["name"] == project["name"]
-    assert python == f"python{project['requires-python']}"
-    assert pip == "pip"
-    assert packages == {"pip": ["--require-hashes", "-r requirements.txt"]}
-
-
-# What is committed
-
-def test_notebooks_are_committed_without_outputs():
-    for path in (PROJECT / "notebooks").glob("*.ipynb"):
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            assert not cell.get("outputs") and cell.get("execution_count") is None, path.name
-
-
-def test_what_is_committed_is_text_or_a_picture_and_names_no_place_on_somebodys_machine():
-    place = re.compile(rb"/(?:home|Users|root|work)/|[\\]Users[\\]")
-    for path in tracked_files():
-        if path.suffix != ".png":
-            content = path.read_bytes()
-            found = b"NUL bytes" if b"\0" in content else (place.search(content) or [None])[0]
-            assert not found, f"{path.relative_to(PROJECT)}: {found}"

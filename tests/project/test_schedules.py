@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from conftest import ORDERS, PROJECT, Shop
-from documents import README, blocks, shown
+from documents import ALL_PAGES, blocks, shown
 from warm_runs import WarmRuns
 
-SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in blocks(README, "ini")}
-[CRON] = [line for block in blocks(README, "crontab") for line in block.splitlines()]
-[DAG] = [block for block in blocks(README, "python") if "airflow" in block]
+SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in blocks(ALL_PAGES, "ini")}
+[CRON] = [line for block in blocks(ALL_PAGES, "crontab") for line in block.splitlines()]
+[DAG] = [block for block in blocks(ALL_PAGES, "python") if "airflow" in block]
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_the_status_in_the_readme_is_that_of_the_first_run(loaded: Shop):
 
 
 def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
-    [line] = [line for block in blocks(README, "sh") for line in block.splitlines() if "--on-failure" in line]
+    [line] = [line for block in blocks(ALL_PAGES, "sh") for line in block.splitlines() if "--on-failure" in line]
     mail = tmp_path / "bin" / "mail"
     mail.parent.mkdir()
     mail.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments; cat > {tmp_path}/body\n')
@@ -95,7 +95,7 @@ def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
 
 
 def test_what_the_readme_backs_up_can_be_restored(used: Shop, tmp_path: Path, warm: WarmRuns):
-    [command] = [block for block in blocks(README, "sh") if block.startswith("flock ")]
+    [command] = [block for block in blocks(ALL_PAGES, "sh") if block.startswith("flock ")]
     backup = tmp_path / "backup"
     backup.mkdir()
     before = used.state()
