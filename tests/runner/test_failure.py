@@ -55,21 +55,13 @@ def test_the_last_lines_name_the_rows_the_cell_the_report_and_the_command_that_c
 
 def test_the_last_lines_in_the_readme_are_these(failed):
     shop, done = failed
-<<<<<<< HEAD
-    [block] = [block for block in blocks(README, "text") if "\nerror: orders_2.csv" in block]
+    [block] = [block for block in blocks(ALL_PAGES, "text") if "\nerror: orders_2.csv" in block]
     lines = done.stderr
     for path, shown in ((shop.reports, "…/reports"), (sys.executable, "…/python"), (PROJECT, "…")):
         lines = lines.replace(str(path), shown)
     lines = re.sub(r"runs/[\dT.]+/", "runs/BATCH/", re.sub(r"(line [34]): .*", r"\1: …", lines))
     lines = re.sub(r"--source .*", "--source …/source", lines)
     assert re.sub(r"runs/[\dT.]+/", "runs/BATCH/", block) == "$ python run_pipeline.py\n" + lines
-=======
-    [block] = [block for block in blocks(ALL_PAGES, "text") if "\nerror: orders_2.csv" in block]
-    said = done.stderr.replace(str(shop.reports), "…/reports").replace(sys.executable, "…/python").replace(str(PROJECT), "…")
-    said = re.sub(r"runs/[\dT.]+/", "runs/BATCH/", re.sub(r"(line [34]): .*", r"\1: …", said))
-    said = re.sub(r"--source .*", "--source …/source", said)
-    assert re.sub(r"runs/[\dT.]+/", "runs/BATCH/", block) == "$ python run_pipeline.py\n" + said
->>>>>>> w-docs
 
 
 def test_the_hook_gets_the_runs_summary(failed):
