@@ -11,6 +11,7 @@ from conftest import PROJECT, Shop
 import lib.runner.kernels
 import lib.runner.run
 import lib.storage.manifest
+from lib.step.open import abandon_open_step
 from lib.steps import StepSpec
 from lib.storage import audit
 from lib.storage.lock import run_lock
@@ -33,9 +34,8 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
             if is_parameters:
                 namespace.update(parameters)
         return namespace["record"]
-    except BaseException:
-        if "step" in namespace:
-            namespace["step"].abandon()
+    except BaseException as error:
+        abandon_open_step(str(error))  # or the step would keep its files and locks in this process
         raise
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.step.base import working_database
 from lib.step.raw_tables import PROVENANCE, SERIAL
+from lib.step.working_database import working_database
 from lib.steps import STEPS
 from lib.storage import digest
 from lib.storage.layer import Layer

@@ -1,52 +1,28 @@
-"""What all steps share: the gate, the counts that must add up, and publishing all of it or nothing."""
+"""What all steps share: opening the layers, the gate, the counts that must add up, and publishing all of it or nothing."""
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from sqlite3 import Connection
-from typing import TypeVar
 
-import duckdb
 import pandas as pd
-import pyarrow as pa
 
 from lib.errors import PipelineError
+from lib.step.counts import Count
 from lib.step.fingerprint import mix, take_fingerprint
+from lib.step.frames import as_text
 from lib.step.gate import Gate
+from lib.step.parameters import Parameters
 from lib.step.phases import Phases, timed
 from lib.step.progress import Progress
-from lib.steps import STEPS
+from lib.step.quarantine import Quarantine
+from lib.step.working_database import working_database
+from lib.steps import StepSpec
 from lib.storage import audit, commits
 from lib.storage.layer import Layer, open_layer
-
-WORK_MEMORY, MORE_MEMORY = "400MB", "1GB"  # of a working database; when that was too little
-SAMPLE = 3  # rows shown of what was set aside
-SAMPLE_TEXT = 300  # characters of such a row's text
-
-Result = TypeVar("Result")
-
-
-@dataclass
-class Count:
-    """Rows of one table in a step: read = added + changed + unchanged + quarantined, and those removed or set aside."""
-
-    read: int = 0
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
-    duplicates: int = 0
-    removed: int = 0
-
-    def verify(self, table: str) -> None:
-        """Raise PipelineError when a row was lost or counted twice."""
-        if self.read != self.added + self.changed + self.unchanged + self.quarantined + self.duplicates:
-            raise PipelineError(f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
-                                "this is a defect of the pipeline: report it with the run's folder.")
 
 
 class Abandoned(Exception):
@@ -57,23 +33,22 @@ class Step:
     """What all steps share. Everything written becomes visible with `publish`: all of it, or nothing."""
 
     engine = "sqlite"
-    quarantine_limit = 0.1  # the largest share of a delivery that may be set aside
 
-    def __init__(self, name: str, log: Connection, source: Path, warehouse: Path, reports: Path, batch_id: str, now: str,
-                 full_refresh: bool, batch_rows: int):
-        self.spec = STEPS[name]
-        self.source, self.warehouse, self.reports = source, warehouse, reports
-        self.batch_id, self.now, self.batch_rows = batch_id, now, batch_rows
-        self.is_full = full_refresh and name != "raw"  # raw is never rebuilt: it is what the others are rebuilt from
+    def __init__(self, spec: StepSpec, parameters: Parameters, log: Connection):
+        self.spec, self.parameters = spec, parameters
+        self.source, self.reports = Path(parameters.source).resolve(), Path(parameters.reports).resolve()
+        self.warehouse = parameters.folder
+        self.batch_id = parameters.batch_id
+        self.is_full = parameters.full_refresh and spec.name != "raw"  # the others are rebuilt from raw, which is kept
+        self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
-        self.set_aside: list[dict] = []  # per table and rule: the reason, how many rows, and the first of them
+        self.table_changes: dict[str, commits.TableChange] = {}
         self.stack = ExitStack()
         self.phases = Phases()
-        self.progress = Progress(reports / "runs" / batch_id)
+        self.progress = Progress(self.run_folder)
         self._log = log
         self._gate: Gate | None = None
-        self._changes: dict[str, commits.TableChange] = {}
         self._indexes: list[tuple[str, str, bool]] = []  # table, column, whether each value is there once
 
     @timed("open")
@@ -83,23 +58,17 @@ class Step:
         self.watermark = audit.read_watermark(self._log, self.spec.name)
         self._rules = take_fingerprint(self.spec)
         self.work = stack.enter_context(working_database())
-        self._compare = stack.enter_context(self.work.cursor())
+        self.comparing = stack.enter_context(self.work.cursor())  # beside queries whose results are still being read
         self._commit = stack.enter_context(ExitStack())
         self._open_output()
-        self.timestamp = commits.next_timestamp(self.output, self.now)
+        self.timestamp = commits.next_timestamp(self.output, self.parameters.now)
+        self.quarantine = Quarantine(self.output, self.batch_id, self.timestamp, self.parameters.quarantine_limit)
         self.reached, last = self.watermark.timestamp, commits.last_timestamp(self.output, self.spec.name)
         if self.spec.reads == "source":
             self.reached = max(self.reached, last)  # later than the watermark if a run died between the two commits
         else:
             self._open_input(stack)
-            if self.watermark != audit.Watermark() and not last:
-                self.is_full = True  # somebody has moved the layer's file aside
-            since = audit.INITIAL if self.is_full else self.watermark.timestamp
-            self._new = {table: commits.new_rows(self.input, table, since) for table in self.spec.inputs}
-            is_first = self.watermark == audit.Watermark()
-            self.is_full = self.is_full or is_first or any(new.is_rebuild for new in self._new.values() if new)
-            # everything committed to the input so far is seen: what is news of this step, and that the rest is none
-            self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
+            self._find_new_rows(is_lost=self.watermark != audit.Watermark() and not last)
 
     def _open_output(self) -> None:
         """Open the layer that the step writes, which is committed as soon as `_commit` is closed."""
@@ -110,66 +79,54 @@ class Step:
     def _open_input(self, stack: ExitStack) -> None:
         self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
 
-    def _begin_change(self, table: str, serial: str | None) -> commits.TableChange:
-        """Return a table's state before the step changes it; `serial` is the column that numbers its rows."""
-        return commits.begin_change(self.output, table, serial)
+    def _find_new_rows(self, is_lost: bool) -> None:
+        """Find where the new rows of each input begin, and whether everything is to be made from all rows instead.
+
+        `is_lost` is whether the step has written before and its tables are not there: its file was moved away.
+        """
+        is_first = self.watermark == audit.Watermark()
+        since = audit.INITIAL if self.is_full or is_lost else self.watermark.timestamp
+        self.new = {table: commits.new_rows(self.input, table, since) for table in self.spec.inputs}
+        is_rebuilt = any(new.is_rebuild for new in self.new.values() if new)
+        self.is_full = self.is_full or is_lost or is_first or is_rebuilt
+        # All commits of the input so far count as seen, also those to tables that this step does not read.
+        self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
+
+    def begin_change(self, table: str, serial: str | None) -> commits.TableChange:
+        """Return a table's state before the step changes it, to be kept current; `serial` is the column that numbers rows."""
+        change = self.table_changes[table] = commits.begin_change(self.output, table, serial)
+        return change
 
     @timed("gates")
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that may pass the suite; the others go to the quarantine, or the step fails (see lib.step.gate).
+        """Return the rows that pass the suite; the others are quarantined, or the step fails (see lib.step.gate).
 
-        No rows, no question: a suite says nothing about an empty batch.
+        An empty batch passes.
         """
         if rows.empty:
             return rows
         if self._gate is None:
-            self._gate = Gate(self.reports / "runs" / self.batch_id, self.batch_id)
+            self._gate = Gate(self.run_folder, self.batch_id)
         refused = self._gate.check(suite, rows, self.describe_rows)
         if refused.empty:
             return rows
-        self.quarantine(suite, rows.loc[refused.index], refused)
+        self.refuse(suite, rows.loc[refused.index], refused)
         return rows.drop(index=refused.index)
 
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         """Return rows as one line each, for a person who has to find them."""
         return as_text(rows)
 
-    def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
-        """Set rows aside that a gate refused; a step whose rows cannot be set aside fails."""
-        raise PipelineError(f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} has not. "
+    def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
+        """Quarantine rows that a gate refused; a step whose layer has no quarantine fails."""
+        raise PipelineError(f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} does not have. "
                             f'Set its meta.on_failure to "fail" or "warn" in gx/expectations/{suite}.json.')
 
-    def put_into_quarantine(self, table: str, rows: pd.DataFrame) -> None:
-        """Count rows as quarantined and write them: source_name, source_filename, source_row, rule, reason, raw_text and more."""
-        if rows.empty:
-            return
-        self.count(table).quarantined += len(rows)
-        self.output.insert("quarantine", to_arrow(rows.assign(
-            table_name=table, batch_id=self.batch_id, quarantined_timestamp=self.timestamp)))
-        for (rule, reason), group in rows.groupby(["rule", "reason"], sort=False):
-            about = {"table": table, "rule": rule, "reason": reason}
-            entry = next((entry for entry in self.set_aside if about.items() <= entry.items()), None)
-            if entry is None:
-                self.set_aside.append(entry := about | {"rows": 0, "samples": []})
-            entry["rows"] += len(group)
-            first = group.head(SAMPLE - len(entry["samples"]))[["source_filename", "source_row", "raw_text"]]
-            entry["samples"] += first.assign(raw_text=first["raw_text"].str.slice(0, SAMPLE_TEXT)).to_dict("records")
-
-    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
-        """Raise PipelineError when so many of a delivery's rows were quarantined that it is the export that is broken.
-
-        One bad row never is, however small the file.
-        """
-        if quarantined > max(1, self.quarantine_limit * rows):
-            first = self.output.read("quarantine", ["source_row", "rule", "reason", "raw_text"],
-                                     f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
-                                     (self.batch_id, filename)).to_pylist()
-            shown = in_deliveries([filename] * len(first), [row["source_row"] for row in first], [row["raw_text"] for row in first])
-            raise PipelineError("\n  ".join([
-                f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self.quarantine_limit:.0%}: a broken "
-                "export, not bad rows. Nothing was written. Deliver it again, corrected; or raise --quarantine-limit to load the "
-                "rest.",
-                *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(shown, first, strict=True))]))
+    def set_aside(self, table: str, rows: pd.DataFrame) -> None:
+        """Count rows as quarantined and write them to the quarantine (see Quarantine.add)."""
+        if not rows.empty:
+            self.count(table).quarantined += len(rows)
+            self.quarantine.add(table, rows)
 
     @timed("publish")
     def publish(self) -> dict:
@@ -179,24 +136,32 @@ class Step:
         """
         for table, count in self.counts.items():
             count.verify(table)
-        self._put_off_indexes()
+        self._submit_indexes()
         self.output.flush()
-        for change in self._changes.values():
+        for change in self.table_changes.values():
             if change.added or change.changed or change.removed or change.is_rebuild:
                 commits.record_change(self.output, change, self.batch_id, self.spec.name, self.timestamp)
         self._commit.close()
         record = self.record()
         audit.finish_execution(
             self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
-            rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
-            rules=self._made_by(),
+            rows_quarantined=record["rows_quarantined"], table_digests=record["digests"], rules=self._made_by(),
             watermark=None if self.reached == self.watermark.timestamp
             else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
         self.stack.close()
         return record
 
-    def _put_off_indexes(self) -> None:
-        """Have the indexes made that were asked for so far, of tables that are written, beside what the step does next."""
+    def index_later(self, table: str, column: str, *, unique: bool = False) -> None:
+        """Ask for an index of a table that is being written. It is made when the table is finished."""
+        self._indexes.append((table, column, unique))
+
+    def begin_indexes(self, table: str, key: str) -> None:
+        """Have the indexes of the tables that are finished made, and ask for that of the key of the one that comes next."""
+        self._submit_indexes()
+        self.index_later(table, key, unique=True)
+
+    def _submit_indexes(self) -> None:
+        """Have the indexes that were asked for made while the step goes on, as their tables are finished."""
         if indexes := list(dict.fromkeys(self._indexes)):
             self.output.submit(partial(self._make_indexes, indexes))
         self._indexes.clear()
@@ -208,7 +173,7 @@ class Step:
     def _made_by(self) -> dict[str, str] | None:
         """Return the rules by which the step's rows were made, None when the log has them already.
 
-        Those of an increment that followed other rules than the rows before it are several: no step back makes them one again.
+        An increment that follows other rules than the rows before it leaves a mixture, which only a rebuild ends.
         """
         if self.is_full or self.spec.reads == "source":
             return self._rules
@@ -216,9 +181,11 @@ class Step:
         mixed = mix(before, self._rules)
         return mixed if mixed != before else None
 
-    def abandon(self) -> None:
-        """Roll back what the step has written and let go of every file, so that a notebook can open it again."""
+    def abandon(self, message: str) -> None:
+        """Roll back what the step has written, let go of every file and lock, and log the message as its error."""
         with suppress(Abandoned), self.stack:
+            with suppress(PipelineError):  # the row is final already if the step failed after it was published
+                audit.finish_execution(self._log, self._execution, "FAILED", error_message=message)
             raise Abandoned
 
     def record(self) -> dict:
@@ -229,10 +196,9 @@ class Step:
             "rows_quarantined": sum(count.quarantined for count in self.counts.values()),
             "watermark_before": self.watermark.timestamp, "watermark_after": self.reached,
             "tables": {table: asdict(count) | {"rows_after": self._rows_after(table)} for table, count in self.counts.items()},
-            "digests": {change.table: change.digest for change in self._changes.values()
-                        if change.table in self.counts},
+            "digests": {table: change.digest for table, change in self.table_changes.items() if table in self.counts},
             "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
-            "quarantine": self.set_aside,
+            "quarantine": self.quarantine.entries,
             "warnings": self.warnings,
             "seconds": self.phases.so_far(),
             "peak_mib": getrusage(RUSAGE_SELF).ru_maxrss // 1024,
@@ -244,19 +210,17 @@ class Step:
         return table.assign(rows_after=[self._rows_after(name) for name in self.counts])
 
     def gates(self) -> pd.DataFrame:
-        """Return what the gates said, one row per expectation, for a notebook to show."""
+        """Return the results of the gates, one row per expectation, for a notebook to show."""
         tallies = self._gate.tallies.values() if self._gate else []
         return pd.DataFrame([{"suite": t.suite, "expectation": t.rule, "rows": t.checked, "failing": t.failed,
                               "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
 
     def quarantined(self) -> pd.DataFrame:
         """Return what was set aside in this run, the first rows of each rule, for a notebook to show."""
-        return pd.DataFrame([{"table": entry["table"], "rule": entry["rule"], "rows": entry["rows"], "reason": entry["reason"],
-                              "delivery": row["source_filename"], "line": row["source_row"], "delivered": row["raw_text"]}
-                             for entry in self.set_aside for row in entry["samples"]])
+        return self.quarantine.shown()
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
-        """Return columns of a table as it is published; `rest` is the SQL behind its name (where, order by, limit)."""
+        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by, limit)."""
         with open_layer(self.warehouse, self.spec.writes) as layer:
             return layer.read(table, columns, rest).to_pandas()
 
@@ -265,44 +229,4 @@ class Step:
         return self.counts.setdefault(table, Count())
 
     def _rows_after(self, table: str) -> int:
-        return self._changes[table].rows_after if table in self._changes else 0
-
-
-@contextmanager
-def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty DuckDB database for a step's named tables, which goes on in a file when memory runs out; delete it after."""
-    with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
-          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
-        yield work
-
-
-def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]) -> Result:
-    """Return what a query in a working database computes: by one thread, and with more memory, where it runs out for several.
-
-    Each needs some that it cannot put aside into a file, and what is left to them differs from run to run.
-    """
-    try:
-        return compute()
-    except duckdb.OutOfMemoryException:
-        work.execute("set threads = 1")
-        work.execute(f"set memory_limit = '{MORE_MEMORY}'")
-        return compute()
-
-
-def as_text(rows: pd.DataFrame) -> list[str]:
-    """Return each row as one line of JSON: its text as delivered, by column."""
-    return rows.to_json(orient="records", lines=True, force_ascii=False).rstrip("\n").split("\n")
-
-
-def in_deliveries(filenames: Iterable[str], numbers: Iterable[int], texts: Iterable[str]) -> list[str]:
-    """Return rows as delivered as one line each: file, line and text."""
-    return [f"{filename}, line {number}: {text[:SAMPLE_TEXT]}"
-            for filename, number, text in zip(filenames, numbers, texts, strict=True)]
-
-
-def to_arrow(rows: pd.DataFrame) -> pa.Table:
-    """Return a frame as Arrow in the three types that a layer knows: text, integers and reals. NaN becomes null."""
-    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    types = [pa.int64() if pa.types.is_integer(f.type) or pa.types.is_boolean(f.type)
-             else pa.float64() if pa.types.is_floating(f.type) else pa.string() for f in table.schema]
-    return table.cast(pa.schema(list(zip(table.column_names, types, strict=True))))
+        return self.table_changes[table].rows_after if table in self.table_changes else 0

@@ -1,4 +1,4 @@
-"""What decides what a step makes of its input: its notebook, its suites and the contract, as hashes that prose does not change."""
+"""The rules of a step, as hashes: its notebook, its suites and the contract. Prose and layout change none of them."""
 
 import ast
 import hashlib
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.contract import SOURCES
+from lib.step.parameters import NO_RULE
 from lib.steps import NOTEBOOKS, SUITES, StepSpec
 from lib.storage.audit import SEVERAL
 
@@ -17,10 +18,11 @@ SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w
 
 
 def take_fingerprint(step: StepSpec) -> dict[str, str]:
-    """Return a hash by what it is of: the notebook's code up to where it publishes, each suite it checks, each source's contract.
+    """Return hashes of the notebook's code up to the cell that publishes, of each suite it checks, of each source's contract.
 
-    Comments, docstrings, formatting (that of SQL, too), cells, markdown, notes, ids and the order of expectations change none of
-    them, nor does the version of Python. Of what cannot be read all counts: the step itself then says what is wrong with it.
+    Comments, docstrings, formatting (also of SQL), cells, markdown, notes, ids and the order of expectations change none of
+    them. Neither does the version of Python, what a notebook imports from `lib`, nor a default in the parameters cell that is
+    no rule (see lib.step.parameters). A file that cannot be read counts as a whole: the step will report what is wrong.
     """
     code = _read(NOTEBOOKS / step.notebook, _code)
     found = {f"notebook {step.notebook}": _hash(_plain(code))}
@@ -58,10 +60,32 @@ def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
                 statements = ast.parse(text).body
             except (SyntaxError, ValueError):  # a magic, or a slip
                 statements = [text]
-            code += statements
+            is_parameters = "parameters" in cell.get("metadata", {}).get("tags", [])
+            code += [one for one in statements if not (_opens_step(one) or is_parameters and _sets_no_rule(one))]
             if _calls(statements, "publish"):
-                break  # what is shown behind that changes no table
+                break  # what is shown after that changes no table
     return code
+
+
+def _opens_step(statement: ast.AST | str) -> bool:
+    """Return whether a statement only finds and opens the step: an import from `lib`, or what is needed for one."""
+    match statement:
+        case ast.ImportFrom(module=str(module)):
+            return module.partition(".")[0] == "lib"
+        case ast.Import(names=[ast.alias(name="sys")]):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")))):
+            return True
+        case ast.Assign(value=ast.Call(func=ast.Name(id="open_step"))):
+            return True
+    return False
+
+
+def _sets_no_rule(statement: ast.AST | str) -> bool:
+    match statement:
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+            return name in NO_RULE
+    return False
 
 
 def _calls(code: Iterable[ast.AST | str], method: str) -> list[ast.Call]:
@@ -70,14 +94,14 @@ def _calls(code: Iterable[ast.AST | str], method: str) -> list[ast.Call]:
 
 
 def _pattern(call: ast.Call) -> str:
-    """Return which suites a call may name: what is not spelt out may be anything."""
+    """Return a pattern of the suites that a call may name; what is not a constant there may be anything."""
     named = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg == "suite"]
     parts = named[0].values if named and isinstance(named[0], ast.JoinedStr) else named
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts) or "*"
 
 
 def _plain(code: Any) -> Any:
-    """Return code as what it says: without text that does nothing, without fields that are empty (each Python has others)."""
+    """Return code as lists: without text that does nothing and without empty fields, which differ between Pythons."""
     if isinstance(code, ast.JoinedStr):
         text = "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in code.values)
         return ["JoinedStr", _tokens(text), [_plain(part) for part in code.values if not isinstance(part, ast.Constant)]]

@@ -1,4 +1,4 @@
-"""The raw step: deliveries in, rows that say something new appended."""
+"""The raw step: reads deliveries and appends their rows where they differ from what is known."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,16 +12,18 @@ import pyarrow as pa
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
 from lib.ingest import archive
-from lib.ingest.deliveries import SETTLED_SECONDS, Delivery, find_deliveries, read_handed_on
+from lib.ingest.deliveries import Delivery, find_deliveries, read_handed_on
 from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
 from lib.step import drift, raw_tables
-from lib.step.base import Count, Step, as_text, in_deliveries, to_arrow
+from lib.step.base import Step
+from lib.step.counts import Count
+from lib.step.frames import as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.storage.sql import quote
 
-KEPT_BYTES = 128 << 20  # of a delivery's rows, that are kept while its keys are looked at
+KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,22 @@ class Reading:
 
 
 class RawStep(Step):
-    """The raw step: deliveries in, rows that say something new appended."""
-
-    snapshots: set[str] = frozenset()
-    snapshot_limit = 0.2
-    settled_seconds = SETTLED_SECONDS
+    """The raw step: reads deliveries and appends their rows where they differ from what is known."""
 
     @timed("open")
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
         raw_tables.create_raw_tables(self.output)
         drift.create_tables(self.output)
-        self._changes = {name: self._begin_change(name, SERIAL) for name in SOURCES}
         for name in SOURCES:
+            self.begin_change(name, SERIAL)
             self.count(name)
-        found = read_handed_on(self.reports / "runs" / self.batch_id)
+        found = read_handed_on(self.run_folder)
         self.found = found if found is not None else find_deliveries(
-            self.source, raw_tables.known_deliveries(self.output), self.settled_seconds)
-        self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
-        self._beside = stack.enter_context(ThreadPoolExecutor(1))
-        self._parsing: dict[str, Future[list[Batch]]] = {}  # by delivery: what `_beside` was given to parse
+            self.source, raw_tables.known_deliveries(self.output), self.parameters.settled_seconds)
+        self._results: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
+        self._reader = stack.enter_context(ThreadPoolExecutor(1))
+        self._parsing: dict[str, Future[list[Batch]]] = {}  # by delivery: what the reader is parsing
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 
     def deliveries(self) -> list[Delivery]:
@@ -73,42 +71,44 @@ class RawStep(Step):
         reading = self._begin_delivery(delivery)
         source, count = SOURCES[delivery.source], self.count(delivery.source)
         kept = self._parsed(delivery)
-        archived = self._beside.submit(self._archive, reading) if kept else None  # all of it has been read
+        archived = self._reader.submit(self._archive, reading) if kept else None  # all of it has been read
         self._parse_next(delivery)
-        superseded, rows_in_all = self._superseded(delivery, source, lambda: kept or self._batches(delivery, only=source.key))
-        self._put_off_indexes()  # of the delivery before
-        self._say_how_far(delivery, 0, rows_in_all)
+        superseded, rows_in_all = self._superseded(
+            delivery, source, lambda: kept or self._batches(delivery, only=source.key))
+        self._submit_indexes()  # of the previous delivery
+        self._report_progress(delivery, 0, rows_in_all)
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
             self._set_aside(batch.rejected.to_pandas())
             rows = batch.rows.to_pandas()
             if len(superseded):
-                late = rows["source_row"].isin(superseded)
-                count.duplicates += int(late.sum())
-                rows = rows[~late]
+                is_superseded = rows["source_row"].isin(superseded)
+                count.duplicates += int(is_superseded.sum())
+                rows = rows[~is_superseded]
             yield rows
-            self._say_how_far(delivery, count.read - reading.before["read"], rows_in_all)
+            self._report_progress(delivery, count.read - reading.before["read"], rows_in_all)
         archived.result() if archived else self._archive(reading)
         self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        return read_batches(delivery.path(self.source), self._header(delivery), self.batch_rows, only=only)
+        path = delivery.path(self.source)
+        return read_batches(path, self._header(delivery), self.parameters.batch_rows, only=only)
 
     def _header(self, delivery: Delivery) -> Header:
         names = SOURCES[delivery.source].column_names
         return read_header(delivery.path(self.source), names, names)
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
-        """Return all of a delivery's batches if they can be kept; [] if not: it is then read twice, its keys first."""
-        parsing = self._parsing.pop(delivery.name, None) or self._beside.submit(self._parse_once, delivery)
+        """Return all of a delivery's batches if memory can keep them; [] if not: it is then read twice, its keys first."""
+        parsing = self._parsing.pop(delivery.name, None) or self._reader.submit(self._parse_once, delivery)
         return parsing.result()
 
     def _parse_next(self, delivery: Delivery) -> None:
-        """Have the delivery that comes behind this one parsed while this one's rows are judged and written."""
+        """Have the next delivery parsed while this one's rows are checked and written."""
         to_read = self.deliveries()
-        for coming in to_read[to_read.index(delivery) + 1:][:1]:
-            self._parsing[coming.name] = self._beside.submit(self._parse_once, coming)
+        for following in to_read[to_read.index(delivery) + 1:][:1]:
+            self._parsing[following.name] = self._reader.submit(self._parse_once, following)
 
     def _parse_once(self, delivery: Delivery) -> list[Batch]:
         kept, size = [], 0
@@ -116,7 +116,7 @@ class RawStep(Step):
             for batch in self._batches(delivery):
                 kept.append(batch)
                 size += batch.rows.nbytes
-                if size > KEPT_BYTES:  # it was compressed
+                if size > KEPT_BYTES:  # the file is compressed, so its own size did not tell
                     return []
         return kept
 
@@ -130,25 +130,26 @@ class RawStep(Step):
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
         self._delivery = delivery
-        change = self._changes[delivery.source]
-        change.was_empty = change.rows_after == 0  # the files before this one count, those of this run too
-        return Reading(delivery, delivery.path(self.source), header, drift.Profile(source), self.output.schema(source.name).names,
-                       asdict(self.count(delivery.source)))
+        change = self.table_changes[delivery.source]
+        change.was_empty = change.rows_after == 0  # earlier files of this run count, too
+        return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
+                       self.output.schema(source.name).names, asdict(self.count(delivery.source)))
 
     def _end_delivery(self, reading: Reading) -> None:
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.check_share(delivery.name, done.quarantined, done.read)
+        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
         deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
         count.removed += deleted
-        self._became[delivery.name] = {"rows": done.read, "appended": done.added, "unchanged": done.unchanged,
-                                       "duplicates": done.duplicates, "quarantined": done.quarantined, "deleted": deleted}
+        result = self._results[delivery.name] = {
+            "rows": done.read, "appended": done.added, "unchanged": done.unchanged, "duplicates": done.duplicates,
+            "quarantined": done.quarantined, "deleted": deleted}
         self.output.insert("deliveries", pa.Table.from_pylist([dict(
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
-            content_sha256=delivery.sha256, **self._stamp, **self._became[delivery.name],
-            is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))], schema=raw_tables.MANIFEST))
-        self._indexes.append((delivery.source, SOURCES[delivery.source].key, False))
+            content_sha256=delivery.sha256, **self._stamp, **result, is_snapshot=int(self._is_snapshot(delivery)),
+            notes="; ".join(header.notes))], schema=raw_tables.MANIFEST))
+        self.index_later(delivery.source, SOURCES[delivery.source].key)
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:
@@ -160,7 +161,7 @@ class RawStep(Step):
     def _superseded(self, delivery: Delivery, source: Source, parse: Callable[[], Iterable[Batch]]) -> tuple[pd.Index, int]:
         """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
 
-        A snapshot's keys are put aside, too.
+        A snapshot's keys are kept in the working database, where `_delete_missing` looks for them.
         """
         rows = 0
 
@@ -178,43 +179,45 @@ class RawStep(Step):
 
     @timed("write")
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
-        """Append those of the rows that say something new (see lib.step.raw_tables)."""
-        count, source = self.count(delivery.source), SOURCES[delivery.source]
-        table = to_arrow(rows)
-        appended = raw_tables.append_new_versions(self.output, self._compare, self._changes[source.name], delivery, table, self._stamp)
+        """Append those of the rows that differ from what is known (see lib.step.raw_tables)."""
+        count, table = self.count(delivery.source), to_arrow(rows)
+        appended = raw_tables.append_new_versions(
+            self.output, self.comparing, self.table_changes[delivery.source], delivery, table, self._stamp)
         count.added += appended
         count.unchanged += table.num_rows - appended
 
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
-        return in_deliveries([self._delivery.name] * len(rows), rows["source_row"], as_text(rows.drop(columns="source_row")))
-
-    def quarantine(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         text = as_text(rows.drop(columns="source_row"))
-        self._set_aside(pd.DataFrame({"source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"],
-                                      "reason": refused["reason"]}))
+        return locate([self._delivery.name] * len(rows), rows["source_row"], text)
+
+    def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
+        text = as_text(rows.drop(columns="source_row"))
+        self._set_aside(pd.DataFrame({
+            "source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"], "reason": refused["reason"]}))
 
     def manifest(self) -> pd.DataFrame:
         """Return what was found in the source folder, one row per file, for a notebook to show."""
-        return pd.DataFrame([{"delivery": d.name, "status": d.status, "bytes": d.size, "note": d.note} for d in self.found],
-                            columns=["delivery", "status", "bytes", "note"])
+        found = [{"delivery": d.name, "status": d.status, "bytes": d.size, "note": d.note} for d in self.found]
+        return pd.DataFrame(found, columns=["delivery", "status", "bytes", "note"])
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._became.get(delivery.name, {}) for delivery in self.found]}
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) for delivery in self.found]}
 
-    def _set_aside(self, bad: pd.DataFrame) -> None:
-        self.put_into_quarantine(self._delivery.source, bad.assign(
+    def _set_aside(self, rows: pd.DataFrame) -> None:
+        self.set_aside(self._delivery.source, rows.assign(
             source_name=self._delivery.source, source_filename=self._delivery.name))
 
-    def _say_how_far(self, delivery: Delivery, rows: int, rows_in_all: int) -> None:
-        """Count by size, which is known beforehand of every delivery, and within one by its rows."""
+    def _report_progress(self, delivery: Delivery, rows: int, rows_in_all: int) -> None:
+        """Report progress by size, which is known beforehand of every delivery, and within a delivery by rows."""
         to_read = self.deliveries()
         before = sum(other.size for other in to_read[:to_read.index(delivery)])
-        done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not among all rows
-        self.progress.say(delivery.name, rows, (before + delivery.size * done) / max(1, sum(other.size for other in to_read)))
+        done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not counted in rows_in_all
+        share = (before + delivery.size * done) / max(1, sum(other.size for other in to_read))
+        self.progress.say(delivery.name, rows, share)
 
     def _is_snapshot(self, delivery: Delivery) -> bool:
-        return delivery.is_snapshot or delivery.source in self.snapshots
+        return delivery.is_snapshot or delivery.source in self.parameters.snapshots
 
     def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
         if done.quarantined:
@@ -226,17 +229,19 @@ class RawStep(Step):
     def _delete_missing(self, delivery: Delivery) -> int:
         """Append a deletion for each key that a snapshot lacks; return how many."""
         source = SOURCES[delivery.source]
-        self._compare.register("live", raw_tables.live_keys(self.output, source))
-        missing = self._compare.sql(
+        self.comparing.register("live", raw_tables.live_keys(self.output, source))
+        missing = self.comparing.sql(
             f"select {quote(source.key)} from live anti join delivered_keys on {quote(source.key)} = record_key "
             "order by 1").to_arrow_table().column(0)
-        live = self._compare.execute("select count(*) from live").fetchall()[0][0]
-        self._compare.unregister("live")
+        live = self.comparing.execute("select count(*) from live").fetchall()[0][0]
+        self.comparing.unregister("live")
         self._check_snapshot(delivery, len(missing), live)
-        return raw_tables.append_deletions(self.output, self._changes[source.name], delivery, missing, self._stamp)
+        return raw_tables.append_deletions(
+            self.output, self.table_changes[source.name], delivery, missing, self._stamp)
 
     def _check_snapshot(self, delivery: Delivery, missing: int, live: int) -> None:
-        if missing > self.snapshot_limit * live:
+        limit = self.parameters.snapshot_limit
+        if missing > limit * live:
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, more than "
-                f"{self.snapshot_limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+                f"{limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")

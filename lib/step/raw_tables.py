@@ -1,4 +1,4 @@
-"""The raw layer: every delivery's rows exactly as delivered, appended where they say something new."""
+"""The tables of the raw layer: rows exactly as delivered, appended where they differ from what is known of their key."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from lib.storage.sql import literal, quote, quoted
 
 SERIAL = "row_id"
 SOURCE_SYSTEM = "shop_csv"
-BY_FILE = "by file"  # with a space, which no delivered column's name has
+BY_FILE = "by file"  # no delivered column's name has a space, so none can be the same
 PROVENANCE = ("batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp")
 MANIFEST = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("size_bytes", pa.int64()),
@@ -23,25 +23,25 @@ MANIFEST = pa.schema([
     ("rows", pa.int64()), ("appended", pa.int64()), ("unchanged", pa.int64()), ("duplicates", pa.int64()),
     ("quarantined", pa.int64()), ("deleted", pa.int64()), ("is_snapshot", pa.int64()), ("notes", pa.string()),
 ])
-# What a file only confirmed when it first spoke of a key: the row that already said the same.
+# Of the keys that a file first delivered as they were known already: the row that held the same.
 LAST_SEEN = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("record_key", pa.string()), ("row_id", pa.int64())])
 
 
 def check_columns(delivery: Delivery, names: Iterable[str]) -> None:
-    """Raise PipelineError when an extra column of a delivery is called like one of raw's own."""
+    """Raise PipelineError when a delivery has a column of the same name as one of raw's own."""
     taken = sorted({name.lower() for name in names} & {SERIAL, *PROVENANCE})
     if taken:
-        raise PipelineError(f"{delivery.name}: column {', '.join(taken)} is called like one of the raw layer's own. "
+        raise PipelineError(f"{delivery.name}: column {', '.join(taken)} has the name of one of the raw layer's own. "
                             "Rename it in the file.")
 
 
 def create_raw_tables(layer: Layer) -> None:
-    """Create the five tables of delivered text, the manifest of deliveries and the confirmations, when missing."""
+    """Create the five tables of delivered text, the manifest of deliveries and what files held last, when missing."""
+    types = {"source_row": pa.int64()}
     for source in SOURCES.values():
-        columns = [(name, pa.string()) for name in (*source.column_names, *PROVENANCE)]
-        layer.create_table(source.name, pa.schema(columns).set(len(source.columns) + 3, pa.field("source_row", pa.int64())),
-                           serial=SERIAL)
+        columns = [(name, types.get(name, pa.string())) for name in (*source.column_names, *PROVENANCE)]
+        layer.create_table(source.name, pa.schema(columns), serial=SERIAL)
     layer.create_table("deliveries", MANIFEST, serial="delivery_id")
     layer.create_table("confirmations", LAST_SEEN, serial="confirmation_id")
     layer.index("confirmations", "record_key")
@@ -56,9 +56,9 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
 
 
 def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> bool:
-    """Return whether a file may have a key twice: hardly ever when it has not, always when it has.
+    """Return whether a file may have a key twice. It never misses one, and hardly ever sees one that is not there.
 
-    Eight bytes a key tell, in a tenth of the time that the keys themselves take.
+    It compares hashes of eight bytes, which takes a tenth of the time that comparing the keys takes.
     """
     hashes = [np.empty(0, np.uint64)]
     for rows in batches:
@@ -70,7 +70,7 @@ def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key
 
 
 def put_delivered_keys(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> None:
-    """Fill the working table `delivered_keys(record_key, source_row)` with what a file delivers."""
+    """Fill the working table `delivered_keys(record_key, source_row)` with the keys of a file."""
     work.execute("create or replace table delivered_keys (record_key varchar, source_row bigint)")
     for rows in batches:
         work.register("incoming", rows)
@@ -79,7 +79,7 @@ def put_delivered_keys(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Tab
 
 
 def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
-    """Return the `source_row` numbers in `delivered_keys` that a later row repeats the key of: the last one wins."""
+    """Return the `source_row` numbers in `delivered_keys` whose key a later row repeats: the last row wins."""
     return work.execute(
         "select source_row from delivered_keys where record_key in "
         "(select record_key from delivered_keys group by record_key having count(*) > 1) "
@@ -87,43 +87,47 @@ def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
 
 
 def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange, delivery: Delivery,
-                rows: pa.Table, stamp: dict[str, str]) -> int:
-    """Append those of a delivery's rows that say something new, and return how many did.
+                        rows: pa.Table, stamp: dict[str, str]) -> int:
+    """Append those of a delivery's rows that are a new version of their key, and return how many are.
 
-    A row says something new when it differs, in any delivered column, from what the file of that name last said of its
-    key; where that file never spoke of the key, from the key's current version. `rows` holds each key once.
+    A row is a new version when it differs, in any delivered column, from the one that the file of that name held last;
+    where that file never had the key, from the key's current version. `rows` holds each key once.
     """
     source = SOURCES[delivery.source]
     columns = [name for name in rows.column_names if name != "source_row"]
     layer.create_table(source.name, pa.schema([(name, pa.string()) for name in columns]))
-    news = rows
+    new_rows = rows
     if not change.was_empty:
         layer.index(source.name, source.key)
-        said = _last_said(layer, source, delivery.name, rows[source.key])
-        news, confirmed = _compare(work, source, rows, said)
-        layer.insert("confirmations", confirmed, {"source_name": source.name, "source_filename": delivery.name})
-    _append(layer, change, delivery, news, stamp)
-    return news.num_rows
+        last_seen = _last_seen(layer, source, delivery.name, rows[source.key])
+        new_rows, seen_first = _compare(work, source, rows, last_seen)
+        layer.insert("confirmations", seen_first, {"source_name": source.name, "source_filename": delivery.name})
+    _append(layer, change, delivery, new_rows, stamp)
+    return new_rows.num_rows
 
 
 def append_deletions(layer: Layer, change: commits.TableChange, delivery: Delivery,
                      keys: pa.Array, stamp: dict[str, str]) -> int:
-    """Append a deletion (a row with its key alone and no `source_row`) for each of `keys`; return how many."""
-    rows = pa.table({SOURCES[delivery.source].key: keys.cast(pa.string()), "source_row": pa.nulls(len(keys), pa.int64())})
+    """Append a deletion (a row that has only its key, and no `source_row`) for each of `keys`; return how many."""
+    key, no_row = SOURCES[delivery.source].key, pa.nulls(len(keys), pa.int64())
+    rows = pa.table({key: keys.cast(pa.string()), "source_row": no_row})
     _append(layer, change, delivery, rows, stamp)
     return rows.num_rows
 
 
 def live_keys(layer: Layer, source: Source) -> pa.Table:
-    """Return the keys of a source whose latest row is no deletion, as a table with one column, the key."""
+    """Return the keys of a source whose latest row is not a deletion, as a table with one column, the key."""
     key = quote(source.key)
     return layer.read(source.name, [source.key], f"where {SERIAL} in (select max({SERIAL}) from {quote(source.name)} "
                                                  f"group by {key}) and source_row is not null")
 
 
-def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> None:
+def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table,
+            stamp: dict[str, str]) -> None:
+    content = [name for name in rows.column_names if name != "source_row"]
+
     def write() -> None:
-        digested = digest.beside().submit(digest.of_rows, rows, [name for name in rows.column_names if name != "source_row"])
+        digested = digest.beside().submit(digest.of_rows, rows, content)
         layer.insert(change.table, commits.numbered(change, SERIAL, rows),
                      {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
         change.digest = digest.add(change.digest, digested.result())
@@ -133,8 +137,8 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
         layer.submit(write)
 
 
-def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
-    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where it is this file's word."""
+def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
+    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where this file held it last."""
     table, key, file = quote(source.name), quote(source.key), literal(filename)
     names = layer.schema(source.name).names
     layer.put_keys(keys)
@@ -152,21 +156,22 @@ def _last_said(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArra
         """, layer.columns(source.name, names).append(pa.field(BY_FILE, pa.int64())))
 
 
-def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table, said: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the rows that differ from what was said, and (record_key, row_id) of those this file only confirms."""
-    content = [name for name in said.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
+def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
+             last_seen: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the rows that differ, and (record_key, row_id) of the others whose key this file delivers for the first time."""
+    content = [name for name in last_seen.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
     same = " and ".join(
         f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from s.{quote(name)}"
-        for name in content) + " and s.source_row is not null"
+        for name in content) + " and s.source_row is not null"  # a deletion equals no row
     key = quote(source.key)
     work.register("incoming", rows)
-    work.register("said", said)
+    work.register("last_seen", last_seen)
     try:
-        news = work.sql(f"select i.* from incoming as i left join said as s on i.{key} = s.{key} "
+        new_rows = work.sql(f"select i.* from incoming as i left join last_seen as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
-        confirmed = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join said as s "
-                                 f"on i.{key} = s.{key} where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
+        seen_first = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join last_seen as s "
+                              f"on i.{key} = s.{key} where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
     finally:
         work.unregister("incoming")
-        work.unregister("said")
-    return news.cast(rows.schema), confirmed
+        work.unregister("last_seen")
+    return new_rows.cast(rows.schema), seen_first

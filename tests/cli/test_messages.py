@@ -15,7 +15,7 @@ from conftest import LINES, ORDERS, PROJECT, Shop
 from lib.errors import PipelineError, UsageError, first_line
 from lib.ingest import reader
 from lib.ingest.deliveries import check_source, find_deliveries, list_files
-from lib.step.base import Count
+from lib.step.counts import Count
 from lib.step.gate import Gate
 from lib.storage.layer import open_layer
 

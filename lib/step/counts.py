@@ -1,0 +1,27 @@
+"""What became of the rows that a step read, counted per table."""
+
+from dataclasses import dataclass
+
+from lib.errors import PipelineError
+
+
+@dataclass
+class Count:
+    """Rows of one table in a step: read = added + changed + unchanged + quarantined + duplicates.
+
+    Rows that were removed had not been read.
+    """
+
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    removed: int = 0
+
+    def verify(self, table: str) -> None:
+        """Raise PipelineError when a row was lost or counted twice."""
+        if self.read != self.added + self.changed + self.unchanged + self.quarantined + self.duplicates:
+            raise PipelineError(f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
+                                "this is a defect of the pipeline: report it with the run's folder.")

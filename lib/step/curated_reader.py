@@ -1,0 +1,83 @@
+"""Reads tables of curated for the gold step: what matches some keys, or in a full load everything, by two connections."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from lib.step.curated import DELETED, RUN_COLUMNS
+from lib.step.raw_tables import SERIAL
+from lib.step.writer import REPLACED_SERIAL
+from lib.storage import commits
+from lib.storage.layer import Layer, open_layer
+from lib.storage.sql import quote, quoted
+
+READERS = 2  # connections that read at the same time: SQLite gives rows to one thread a connection
+MANY_KEYS = 10_000  # that two connections look up faster than one
+
+
+class CuratedReader:
+    """Reads curated's rows, without those that are deleted, into Arrow or into tables of a working database."""
+
+    def __init__(self, layer: Layer, work: duckdb.DuckDBPyConnection, warehouse: Path, tables: Iterable[str], stack: ExitStack):
+        self._layer, self._work, self._warehouse, self._tables, self._stack = layer, work, warehouse, tables, stack
+        self._loading: dict[str, Future[int]] = {}  # by table, in a full load: how many rows it has
+
+    def columns(self, table: str) -> list[str]:
+        """Return a table's columns without those that tell which run wrote a row."""
+        return [name for name in self._layer.schema(table).names if name not in (SERIAL, DELETED, *RUN_COLUMNS)]
+
+    def schema(self, table: str) -> pa.Schema:
+        """Return these columns and their types."""
+        return self._layer.columns(table, self.columns(table))
+
+    def load_all(self, table: str) -> int:
+        """Wait until the working database has a whole table, and return its rows; the first call begins to read all tables."""
+        if not self._loading:
+            readers = self._stack.enter_context(ThreadPoolExecutor(READERS))
+            schemas = {name: self.schema(name) for name in self._tables}
+            # The long tables, the facts, come last, and they are wanted first.
+            self._loading = {name: readers.submit(self._load, name, schema) for name, schema in reversed(schemas.items())}
+        return self._loading[table].result()
+
+    def look_up(self, table: str, column: str, keys: pa.ChunkedArray) -> pa.Table:
+        """Return the rows whose `column` is among the keys; each connection looks up its share of many keys."""
+        names = self.columns(table)
+
+        def look_up(layer: Layer, part: pa.ChunkedArray) -> pa.Table:
+            return layer.matching(table, names, column, part, f"where t.{DELETED} = 0")
+
+        def look_up_apart(part: pa.ChunkedArray) -> pa.Table:
+            with open_layer(self._warehouse, self._layer.name) as layer:
+                return look_up(layer, part)
+
+        if len(keys) < MANY_KEYS:
+            return look_up(self._layer, keys)
+        share = -(-len(keys) // READERS)
+        with ThreadPoolExecutor(READERS) as readers:
+            parts = [keys.slice(start, share) for start in range(0, len(keys), share)]
+            return pa.concat_tables(readers.map(look_up_apart, parts))
+
+    def removed_and_added(self, table: str, since: str) -> tuple[pa.Table, pa.Table]:
+        """Return the rows that were there at a commit and are no longer, and those that have been there only since."""
+        names = self.columns(table)
+        removed = added = self.schema(table).empty_table()
+        new, replaced = (commits.new_rows(self._layer, name, since) for name in (table, f"{table}_replaced"))
+        if new:
+            added = self._layer.read(table, names, f"where {SERIAL} >= ? and {DELETED} = 0", (new.first_row_id,))
+        if replaced:  # a row that both came and was replaced since the commit counts on neither side
+            removed = self._layer.read(
+                f"{table}_replaced", names, f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0",
+                (replaced.first_row_id, new.first_row_id))
+        return removed, added
+
+    def _load(self, table: str, schema: pa.Schema) -> int:
+        """Read a whole table by a connection of its own; the run's lock keeps all connections in one state."""
+        query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
+        with open_layer(self._warehouse, self._layer.name) as layer, self._work.cursor() as cursor:
+            cursor.register("arrived", pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema)))
+            cursor.execute(f"create table {quote(table)} as select * from arrived")
+            return cursor.execute(f"select count(*) from {quote(table)}").fetchall()[0][0]

@@ -1,0 +1,31 @@
+"""Frames as a layer stores them, and rows as a person reads them."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+import pyarrow as pa
+
+ROW_TEXT = 300  # characters shown of a row
+
+
+def to_arrow(rows: pd.DataFrame) -> pa.Table:
+    """Return a frame as Arrow in the three types that a layer knows: text, integers and reals. NaN becomes null."""
+    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
+    return table.cast(pa.schema([(column.name, _stored_type(column.type)) for column in table.schema]))
+
+
+def _stored_type(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_integer(type_) or pa.types.is_boolean(type_):
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(type_) else pa.string()
+
+
+def as_text(rows: pd.DataFrame) -> list[str]:
+    """Return each row as one line of JSON: its text as delivered, by column."""
+    return rows.to_json(orient="records", lines=True, force_ascii=False).rstrip("\n").split("\n")
+
+
+def locate(filenames: Iterable[str], numbers: Iterable[int], texts: Iterable[str]) -> list[str]:
+    """Return delivered rows as one line each: file, line and text."""
+    return [f"{filename}, line {number}: {text[:ROW_TEXT]}"
+            for filename, number, text in zip(filenames, numbers, texts, strict=True)]

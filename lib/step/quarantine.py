@@ -1,0 +1,59 @@
+"""The quarantine of a step: the rows that may not be loaded, kept with the rule and the reason, and how many are too many."""
+
+import pandas as pd
+
+from lib.errors import PipelineError
+from lib.step.frames import ROW_TEXT, locate, to_arrow
+from lib.storage.layer import Layer
+
+SAMPLE = 3  # rows shown of each rule
+
+
+class Quarantine:
+    """What one step sets aside. `entries` is ready for JSON: per table and rule the reason, the count and the first rows."""
+
+    def __init__(self, layer: Layer, batch_id: str, timestamp: str, limit: float):
+        self._layer, self._batch_id, self._timestamp, self._limit = layer, batch_id, timestamp, limit
+        self.entries: list[dict] = []
+
+    def add(self, table: str, rows: pd.DataFrame) -> None:
+        """Write rows: source_name, source_filename, source_row, rule, reason, raw_text and more."""
+        self._layer.insert("quarantine", to_arrow(rows.assign(
+            table_name=table, batch_id=self._batch_id, quarantined_timestamp=self._timestamp)))
+        for (rule, reason), group in rows.groupby(["rule", "reason"], sort=False):
+            entry = self._entry(table, rule, reason)
+            entry["rows"] += len(group)
+            first = group.head(SAMPLE - len(entry["samples"]))[["source_filename", "source_row", "raw_text"]]
+            entry["samples"] += first.assign(raw_text=first["raw_text"].str.slice(0, ROW_TEXT)).to_dict("records")
+
+    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
+        """Raise PipelineError when the export itself looks broken: too many of a delivery's rows were set aside.
+
+        One bad row never stops a delivery, however small the file is.
+        """
+        if quarantined <= max(1, self._limit * rows):
+            return
+        first = self._layer.read("quarantine", ["source_row", "rule", "reason", "raw_text"],
+                                 f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
+                                 (self._batch_id, filename)).to_pylist()
+        lines = locate([filename] * len(first), [row["source_row"] for row in first], [row["raw_text"] for row in first])
+        raise PipelineError("\n  ".join([
+            f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: the export itself "
+            "looks broken. Nothing was written. Correct the file and deliver it again; or raise --quarantine-limit to load "
+            "the other rows.",
+            *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
+
+    def shown(self) -> pd.DataFrame:
+        """Return the first rows of each rule, for a notebook to show."""
+        return pd.DataFrame([
+            {"table": entry["table"], "rule": entry["rule"], "rows": entry["rows"], "reason": entry["reason"],
+             "delivery": row["source_filename"], "line": row["source_row"], "delivered": row["raw_text"]}
+            for entry in self.entries for row in entry["samples"]])
+
+    def _entry(self, table: str, rule: str, reason: str) -> dict:
+        about = {"table": table, "rule": rule, "reason": reason}
+        for entry in self.entries:
+            if about.items() <= entry.items():
+                return entry
+        self.entries.append(about | {"rows": 0, "samples": []})
+        return self.entries[-1]
