@@ -264,7 +264,7 @@ RAW_PARAMETERS = {"source": "s", "warehouse": "w", "reports": "r", "batch_id": "
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"batch_row": 5}, r"1_raw\.ipynb has no parameter batch_row \(did you mean batch_rows\?\); .*its parameters cell"),
+    ({"batch_row": 5}, r"1_raw\.ipynb has no parameter batch_row \(did you mean batch_rows\?\); .*parameters cell"),
     ({"batch_rows": "many"}, r"1_raw\.ipynb: parameter batch_rows is 'many', which is str, not int"),
     ({"full_refresh": 1}, r"1_raw\.ipynb: parameter full_refresh is 1, which is int, not bool"),
     ({"source": None}, r"1_raw\.ipynb: parameter source is None, which is NoneType, not str"),
@@ -336,7 +336,7 @@ def test_a_kernel_that_dies_is_named_and_nothing_of_its_step_is_written(used: Sh
     before = used.state()
     done = run_in(checkout, used)
     assert done.returncode == 1
-    refused(done, "3_facts.ipynb: its process died", "Nothing of the step was written", "batch_rows")
+    refused(done, "3_facts.ipynb: its process died", "wrote nothing", "batch_rows")
     assert layer_of(used.state(), "curated.fact") == layer_of(before, "curated.fact")
     assert [row[:2] for row in log_of(used)[2:]] == [("facts", "FAILED"), ("gold", "SKIPPED")]
 
