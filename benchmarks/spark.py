@@ -1,8 +1,9 @@
-"""Time the Spark engine on clusters of one and two workers beside the default engine: seconds, bytes shuffled, driver's memory.
+"""Time the default engine, and the Spark engine on clusters of one and two workers.
 
     python benchmarks/spark.py [--lines 100000 1000000 10000000] [--workers 1 2] [--work DIR]
 
-Each line is a first load of a shop of that size and a day's delivery after it. All on this machine: a worker has one core.
+For each size, it measures a first load and a day's delivery after it: seconds, bytes shuffled, memory of the
+driver. Everything runs on this machine, and a worker has one core.
 """
 
 import argparse
@@ -30,7 +31,7 @@ MARK = "PIPELINE_BENCHMARK"  # in the environment of what belongs to a run's dri
 
 @dataclass
 class Measured:
-    """One run: how long it took, the rows it read, what executors shuffled, and the largest processes of the driver."""
+    """One run: seconds, rows read, bytes that executors shuffled, and the largest processes of the driver."""
 
     seconds: float
     rows: int
@@ -43,11 +44,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--lines", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000], metavar="N",
                         help="sizes, in order lines (default: 100000 1000000 10000000; the last takes long)")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], metavar="N", help="sizes of the cluster (default: 1 2)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where to keep generated files (default: a temporary folder)")
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], metavar="N",
+                        help="sizes of the cluster (default: 1 2)")
+    parser.add_argument("--work", type=Path, metavar="DIR",
+                        help="where to keep generated files (default: a temporary folder)")
     given = parser.parse_args()
     print(f"{machine()}\n")
-    print("| lines | engine | load | seconds | rows | rows/s | shuffled, bytes/row | driver: Python, MiB | driver: Java, MiB |")
+    print("| lines | engine | load | seconds | rows | rows/s | shuffled, bytes/row | driver: Python, MiB "
+          "| driver: Java, MiB |")
     print("|--:|---|---|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         work = given.work or Path(temporary)
@@ -59,22 +63,25 @@ def main() -> None:
 
 
 def on_cluster(out: Path, source: Path, lines: int, workers: int) -> None:
-    """Print what loads take on a new cluster, which writes down what its tasks did."""
+    """Print what loads take on a new cluster, which logs what its tasks did."""
     folder = out.with_name("cluster")
     for name in ("conf", "events"):
         (folder / name).mkdir(parents=True)
     (folder / "conf" / "spark-defaults.conf").write_text("\n".join([
-        "spark.eventLog.enabled true", f"spark.eventLog.dir {(folder / 'events').as_uri()}", "spark.eventLog.rolling.enabled false",
-        "spark.eventLog.compress false", f"spark.driver.extraJavaOptions {JAVA}",
+        "spark.eventLog.enabled true", f"spark.eventLog.dir {(folder / 'events').as_uri()}",
+        "spark.eventLog.rolling.enabled false", "spark.eventLog.compress false",
+        f"spark.driver.extraJavaOptions {JAVA}",
         f"spark.executor.memory {EXECUTOR_MEMORY}"]), encoding="utf-8")
     with started_cluster(folder, workers, WORKER_MEMORY) as cluster:
         options = ["--engine", "spark", "--master", cluster.master, "--warehouse", (out / "tables").as_uri(),
                    "--audit", str(out / "warehouse")]
-        measure_loads(out, source, lines, f"spark, {workers} worker{'s' * (workers > 1)}", options, folder)
+        engine = f"spark, {workers} worker{'s' * (workers > 1)}"
+        measure_loads(out, source, lines, engine, options, folder)
     shutil.rmtree(folder)
 
 
-def measure_loads(out: Path, source: Path, lines: int, engine: str, options: list[str], cluster: Path | None = None) -> None:
+def measure_loads(out: Path, source: Path, lines: int, engine: str, options: list[str],
+                  cluster: Path | None = None) -> None:
     """Print what a first load takes, and a day's delivery after it."""
     shutil.copytree(source, out / "source")
     day = generated(out, NEW_ORDERS, "--seed", "99")
@@ -83,38 +90,42 @@ def measure_loads(out: Path, source: Path, lines: int, engine: str, options: lis
             for file, keys in NEW_KEYS.items():
                 renamed(day / f"{file}.csv", out / "source" / f"{file}_2030-01-01.csv", keys)
         found = measure([*ours(out / "source", out), *options], out, cluster)
-        print(f"| {lines:,} | {engine} | {name} | {found.seconds:.1f} | {found.rows:,} | {found.rows / found.seconds:,.0f} | "
-              f"{found.shuffled / found.rows:,.0f} | {found.python_mib:,} | {found.java_mib:,} |", flush=True)
+        print(f"| {lines:,} | {engine} | {name} | {found.seconds:.1f} | {found.rows:,} "
+              f"| {found.rows / found.seconds:,.0f} | {found.shuffled / found.rows:,.0f} "
+              f"| {found.python_mib:,} | {found.java_mib:,} |", flush=True)
     shutil.rmtree(out)
 
 
 def measure(command: list[str], out: Path, cluster: Path | None) -> Measured:
-    """Run the pipeline; end the benchmark with what it said when it fails."""
+    """Run the pipeline and measure it; end the benchmark with its output if it fails."""
     mark, before = uuid.uuid4().hex, shuffled(cluster)
     environment = {**os.environ, MARK: mark} | ({"SPARK_CONF_DIR": str(cluster / "conf")} if cluster else {})
     peaks: dict[str, int] = {}
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         begun = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         while process.poll() is None:
             note_peaks(mark, peaks)
             time.sleep(0.5)
         seconds = time.perf_counter() - begun
         if process.returncode:
-            said.seek(0)
-            sys.exit(f"{' '.join(command)} failed:\n{said.read()[-2000:]}")
-    steps = json.loads((max((out / "reports" / "runs").iterdir()) / "run.json").read_text(encoding="utf-8"))["steps"]
+            output.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{output.read()[-2000:]}")
+    folder = max((out / "reports" / "runs").iterdir())
+    steps = json.loads((folder / "run.json").read_text(encoding="utf-8"))["steps"]
     rows = next(step["record"]["rows_processed"] for step in steps if step["name"] == "raw")
     return Measured(seconds, rows, shuffled(cluster) - before, peaks.get("python", 0), peaks.get("java", 0))
 
 
 def note_peaks(mark: str, peaks: dict[str, int]) -> None:
-    """Note the most memory, in MiB, that a process of a run's driver has held so far, by the kind of process."""
+    """Note the largest memory, in MiB, of a process of a run's driver so far, by the kind of process."""
     for folder in Path("/proc").iterdir():
         try:
             if folder.name.isdigit() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-                program = (folder / "cmdline").read_bytes().partition(b"\0")[0]  # Java's main thread changes the name
+                lines = (folder / "status").read_text().splitlines()
+                status = dict(line.split(":", 1) for line in lines)
+                # Not by its name, which Java's main thread changes.
+                program = (folder / "cmdline").read_bytes().partition(b"\0")[0]
                 kind = "java" if program.endswith(b"/java") else "python"
                 peaks[kind] = max(peaks.get(kind, 0), int(status.get("VmHWM", "0 kB").split()[0]) // 1024)
         except OSError:
@@ -122,7 +133,7 @@ def note_peaks(mark: str, peaks: dict[str, int]) -> None:
 
 
 def shuffled(cluster: Path | None) -> int:
-    """Return how many bytes the tasks of a cluster have written for others to read, so far."""
+    """Return how many bytes the tasks of a cluster have shuffled so far."""
     total = 0
     for log in (cluster / "events").rglob("*") if cluster else ():
         if log.is_file():
