@@ -2,10 +2,10 @@
 
     python data/generate.py OUT [--orders 1000] [--seed 7] [--day 1|2]
 
-Day 1 is the shop's history up to 2025-12-30. Day 2 is the small delivery of 2025-12-31: new rows and
-corrections of old ones, complete rows each, the later one replacing the earlier one of the same key.
+Day 1 is the shop's history up to 2025-12-30. Day 2 is the small delivery of 2025-12-31: new rows, and
+corrections of old ones as complete rows that replace the earlier row of the same key.
 
-Money is integer cents until it is written, so an order's total is the sum of its lines to the cent.
+Amounts are integer cents until they are written, so an order's total is exactly the sum of its lines.
 """
 
 import argparse
@@ -20,11 +20,11 @@ MONEY = {"unit_price", "total_amount", "discount_amount", "payment_amount"}
 
 FIRST_NAMES = ["Anna", "Bob", "Cy", "Émile", "Zoë", "João", "Ida", "Gus", "Mei-Ling", "Søren", "Priya", "Jo",
                "Łucja", "José", "Fay", "Tariq"]
-LAST_NAMES = ["Smith", "McDonald", "O'Neil", "van der Berg", "Müller", "Ng", "Díaz", "Patel", "Łukasik", "de Souza",
-              "Nguyễn", "Kim", "Haaland", "Brown-Jones"]
-# Names that break careless readers; they are the first customers, and all of them buy something.
-ODD_NAMES = [("  ANNA ", "McDonald"), ("bob", "O'Neil"), ("Émile", "van der Berg"), ("Zoë", "Null"), ("Jo", "NA"),
-             ("伟", "王"), ("", "Madonna")]
+LAST_NAMES = ["Smith", "McDonald", "O'Neil", "van der Berg", "Müller", "Ng", "Díaz", "Patel", "Łukasik",
+              "de Souza", "Nguyễn", "Kim", "Haaland", "Brown-Jones"]
+# Names that break careless readers. They are the first customers, and each of them buys something.
+ODD_NAMES = [("  ANNA ", "McDonald"), ("bob", "O'Neil"), ("Émile", "van der Berg"), ("Zoë", "Null"),
+             ("Jo", "NA"), ("伟", "王"), ("", "Madonna")]
 ASCII = str.maketrans("Łłø", "Llo")  # letters that Unicode does not decompose
 
 # Namibia's country code is NA: a value, not a missing one.
@@ -50,12 +50,12 @@ METHODS = {"CARD": .50, "PayPal": .22, "bank transfer": .15, "Gift Card": .10, "
 
 
 def pick(shares: dict[str, float], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` of the words, each as often as its share says."""
+    """Draw `count` of the words, each with the probability of its share."""
     return rng.choice(np.array(list(shares), dtype=object), count, p=list(shares.values()))
 
 
 def favour_early(length: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `count` positions below `length`, the early ones more often: best-sellers and regulars."""
+    """Draw `count` positions below `length`, early ones more often: best-sellers and regular customers."""
     return (rng.random(count) ** 2 * length).astype(np.int64)
 
 
@@ -64,13 +64,14 @@ def make_ids(pattern: str, first: int, count: int) -> np.ndarray:
 
 
 def write_dates(moments: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Write moments as ISO text: most as a date, the others as a timestamp."""
+    """Write moments as ISO 8601 text: most of them as a date, the others as a timestamp."""
     text = np.datetime_as_string(moments.astype("datetime64[s]")).astype(object)
-    return np.where(rng.random(len(moments)) < .6, np.datetime_as_string(moments.astype("datetime64[D]")), text)
+    days = np.datetime_as_string(moments.astype("datetime64[D]"))
+    return np.where(rng.random(len(moments)) < .6, days, text)
 
 
 def write_money(cents: pd.Series) -> np.ndarray:
-    """Write cents as text with two decimals, a missing amount as an empty field."""
+    """Write cents as text with two decimals, and a missing amount as an empty field."""
     codes, amounts = pd.factorize(cents)
     words = [f"{amount // 100}.{amount % 100:02d}" for amount in amounts.tolist()]
     return np.array([*words, ""], dtype=object)[codes]  # code -1, a missing amount, is the last word
@@ -121,26 +122,27 @@ def make_products(first: int, count: int, rng: np.random.Generator) -> pd.DataFr
         status=pick({"ACTIVE": .8, "active": .1, "Discontinued": .1}, count, rng)))
 
 
-def make_orders(first: int, moments: np.ndarray, customer_ids: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """Return one row per moment, total_amount 0 until its lines are made."""
+def make_orders(first: int, moments: np.ndarray, customer_ids: np.ndarray,
+                rng: np.random.Generator) -> pd.DataFrame:
+    """Return one row per moment; total_amount is 0 until the lines are made."""
     count, age = len(moments), moments.max() - moments
     state = np.where(age < np.timedelta64(3, "D"), pick(FRESH_STATES, count, rng), pick(STATES, count, rng))
     return pd.DataFrame(dict(
-        order_id=make_ids("{:07d}", first, count), customer_id=customer_ids, order_date=write_dates(moments, rng),
-        channel=pick(CHANNELS, count, rng), total_amount=0, status=state))
+        order_id=make_ids("{:07d}", first, count), customer_id=customer_ids,
+        order_date=write_dates(moments, rng), channel=pick(CHANNELS, count, rng), total_amount=0, status=state))
 
 
 def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: pd.DataFrame,
                rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return `counts` lines per order and, per order, their sum in cents, never negative."""
+    """Return `counts` lines per order, and per order their sum in cents, which is never negative."""
     count, start = counts.sum(), np.cumsum(counts) - counts
     product = favour_early(len(products), count, rng)
     price = products["unit_price"].to_numpy(np.int64)[product]
     price = np.where(rng.random(count) < .05, price * 9 // 10, price)  # a promotion
     quantity = rng.choice(np.arange(1, 6), count, p=[.55, .22, .12, .07, .04])
     percent = np.where(rng.random(count) < .2, rng.choice([5, 10, 15, 20], count), 0)
-    # A return is the order's last line and takes back some of its first, which then has no discount:
-    # so much money at most as that line brought in.
+    # A return is the last line of an order and takes back some of the first line, which then has no discount:
+    # so it never gives back more money than that line brought in.
     returned = (orders["status"].str.lower() == "returned").to_numpy() & (counts > 1)
     bought, back = start[returned], (start + counts - 1)[returned]
     product[back], price[back], percent[bought], percent[back] = product[bought], price[bought], 0, 0
@@ -148,7 +150,8 @@ def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: p
     discount = price * quantity * percent // 100
     empty = (discount == 0) & (rng.random(count) < .3)
     lines = pd.DataFrame(dict(
-        order_line_id=make_ids("{:08d}", first, count), order_id=np.repeat(orders["order_id"].to_numpy(object), counts),
+        order_line_id=make_ids("{:08d}", first, count),
+        order_id=np.repeat(orders["order_id"].to_numpy(object), counts),
         product_id=products["product_id"].to_numpy(object)[product], quantity=quantity, unit_price=price,
         discount_amount=pd.arrays.IntegerArray(discount, empty)))
     return lines, np.add.reduceat(price * quantity - discount, start)
@@ -156,18 +159,18 @@ def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: p
 
 def make_payments(first: int, orders: pd.DataFrame, moments: np.ndarray, until: np.datetime64,
                   rng: np.random.Generator) -> pd.DataFrame:
-    """Return as many payments as orders: every tenth order has none, as many have two."""
+    """Return as many payments as orders: every tenth order has none, and as many orders have two."""
     few, total = len(orders) // 20, orders["total_amount"].to_numpy(np.int64)
     free = (orders["status"].str.lower() == "cancelled").to_numpy() | (total == 0)
     queue = rng.permutation(len(orders))
-    queue = queue[np.argsort(~free[queue], kind="stable")]  # cancelled and free orders are the first to go unpaid
+    queue = queue[np.argsort(~free[queue], kind="stable")]  # cancelled and free orders first: they have no payment
     _, retried, split, single = np.split(queue, [2 * few, 3 * few, 4 * few])
     part = total[split] * rng.integers(20, 81, few) // 100
     order = np.concatenate([retried, retried, split, split, single])
     amount = np.concatenate([total[retried], total[retried], part, total[split] - part, total[single]])
     status = np.concatenate([np.repeat(["FAILED", "SUCCESS"], few), np.repeat("SUCCESS", 2 * few),
                              pick({"SUCCESS": .9, "FAILED": .05, "PENDING": .05}, len(single), rng)])
-    # A retry, or a second part, comes in the second half of the days there are to pay.
+    # A retry, or a second part, is paid in the second half of the time that there is to pay.
     half = np.concatenate([np.repeat([0, .5, 0, .5], few), rng.integers(0, 2, len(single)) / 2])
     window = np.minimum((until - moments[order]).astype(np.int64), 3 * 86400)
     when = moments[order] + ((half + rng.random(len(order)) / 2) * window).astype("timedelta64[s]")
@@ -180,8 +183,10 @@ def make_payments(first: int, orders: pd.DataFrame, moments: np.ndarray, until: 
 
 
 def make_payment_ids(first: int, count: int) -> np.ndarray:
-    """Return hexadecimal ids, unique as the factor is odd; some look like numbers (1234e567) and are not."""
-    return np.array([f"{number * 2654435761 % 2**32:08x}" for number in range(first, first + count)], dtype=object)
+    """Return hexadecimal ids, which are unique because the factor is odd; some look like numbers
+    (1234e567)."""
+    numbers = range(first, first + count)
+    return np.array([f"{number * 2654435761 % 2**32:08x}" for number in numbers], dtype=object)
 
 
 def make_first_day(orders: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -190,7 +195,7 @@ def make_first_day(orders: int, rng: np.random.Generator) -> dict[str, pd.DataFr
     products = make_products(1, max(100, min(20_000, orders // 100)), rng)
     days = LAST_DAY - np.arange(min(orders, 60) if orders <= 5_000 else 730)[::-1]
     weight = 1 + .6 * ~np.is_busday(days) + .4 * (days >= np.datetime64("2025-12-01"))  # weekends, Christmas
-    # Each day once first, so that none is without an order; each buyer likewise.
+    # Each day occurs once before days are drawn, so that none is without an order; buyers likewise.
     day = np.concatenate([days, rng.choice(days, orders - len(days), p=weight / weight.sum())])
     moments = np.sort(day.astype("datetime64[s]") + rng.integers(7 * 3600, 22 * 3600, orders))
     odd, buyers = len(ODD_NAMES), orders * 432 // 1000
@@ -200,27 +205,16 @@ def make_first_day(orders: int, rng: np.random.Generator) -> dict[str, pd.DataFr
     counts = 1 + np.bincount(rng.integers(0, orders, orders * 3064 // 1000 - orders), minlength=orders)
     lines, headers["total_amount"] = make_lines(1, headers, counts, products, rng)
     payments = make_payments(1, headers, moments, LAST_DAY + np.timedelta64(86399, "s"), rng)
-    products.loc[len(products) - 1, ["unit_price", "status"]] = [pd.NA, "Discontinued"]  # sold out, no longer priced
+    products.loc[len(products) - 1, ["unit_price", "status"]] = [pd.NA, "Discontinued"]  # sold out, without a price
     return dict(customers=customers, products=products, orders=headers, order_lines=lines, payments=payments)
 
 
 def make_second_day(shop: dict[str, pd.DataFrame], rng: np.random.Generator) -> dict[str, pd.DataFrame]:
-    """Return what the shop delivers a day after `shop`: new rows and old ones as they are now."""
+    """Return what the shop delivers a day after `shop`: new rows, and changed old rows."""
     customers, products, orders, lines, payments = shop.values()
     today = (LAST_DAY + 1).astype("datetime64[s]")
-
-    new_customers = make_customers(len(customers) + 1, len(customers) // 100, rng)
-    upgraded, mailed, renamed = draw(customers, 3, len(customers) // 500, rng)
-    upgraded = upgraded.assign(segment=np.where(upgraded["segment"] == "VIP", "Wholesale", "VIP"))
-    mailed = mailed.assign(email="New." + mailed["customer_id"] + "@Example.ORG")
-    renamed = renamed.assign(last_name=renamed["last_name"].str.strip() + "-Sánchez")
-
-    few = len(products) // 100
-    new_products = make_products(len(products) + 1, few, rng)
-    changed, ended = draw(products.dropna(subset="unit_price"), 2, few, rng)
-    changed = changed.assign(unit_price=changed["unit_price"] * 11 // 10, category="Clearance")
-    ended = ended.assign(status="DISCONTINUED")
-    delivered_products = pd.concat([new_products, changed, ended])
+    new_customers, delivered_customers = make_customer_changes(customers, rng)
+    delivered_products = make_product_changes(products, rng)
 
     few = max(1, len(orders) // 1000)
     alive = orders.iloc[len(orders) // 2:].loc[lambda recent: recent["status"].str.lower() != "cancelled"]
@@ -231,7 +225,8 @@ def make_second_day(shop: dict[str, pd.DataFrame], rng: np.random.Generator) -> 
     others = customers["customer_id"].drop(position).to_numpy(object)
     reassigned = reassigned.assign(customer_id=rng.choice(others, few))
     cancelled = cancelled.assign(status="CANCELLED")
-    on_sale = pd.concat([delivered_products, products]).drop_duplicates("product_id").dropna(subset="unit_price")
+    on_sale = pd.concat([delivered_products, products]).drop_duplicates("product_id")
+    on_sale = on_sale.dropna(subset="unit_price")
     extra_lines, extra = make_lines(len(lines) + 1, extended, np.ones(few, dtype=np.int64), on_sale, rng)
     extended = extended.assign(total_amount=extended["total_amount"] + extra)
 
@@ -243,8 +238,9 @@ def make_second_day(shop: dict[str, pd.DataFrame], rng: np.random.Generator) -> 
     counts = rng.integers(1, 6, count)
     new_lines, new_orders["total_amount"] = make_lines(len(lines) + few + 1, new_orders, counts, on_sale, rng)
 
-    # Late money: what was pending arrives, and so does a first payment of orders that had none.
-    new_payments = make_payments(len(payments) + 1, new_orders, moments, today + np.timedelta64(86399, "s"), rng)
+    # Late payments: pending ones arrive, and so do first payments of orders that had none.
+    end_of_day = today + np.timedelta64(86399, "s")
+    new_payments = make_payments(len(payments) + 1, new_orders, moments, end_of_day, rng)
     arrived = payments[payments["payment_status"] == "PENDING"].tail(2 * few)
     arrived = arrived.assign(
         payment_date=write_dates(today + rng.integers(0, 86400, len(arrived)), rng), payment_status="SUCCESS")
@@ -252,12 +248,32 @@ def make_second_day(shop: dict[str, pd.DataFrame], rng: np.random.Generator) -> 
     unpaid = alive[~alive["order_id"].isin(settled) & (alive["total_amount"] > 0)].tail(2 * few)
     late = pd.DataFrame(dict(
         payment_id=make_payment_ids(len(payments) + count + 1, len(unpaid)), order_id=unpaid["order_id"],
-        payment_date=write_dates(today + rng.integers(0, 86400, len(unpaid)), rng), payment_method="bank transfer",
-        payment_status="SUCCESS", payment_amount=unpaid["total_amount"]))
+        payment_date=write_dates(today + rng.integers(0, 86400, len(unpaid)), rng),
+        payment_method="bank transfer", payment_status="SUCCESS", payment_amount=unpaid["total_amount"]))
 
-    return dict(customers=pd.concat([new_customers, upgraded, mailed, renamed]), products=delivered_products,
+    return dict(customers=delivered_customers, products=delivered_products,
                 orders=pd.concat([moved, reassigned, cancelled, extended, new_orders]),
-                order_lines=pd.concat([extra_lines, new_lines]), payments=pd.concat([arrived, late, new_payments]))
+                order_lines=pd.concat([extra_lines, new_lines]),
+                payments=pd.concat([arrived, late, new_payments]))
+
+
+def make_customer_changes(customers: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return new customers, and these together with changed old ones."""
+    new = make_customers(len(customers) + 1, len(customers) // 100, rng)
+    upgraded, mailed, renamed = draw(customers, 3, len(customers) // 500, rng)
+    upgraded = upgraded.assign(segment=np.where(upgraded["segment"] == "VIP", "Wholesale", "VIP"))
+    mailed = mailed.assign(email="New." + mailed["customer_id"] + "@Example.ORG")
+    renamed = renamed.assign(last_name=renamed["last_name"].str.strip() + "-Sánchez")
+    return new, pd.concat([new, upgraded, mailed, renamed])
+
+
+def make_product_changes(products: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Return new products and changed old ones."""
+    few = len(products) // 100
+    new = make_products(len(products) + 1, few, rng)
+    changed, ended = draw(products.dropna(subset="unit_price"), 2, few, rng)
+    changed = changed.assign(unit_price=changed["unit_price"] * 11 // 10, category="Clearance")
+    return pd.concat([new, changed, ended.assign(status="DISCONTINUED")])
 
 
 def draw(rows: pd.DataFrame, groups: int, size: int, rng: np.random.Generator) -> list[pd.DataFrame]:
@@ -269,9 +285,9 @@ def draw(rows: pd.DataFrame, groups: int, size: int, rng: np.random.Generator) -
 def generate(out: Path, orders: int = 1000, seed: int = 7, day: int = 1) -> dict[str, int]:
     """Write one day's five files into `out`; return the rows per source."""
     if orders < 100:
-        raise ValueError(f"generate: orders is {orders}, use 100 or more")
+        raise ValueError(f"orders is {orders}: use 100 or more")
     if day not in (1, 2):
-        raise ValueError(f"generate: day is {day}, use 1 or 2")
+        raise ValueError(f"day is {day}: use 1 or 2")
     tables = make_first_day(orders, np.random.default_rng(seed))
     if day == 2:
         tables = make_second_day(tables, np.random.default_rng([seed, day]))
@@ -279,8 +295,8 @@ def generate(out: Path, orders: int = 1000, seed: int = 7, day: int = 1) -> dict
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for source, rows in tables.items():
-        text = rows.assign(**{column: write_money(rows[column]) for column in rows.columns if column in MONEY})
-        text.to_csv(out / f"{source}{suffix}.csv", index=False, encoding="utf-8", lineterminator="\n")
+        money = {column: write_money(rows[column]) for column in rows.columns if column in MONEY}
+        rows.assign(**money).to_csv(out / f"{source}{suffix}.csv", index=False, encoding="utf-8", lineterminator="\n")
     return {source: len(rows) for source, rows in tables.items()}
 
 

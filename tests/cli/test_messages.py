@@ -35,22 +35,19 @@ def test_of_an_error_its_first_line_or_its_kind_when_it_says_nothing():
 
 
 def test_a_source_folder_that_is_not_there(tmp_path: Path):
-    with pytest.raises(UsageError, match=exactly(
-            f"there is no source folder {tmp_path}/in. Create it, or name another with --source.")):
+    with pytest.raises(UsageError, match=rf"no source folder {re.escape(str(tmp_path))}/in\. .*--source"):
         list_files(tmp_path / "in")
 
 
 def test_a_source_folder_without_a_delivery(tmp_path: Path):
-    with pytest.raises(UsageError, match=exactly(
-            f"source folder {tmp_path} holds no delivery. Put customers.csv, products.csv, orders.csv, order_lines.csv and "
-            "payments.csv there, or name another folder with --source.")):
+    with pytest.raises(UsageError, match=(
+            rf"{re.escape(str(tmp_path))} holds no delivery.* customers\.csv, .* and payments\.csv .*--source")):
         check_source(tmp_path)
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path):
     (tmp_path / "orders.csv").symlink_to(tmp_path / "gone.csv")
-    with pytest.raises(PipelineError, match=exactly(
-            "orders.csv: cannot be read (No such file or directory). Check its permissions and run again.")):
+    with pytest.raises(PipelineError, match=r"orders\.csv: .*No such file .*permissions and run again"):
         find_deliveries(tmp_path, [])
 
 
@@ -65,8 +62,7 @@ def test_a_line_without_an_end(tmp_path: Path, monkeypatch):
     path = tmp_path / "orders.csv"
     path.write_bytes(b"order_id\n1\n" + b"x" * 3_000_000)
     header = reader.read_header(path, ["order_id"], ["order_id"])
-    with pytest.raises(PipelineError, match=exactly(
-            f"{path}: a line behind line 2 is longer than 1 MB. Look whether it is CSV, and deliver it again.")):
+    with pytest.raises(PipelineError, match=r"orders\.csv: .*line 2 .*1 MB.* CSV.* deliver it again"):
         list(reader.read_batches(path, header, block_bytes=1_000_000))
 
 
@@ -75,8 +71,7 @@ def test_a_file_that_is_no_longer_what_it_was(tmp_path: Path):
     path.write_bytes("order_id\né\n".encode())
     header = reader.read_header(path, ["order_id"], ["order_id"])
     path.write_bytes("order_id\né\n".encode("cp1252"))
-    with pytest.raises(PipelineError, match=exactly(
-            f"{path} changed while it was read. Run again when its delivery is complete.")):
+    with pytest.raises(PipelineError, match=r"orders\.csv changed while it was read\. Run again"):
         list(reader.read_batches(path, header))
 
 
@@ -113,8 +108,7 @@ def test_rows_that_do_not_add_up():
 
 
 def test_a_layer_that_is_gone(tmp_path: Path):
-    with (pytest.raises(PipelineError, match=exactly(
-            f"raw.db is missing in {tmp_path}. Run all steps, with --full-refresh if it was there before.")),
+    with (pytest.raises(PipelineError, match=rf"raw\.db is missing in {re.escape(str(tmp_path))}.*--full-refresh"),
           open_layer(tmp_path, "raw")):
         pass
 

@@ -1,7 +1,9 @@
-"""Bad input, one small file per case, in `tests/corpus` or made here: what becomes of each of its lines, and what is said.
+"""Bad input, one small file per case (in `corpus` or made here): what becomes of its lines, and what the run
+reports.
 
-A case is named like its file, which is named like a delivery. All files that can be read are delivered together, so no two
-use the same key; each that cannot be read is delivered on its own and stops the run before anything is written.
+A case has the name of its file, which is the name of a delivery. All files that can be read are delivered
+together, so no two use the same key. Each file that cannot be read is delivered on its own, and stops the run
+before anything is written.
 """
 
 import csv
@@ -27,24 +29,31 @@ from warm_runs import WarmRuns
 
 from lib.contract import SOURCES
 from lib.ingest.deliveries import source_of
-from lib.runner.result import RunResult
+from lib.runner.run import RunResult
 from lib.storage import digest
 from lib.storage.layer import open_layer
 
 CORPUS = PROJECT / "tests" / "ingest" / "corpus"
-PRODUCTS = ",".join(SOURCES["products"].column_names) + "\n"
-TABLES = {"customers": "dim_customers", "products": "dim_products", "orders": "fact_orders", "order_lines": "fact_order_lines",
-          "payments": "fact_payments"}
-# What is shown of a row, in raw and in curated.
+
+
+def header_of(source: str) -> str:
+    return ",".join(SOURCES[source].column_names)
+
+
+PRODUCTS = header_of("products") + "\n"
+TABLES = {"customers": "dim_customers", "products": "dim_products", "orders": "fact_orders",
+          "order_lines": "fact_order_lines", "payments": "fact_payments"}
+# The columns that a case shows of a row, in raw and in curated.
 SHOWN = {
     "customers": (("customer_id", "first_name", "last_name"),) * 2,
     "products": (("product_id", "product_name", "unit_price"),) * 2,
     "orders": (("order_id", "order_date", "total_amount"), ("order_id", "order_timestamp", "total_amount")),
     "order_lines": (("order_line_id", "quantity", "unit_price"),) * 2,
-    "payments": (("payment_id", "payment_date", "payment_amount"), ("payment_id", "payment_timestamp", "payment_amount")),
+    "payments": (("payment_id", "payment_date", "payment_amount"),
+                 ("payment_id", "payment_timestamp", "payment_amount")),
 }
 MADE = {
-    "products_line_ends.csv": b"".join([PRODUCTS.encode(), b"J1,Cup,,,,1.50,\r\n", b"J2,Pot,,,,2.00,\r", b"J3,Pan,,,,3.00,\n"]),
+    "products_line_ends.csv": PRODUCTS.encode() + b"J1,Cup,,,,1.50,\r\nJ2,Pot,,,,2.00,\rJ3,Pan,,,,3.00,\n",
     "products_byte_order_mark.csv": (PRODUCTS + "O1,Cup,,,,1.50,\n").encode("utf-8-sig"),
     "products_utf16.csv": (PRODUCTS + "Q1,Tasse für zwölf,,,,1.50,\n").encode("utf-16"),
     "products_cp1252.csv": (PRODUCTS + "W1,Café “crème” €,,,,1.50,\n").encode("cp1252"),
@@ -58,111 +67,131 @@ Row = tuple[str, str | None, str | None]
 
 @dataclass(frozen=True)
 class Case:
-    """What becomes of a delivery's lines, by line number, and what a run says of it.
+    """What becomes of a delivery's lines, by line number, and the run's warnings about the delivery.
 
-    A line is loaded (its row in raw and in curated), set aside by curated's gate (its row in raw and the rule), rejected
-    (the rule, the reason and the text of the line) or superseded by a later line with its key (None).
+    A line is loaded (its row in raw and in curated), quarantined by curated's gate (its row in raw and the
+    rule), rejected (the rule, the reason and the text of the line) or superseded by a later line with the
+    same key (None).
     """
 
     lines: dict[int, tuple[Row, tuple] | tuple[Row, str] | tuple[str, str, str] | None]
-    says: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def null(column: str) -> str:
     return f"expect_column_values_to_be_null({column})"
 
 
+def product(key: str, name: str, price: str) -> tuple[Row, tuple]:
+    """Return a product's row in raw and in curated."""
+    return (key, name, price), (key, name, float(price))
+
+
+def order_line(key: str, quantity: str, price: str) -> tuple[Row, tuple]:
+    """Return an order line's row in raw and in curated."""
+    return (key, quantity, price), (key, float(quantity), float(price))
+
+
+def order(key: str, date: str, timestamp: str, amount: str = "1.00") -> tuple[Row, tuple]:
+    """Return the row of an order or a payment in raw and in curated."""
+    return (key, date, amount), (key, timestamp, float(amount))
+
+
 CASES = {
-    "products_extra_column.csv": Case({2: (("X1", "Cup", "1.50"), ("X1", "Cup", 1.5)), 3: (("X2", "Pot", "2.00"), ("X2", "Pot", 2.0))},
-                                      ("column gift_wrap is new, and not in the contract; kept in raw only",)),
+    "products_extra_column.csv": Case({
+        2: product("X1", "Cup", "1.50"), 3: product("X2", "Pot", "2.00")},
+        ("column gift_wrap is new, and not in the contract; kept in raw only",)),
     "products_reordered_columns.csv": Case({
-        2: (("R1", "Cup", "1.50"), ("R1", "Cup", 1.5)), 3: (("R2", "Pot", "2.00"), ("R2", "Pot", 2.0))}),
-    "products_loose_header.csv": Case({2: (("H1", "Cup", "1.50"), ("H1", "Cup", 1.5))}, (
-        "header names matched ignoring case, spaces and hyphens: ' Product-ID ' as product_id, 'PRODUCT NAME' as product_name, "
-        "'Category' as category, 'Sub Category' as sub_category",)),
+        2: product("R1", "Cup", "1.50"), 3: product("R2", "Pot", "2.00")}),
+    "products_loose_header.csv": Case({
+        2: product("H1", "Cup", "1.50")},
+        ("header names matched ignoring case, spaces and hyphens: ' Product-ID ' as product_id, "
+         "'PRODUCT NAME' as product_name, 'Category' as category, 'Sub Category' as sub_category",)),
     "products_header_only.csv": Case({}),
     "products_short_row.csv": Case({
-        2: (("S1", "Cup", "1.50"), ("S1", "Cup", 1.5)), 3: ("field_count", "2 fields, expected 7", "S2,Pot"),
-        4: (("S3", "Pan", "3.00"), ("S3", "Pan", 3.0))}),
+        2: product("S1", "Cup", "1.50"), 3: ("field_count", "2 fields, expected 7", "S2,Pot"),
+        4: product("S3", "Pan", "3.00")}),
     "products_long_row.csv": Case({
-        2: (("L1", "Cup", "1.50"), ("L1", "Cup", 1.5)), 3: ("field_count", "8 fields, expected 7", "L2,Pot, large,,,,2.00,"),
-        4: (("L3", "Pan", "3.00"), ("L3", "Pan", 3.0))}),
+        2: product("L1", "Cup", "1.50"), 3: ("field_count", "8 fields, expected 7", "L2,Pot, large,,,,2.00,"),
+        4: product("L3", "Pan", "3.00")}),
     "products_unclosed_quote.csv": Case({
-        2: ("quote", "field 2 opens a quote that is never closed, or not within a row of 7 fields", 'U1,"Cup,,,,1.50,'),
-        3: (("U2", "Pot", "2.00"), ("U2", "Pot", 2.0)), 4: (("U3", 'Pan, "big"', "3.00"), ("U3", 'Pan, "big"', 3.0))}),
+        2: ("quote", "field 2 opens a quote that is never closed, or not within a row of 7 fields",
+            'U1,"Cup,,,,1.50,'),
+        3: product("U2", "Pot", "2.00"), 4: product("U3", 'Pan, "big"', "3.00")}),
     "products_line_breaks.csv": Case({
-        2: (("B1", "Cup\nblue\n\nround", "1.50"), ("B1", "Cup\nblue\n\nround", 1.5)),
-        6: (("B2", "Pot", "2.00"), ("B2", "Pot", 2.0))}),
+        2: product("B1", "Cup\nblue\n\nround", "1.50"), 6: product("B2", "Pot", "2.00")}),
     "products_line_ends.csv": Case({
-        2: (("J1", "Cup", "1.50"), ("J1", "Cup", 1.5)), 3: (("J2", "Pot", "2.00"), ("J2", "Pot", 2.0)),
-        4: (("J3", "Pan", "3.00"), ("J3", "Pan", 3.0))}),
-    "products_byte_order_mark.csv": Case({2: (("O1", "Cup", "1.50"), ("O1", "Cup", 1.5))}),
-    "products_utf16.csv": Case(
-        {2: (("Q1", "Tasse für zwölf", "1.50"), ("Q1", "Tasse für zwölf", 1.5))}, ("read as UTF-16",)),
-    "products_cp1252.csv": Case({2: (("W1", "Café “crème” €", "1.50"), ("W1", "Café “crème” €", 1.5))},
-                                ("read as cp1252: byte 76 is not UTF-8",)),
-    "products_nul_byte.csv": Case({2: ("nul_byte", "the line holds a NUL byte", "N1,Cup\0,,,,1.50,"),
-                                   3: (("N2", "Pot", "2.00"), ("N2", "Pot", 2.0))}),
-    "products_large_field.csv": Case({2: (("G1", "x" * 10_000_000, "1.50"), ("G1", "x" * 10_000_000, 1.5))}),
-    "products_semicolons.csv": Case({2: (("C1", "Cup; blue", "1.50"), ("C1", "Cup; blue", 1.5))}, ("delimiter ';'",)),
-    "products_tabs.csv": Case({2: (("T1", "Cup", "1.50"), ("T1", "Cup", 1.5))}, (r"delimiter '\t'",)),
+        2: product("J1", "Cup", "1.50"), 3: product("J2", "Pot", "2.00"),
+        4: product("J3", "Pan", "3.00")}),
+    "products_byte_order_mark.csv": Case({2: product("O1", "Cup", "1.50")}),
+    "products_utf16.csv": Case({2: product("Q1", "Tasse für zwölf", "1.50")}, ("read as UTF-16",)),
+    "products_cp1252.csv": Case({
+        2: product("W1", "Café “crème” €", "1.50")}, ("read as cp1252: byte 76 is not UTF-8",)),
+    "products_nul_byte.csv": Case({
+        2: ("nul_byte", "the line holds a NUL byte", "N1,Cup\0,,,,1.50,"), 3: product("N2", "Pot", "2.00")}),
+    "products_large_field.csv": Case({2: product("G1", "x" * 10_000_000, "1.50")}),
+    "products_semicolons.csv": Case({2: product("C1", "Cup; blue", "1.50")}, ("delimiter ';'",)),
+    "products_tabs.csv": Case({2: product("T1", "Cup", "1.50")}, (r"delimiter '\t'",)),
     "products_duplicate_keys.csv": Case({
-        2: None, 3: (("K2", "Pot", "2.00"), ("K2", "Pot", 2.0)), 4: None, 5: (("K1", "Beaker", "1.80"), ("K1", "Beaker", 1.8))}),
+        2: None, 3: product("K2", "Pot", "2.00"),
+        4: None, 5: product("K1", "Beaker", "1.80")}),
     "customers_leading_zeros.csv": Case({
-        2: (("00123", "Ann", "Lee"),) * 2, 3: (("123", "Bob", "Lee"),) * 2, 4: (("1e3", "Cy", "Lee"),) * 2}),
+        2: (("00123", "Ann", "Lee"),) * 2, 3: (("123", "Bob", "Lee"),) * 2,
+        4: (("1e3", "Cy", "Lee"),) * 2}),
     "customers_null_words.csv": Case({
-        2: (("NA", "NULL", "None"), ("NA", "Null", "None")), 3: (("null", "NaN", "n/a"), ("null", "NaN", "N/A"))}),
+        2: (("NA", "NULL", "None"), ("NA", "Null", "None")),
+        3: (("null", "NaN", "n/a"), ("null", "NaN", "N/A"))}),
     "customers_emoji.csv": Case({2: (("E1", "Zoë 👩‍👩‍👧", "😀"),) * 2}),
     "customers_right_to_left.csv": Case({2: (("L1", "שרה", "\u202eكريم\u202c"),) * 2}),
-    "customers_formulas.csv": Case({2: (("F1", '=HYPERLINK("http://x.example")', "+1"),) * 2,
-                                    3: (("F2", "-1", "@Sum(A1)"),) * 2}),
+    "customers_formulas.csv": Case({
+        2: (("F1", '=HYPERLINK("http://x.example")', "+1"),) * 2, 3: (("F2", "-1", "@Sum(A1)"),) * 2}),
     "order_lines_thousands_separator.csv": Case({
-        2: (("T1", "1,000", "2.00"), null("quantity_unreadable")), 3: (("T2", "1000", "2.00"), ("T2", 1000.0, 2.0))}),
+        2: (("T1", "1,000", "2.00"), null("quantity_unreadable")), 3: order_line("T2", "1000", "2.00")}),
     "order_lines_currency_sign.csv": Case({
-        2: (("Y1", "1", "€ 2.00"), null("unit_price_unreadable")), 3: (("Y2", "1", "2.00"), ("Y2", 1.0, 2.0))}),
+        2: (("Y1", "1", "€ 2.00"), null("unit_price_unreadable")), 3: order_line("Y2", "1", "2.00")}),
     "order_lines_decimal_comma.csv": Case({
-        2: (("C1", "1,5", "2.00"), null("quantity_unreadable")), 3: (("C2", "1.5", "2.00"), ("C2", 1.5, 2.0))}),
+        2: (("C1", "1,5", "2.00"), null("quantity_unreadable")), 3: order_line("C2", "1.5", "2.00")}),
     "order_lines_1e400.csv": Case({
-        2: (("E1", "1e400", "2.00"), null("quantity_unreadable")), 3: (("E2", "1", "2.00"), ("E2", 1.0, 2.0))}),
+        2: (("E1", "1e400", "2.00"), null("quantity_unreadable")), 3: order_line("E2", "1", "2.00")}),
     "order_lines_nan.csv": Case({
-        2: (("N1", "NaN", "2.00"), null("quantity_unreadable")), 3: (("N2", "1", "2.00"), ("N2", 1.0, 2.0))}),
+        2: (("N1", "NaN", "2.00"), null("quantity_unreadable")), 3: order_line("N2", "1", "2.00")}),
     "order_lines_returns.csv": Case({
-        2: (("R1", "-2", "2.00"), ("R1", -2.0, 2.0)), 3: (("R2", "0", "2.00"), ("R2", 0.0, 2.0)),
-        4: (("R3", "-0", "2.00"), ("R3", 0.0, 2.0))}),
+        2: order_line("R1", "-2", "2.00"), 3: order_line("R2", "0", "2.00"),
+        4: order_line("R3", "-0", "2.00")}),
     "order_lines_three_decimals.csv": Case({
-        2: (("M1", "1", "2.005"), null("unit_price_unreadable")), 3: (("M2", "0.333", "2.00"), ("M2", 0.333, 2.0))}),
+        2: (("M1", "1", "2.005"), null("unit_price_unreadable")), 3: order_line("M2", "0.333", "2.00")}),
     "order_lines_beyond_64_bits.csv": Case({
-        2: (("9223372036854775808", "1", "2.00"), ("9223372036854775808", 1.0, 2.0)),
+        2: order_line("9223372036854775808", "1", "2.00"),
         3: (("B2", "9223372036854775808", "2.00"), null("quantity_unreadable"))}),
     "order_lines_too_many_digits.csv": Case({
         2: (("D1", "9999999999999.999", "2.00"), null("quantity_unreadable")),
-        3: (("D2", "99999999.999", "2.00"), ("D2", 99999999.999, 2.0))}),
+        3: order_line("D2", "99999999.999", "2.00")}),
     "orders_no_such_date.csv": Case({
         2: (("N1", "2025-02-30", "1.00"), null("order_date_unreadable")),
-        3: (("N2", "2024-02-29", "1.00"), ("N2", "2024-02-29 00:00:00", 1.0))}),
+        3: order("N2", "2024-02-29", "2024-02-29 00:00:00")}),
     "orders_day_first.csv": Case({
         2: (("F1", "31.12.2025", "1.00"), null("order_date_unreadable")),
-        3: (("F2", "2025-12-31", "1.00"), ("F2", "2025-12-31 00:00:00", 1.0))}),
+        3: order("F2", "2025-12-31", "2025-12-31 00:00:00")}),
     "orders_first_and_last_year.csv": Case({
-        2: (("Y1", "0001-01-01", "1.00"), ("Y1", "0001-01-01 00:00:00", 1.0)),
-        3: (("Y2", "9999-12-31T23:59:59", "1.00"), ("Y2", "9999-12-31 23:59:59", 1.0))}),
+        2: order("Y1", "0001-01-01", "0001-01-01 00:00:00"),
+        3: order("Y2", "9999-12-31T23:59:59", "9999-12-31 23:59:59")}),
     "orders_year_10000.csv": Case({
         2: (("T1", "9999-12-31T23:30:00-05:00", "1.00"), null("order_date_unreadable")),
-        3: (("T2", "9999-12-31T18:30:00-05:00", "1.00"), ("T2", "9999-12-31 23:30:00", 1.0))}),
+        3: order("T2", "9999-12-31T18:30:00-05:00", "9999-12-31 23:30:00")}),
     "orders_year_0.csv": Case({
         2: (("Z1", "0000-01-01", "1.00"), null("order_date_unreadable")),
-        3: (("Z2", "2025-01-01", "1.00"), ("Z2", "2025-01-01 00:00:00", 1.0))}),
+        3: order("Z2", "2025-01-01", "2025-01-01 00:00:00")}),
     "orders_time_zones.csv": Case({
-        2: (("Z3", "2025-01-02T01:30:00+05:30", "1.00"), ("Z3", "2025-01-01 20:00:00", 1.0)),
-        3: (("Z4", "2025-01-01T23:30:00-02:00", "1.00"), ("Z4", "2025-01-02 01:30:00", 1.0)),
-        4: (("Z5", "2025-01-01 12:00:00Z", "1.00"), ("Z5", "2025-01-01 12:00:00", 1.0))}),
+        2: order("Z3", "2025-01-02T01:30:00+05:30", "2025-01-01 20:00:00"),
+        3: order("Z4", "2025-01-01T23:30:00-02:00", "2025-01-02 01:30:00"),
+        4: order("Z5", "2025-01-01 12:00:00Z", "2025-01-01 12:00:00")}),
     "orders_largest_amount.csv": Case({
-        2: (("A1", "2025-01-01", "9999999999999.99"), ("A1", "2025-01-01 00:00:00", 9999999999999.99)),
-        3: (("A2", "2025-01-01", "0.29"), ("A2", "2025-01-01 00:00:00", 0.29))}),
-    "orders_without_customer.csv": Case({2: (("W1", "2025-03-01", "1.00"), ("W1", "2025-03-01 00:00:00", 1.0))}),
+        2: order("A1", "2025-01-01", "2025-01-01 00:00:00", "9999999999999.99"),
+        3: order("A2", "2025-01-01", "2025-01-01 00:00:00", "0.29")}),
+    "orders_without_customer.csv": Case({2: order("W1", "2025-03-01", "2025-03-01 00:00:00")}),
     "order_lines_without_parents.csv": Case({
-        2: (("O1", "1", "2.00"), ("O1", 1.0, 2.0)), 3: (("O2", "1", "2.00"), ("O2", 1.0, 2.0))}),
-    "payments_without_order.csv": Case({2: (("W1", "2025-03-01", "1.00"), ("W1", "2025-03-01 00:00:00", 1.0))}),
+        2: order_line("O1", "1", "2.00"), 3: order_line("O2", "1", "2.00")}),
+    "payments_without_order.csv": Case({2: order("W1", "2025-03-01", "2025-03-01 00:00:00")}),
 }
 
 
@@ -174,16 +203,14 @@ def zip_bytes() -> bytes:
 
 
 MADE["products_zip.csv"] = zip_bytes()
+# What the message names besides the file.
 REFUSED = {
-    "products_missing_column.csv": (
-        ", line 1: the header lacks 'unit_price' (nearest: 'unitprice'). It has 'product_id', 'product_name', 'category', "
-        "'sub_category', 'brand', 'unitprice', 'status'. Correct it and deliver the file again."),
-    "products_duplicate_column.csv": (
-        ", line 1: the header has 'unit_price' 2 times (case, spaces and hyphens do not count). Rename all but one."),
-    "products_empty.csv": " is empty: no header. Deliver it again with a header line.",
-    "products_html.csv": " is a web page or XML, not CSV. Deliver the table as .csv or .csv.gz.",
-    "products_zip.csv": " is a ZIP archive or an Excel workbook, not CSV. Deliver the table as .csv or .csv.gz.",
-    "products_cut_short.csv.gz": " is cut short: its gzip data has no end. Deliver it again.",
+    "products_missing_column.csv": "line 1: .*'unit_price' .*'unitprice'",
+    "products_duplicate_column.csv": "line 1: .*'unit_price' 2 times",
+    "products_empty.csv": "empty",
+    "products_html.csv": "web page",
+    "products_zip.csv": "ZIP",
+    "products_cut_short.csv.gz": "cut short",
 }
 
 
@@ -204,7 +231,7 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory, patch) -> tuple[Shop, RunResult]:
-    """A shop to which every case was delivered, after its run: look, do not touch."""
+    """A shop to which every case was delivered, after its run; for reading only."""
     shop = Shop(tmp_path_factory.mktemp("corpus"))
     deliver(shop, *CASES)
     return shop, in_process.run(shop, patch)
@@ -215,19 +242,20 @@ def test_every_file_of_the_corpus_has_a_case():
 
 
 def lines_of(shop: Shop, name: str) -> dict[int, tuple]:
-    """Return what became of a delivery's lines, as a case says it; a superseded line is nowhere."""
+    """Return what became of a delivery's lines, as in a case, without superseded lines."""
     source = SOURCES[source_of(name)]
     in_raw, in_curated = (", ".join(columns) for columns in SHOWN[source.name])
     found = {}
     for row_id, line, *row in shop.query(
             "raw", f"select row_id, source_row, {in_raw} from {source.name} where source_filename = ?", name):
-        [became] = (shop.query("curated", f"select {in_curated} from {TABLES[source.name]} where {source.key} = ?", row[0])
-                    or shop.query("curated", "select rule from quarantine where table_name = ? and raw_row_id = ?",
-                                  TABLES[source.name], row_id))
-        found[line] = (tuple(row), became if len(became) > 1 else became[0])
-    for line, *why in shop.query("raw", "select source_row, rule, reason, raw_text from quarantine where source_filename = ?", name):
-        found[line] = tuple(why)
-    return found
+        table = TABLES[source.name]
+        loaded = shop.query("curated", f"select {in_curated} from {table} where {source.key} = ?", row[0])
+        [fate] = loaded or shop.query(
+            "curated", "select rule from quarantine where table_name = ? and raw_row_id = ?", table, row_id)
+        found[line] = (tuple(row), fate if loaded else fate[0])
+    rejected = shop.query("raw", "select source_row, rule, reason, raw_text from quarantine "
+                                 "where source_filename = ?", name)
+    return found | {line: tuple(rest) for line, *rest in rejected}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -235,7 +263,8 @@ def test_every_line_of_a_file_becomes_what_it_should(name: str, corpus: tuple[Sh
     shop, result = corpus
     case = CASES[name]
     assert lines_of(shop, name) == {line: fate for line, fate in case.lines.items() if fate}
-    assert [said for said in result.warnings() if said.startswith(name)] == [f"{name}: {words}" for words in case.says]
+    warnings = [line.removeprefix(f"{name}: ") for line in result.warnings() if line.startswith(name)]
+    assert tuple(warnings) == case.warnings
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -244,39 +273,47 @@ def test_no_row_of_a_file_is_lost_or_counted_twice(name: str, corpus: tuple[Shop
 
 
 def check_conservation(shop: Shop, name: str, rows: int) -> None:
-    """Rows in the file = appended + unchanged + duplicates + quarantined; those appended are in curated or its quarantine."""
-    [counts] = shop.query("raw", "select rows, appended, unchanged, duplicates, quarantined from deliveries where source_filename = ?",
-                          name)
+    """Check that the counts of a file add up, and that each appended row is in curated or in its
+    quarantine."""
+    [counts] = shop.query("raw", "select rows, appended, unchanged, duplicates, quarantined from deliveries "
+                                 "where source_filename = ?", name)
     assert counts[0] == rows == sum(counts[1:])
     [appended] = shop.query("raw", f"select count(*) from {source_of(name)} where source_filename = ?", name)
     [refused] = shop.query("raw", "select count(*) from quarantine where source_filename = ?", name)
     assert (*appended, *refused) == (counts[1], counts[4])
     source = SOURCES[source_of(name)]
-    for row_id, key in shop.query("raw", f"select row_id, {source.key} from {source.name} where source_filename = ?", name):
-        loaded = shop.query("curated", f"select 1 from {TABLES[source.name]} where {source.key} = ?", key.strip())
-        set_aside = shop.query("curated", "select 1 from quarantine where source_name = ? and raw_row_id = ?", source.name, row_id)
-        assert len(loaded) + len(set_aside) == 1, key
+    for row_id, key in shop.query(
+            "raw", f"select row_id, {source.key} from {source.name} where source_filename = ?", name):
+        loaded = shop.query("curated", f"select 1 from {TABLES[source.name]} where {source.key} = ?",
+                            key.strip())
+        quarantined = shop.query("curated", "select 1 from quarantine where source_name = ? "
+                                            "and raw_row_id = ?", source.name, row_id)
+        assert len(loaded) + len(quarantined) == 1, key
 
 
 def test_every_step_accounts_for_every_row_that_it_read(corpus: tuple[Shop, RunResult]):
+    fates = ("added", "changed", "unchanged", "duplicates", "quarantined")
     for step in corpus[1].steps:
         for table, count in step.record["tables"].items():
-            assert count["read"] == sum(count[name] for name in ("added", "changed", "unchanged", "duplicates", "quarantined")), table
+            assert count["read"] == sum(count[fate] for fate in fates), table
 
 
 def test_an_extra_column_is_in_raw_and_nowhere_else(corpus: tuple[Shop, RunResult]):
     shop = corpus[0]
-    assert shop.query("raw", "select gift_wrap from products where product_id in ('X1', 'X2') order by 1") == [(None,), ("yes",)]
+    wrapped = "select gift_wrap from products where product_id in ('X1', 'X2') order by 1"
+    assert shop.query("raw", wrapped) == [(None,), ("yes",)]
     for layer in ("curated", "gold"):
         assert shop.query(layer, "select sql from sqlite_schema where sql like '%gift_wrap%'") == []
 
 
-def test_a_row_that_was_set_aside_is_kept_as_it_was_delivered(corpus: tuple[Shop, RunResult]):
-    [row] = corpus[0].query("curated", "select source_name, source_filename, source_row, record_key, raw_text from quarantine "
-                                       "where record_key = 'C1' and source_name = 'order_lines'")
-    assert row == ("order_lines", "order_lines_decimal_comma.csv", 2, "C1",
+def test_a_quarantined_row_is_kept_as_it_was_delivered(corpus: tuple[Shop, RunResult]):
+    [(*row, reason)] = corpus[0].query(
+        "curated", "select source_name, source_filename, source_row, record_key, raw_text, reason "
+        "from quarantine where record_key = 'C1' and source_name = 'order_lines'")
+    assert row == ["order_lines", "order_lines_decimal_comma.csv", 2, "C1",
                    '{"order_line_id":"C1","order_id":"O1","product_id":"P1","quantity":"1,5","unit_price":"2.00",'
-                   '"discount_amount":null}')
+                   '"discount_amount":null}']
+    assert re.search("quantity .* not a number .*three decimals", reason)
 
 
 def test_a_digest_is_that_of_what_is_stored(corpus: tuple[Shop, RunResult]):
@@ -285,21 +322,24 @@ def test_a_digest_is_that_of_what_is_stored(corpus: tuple[Shop, RunResult]):
         for table in TABLES.values():
             columns = [name for name in layer.schema(table).names
                        if name not in ("row_id", "batch_id", "process_name", "transformation_timestamp")]
-            stored = digest.of_rows(layer.read(table, columns), columns)
-            assert layer.scalar("select digest from layer_commits where table_name = ? order by commit_id desc", (table,)) == stored
+            recorded = layer.scalar(
+                "select digest from layer_commits where table_name = ? order by commit_id desc", (table,))
+            assert recorded == digest.of_rows(layer.read(table, columns), columns)
 
 
-def test_orphans_are_loaded_and_heal_when_their_parents_arrive(corpus: tuple[Shop, RunResult], tmp_path: Path, patch):
+def test_orphans_are_loaded_and_heal_when_their_parents_arrive(corpus: tuple[Shop, RunResult], tmp_path: Path,
+                                                               patch):
     shutil.copytree(corpus[0].folder, tmp_path / "later")
     shop = Shop(tmp_path / "later")
-    wide = ("select order_date, product_name, order_paid_amount from reporting_sales_wide where order_line_id in ('O1', 'O2') "
-            "order by order_line_id")
-    customer = "select first_name, lifetime_value from reporting_customer_stats where customer_id = 'NO-CUSTOMER'"
+    wide = ("select order_date, product_name, order_paid_amount from reporting_sales_wide "
+            "where order_line_id in ('O1', 'O2') order by order_line_id")
+    customer = ("select first_name, lifetime_value from reporting_customer_stats "
+                "where customer_id = 'NO-CUSTOMER'")
     assert shop.query("gold", wide) == [(None, None, 1.0), ("2025-01-01", None, 0.0)]
     assert shop.query("gold", customer) == [(None, 1.0)]
-    shop.deliver("orders_parents.csv", ",".join(SOURCES["orders"].column_names), "NO-ORDER,C1,2025-03-02,,2.00,")
+    shop.deliver("orders_parents.csv", header_of("orders"), "NO-ORDER,C1,2025-03-02,,2.00,")
     shop.deliver("products_parents.csv", PRODUCTS.strip(), "NO-PRODUCT,Jug,,,,1.00,", "P1,Bowl,,,,1.00,")
-    shop.deliver("customers_parents.csv", ",".join(SOURCES["customers"].column_names), "NO-CUSTOMER,Ann,Lee,,,,,,")
+    shop.deliver("customers_parents.csv", header_of("customers"), "NO-CUSTOMER,Ann,Lee,,,,,,")
     in_process.run(shop, patch)
     assert shop.query("gold", wide) == [("2025-03-02", "Bowl", 1.0), ("2025-01-01", "Jug", 0.0)]
     assert shop.query("gold", customer) == [("Ann", 1.0)]
@@ -309,15 +349,15 @@ def test_orphans_are_loaded_and_heal_when_their_parents_arrive(corpus: tuple[Sho
 def test_a_file_that_cannot_be_read_is_named_and_nothing_is_written(name: str, tmp_path: Path, patch):
     shop = Shop(tmp_path)
     deliver(shop, name, "products_extra_column.csv")
-    with pytest.raises(AssertionError, match=f"^{re.escape(str(shop.source / name) + REFUSED[name])}$"):
+    with pytest.raises(AssertionError, match=rf"^{re.escape(str(shop.source / name))}\b.* {REFUSED[name]}"):
         in_process.run(shop, patch)
     for layer in ("raw", "curated", "gold"):
         path = shop.warehouse / f"{layer}.db"
         assert not path.exists() or shop.query(layer, "select name from sqlite_schema") == []
 
 
-HOSTILE_NAMES = ["products_'; drop table products; --.csv", 'products_"x\' or 1=1.csv', "products_\n..\\..\\etc%2f..%2f.csv",
-                 "products/a..;$(touch x)`id`|.csv"]
+HOSTILE_NAMES = ["products_'; drop table products; --.csv", 'products_"x\' or 1=1.csv',
+                 "products_\n..\\..\\etc%2f..%2f.csv", "products/a..;$(touch x)`id`|.csv"]
 
 
 def test_names_of_files_and_columns_are_text_and_stay_in_their_folders(tmp_path: Path, patch):
@@ -329,9 +369,9 @@ def test_names_of_files_and_columns_are_text_and_stay_in_their_folders(tmp_path:
     in_process.run(shop, patch)
     shop.deliver(HOSTILE_NAMES[0], header, "P0,Cup,,,,1.60,,1,2,3,4,5,7", "P9,Pot,,,,2.00,,1,2,3,4,5,6")
     in_process.run(shop, patch)
-    assert shop.query("raw", "select source_filename, product_id, unit_price from products order by row_id") == [
-        *((name, f"P{HOSTILE_NAMES.index(name)}", "1.50") for name in sorted(HOSTILE_NAMES)),
-        (HOSTILE_NAMES[0], "P0", "1.60"), (HOSTILE_NAMES[0], "P9", "2.00")]
+    rows = shop.query("raw", "select source_filename, product_id, unit_price from products order by row_id")
+    assert rows == [*((name, f"P{HOSTILE_NAMES.index(name)}", "1.50") for name in sorted(HOSTILE_NAMES)),
+                    (HOSTILE_NAMES[0], "P0", "1.60"), (HOSTILE_NAMES[0], "P9", "2.00")]
     assert [name for (name,) in shop.query("raw", "select name from pragma_table_info('products')")][-6:] == [
         'x"_text);_drop_table_products;_', "../../etc/passwd", "select", "rowid", "a;b'c", "key"]
     assert shop.query("curated", "select product_id, unit_price from dim_products order by 1") == [
@@ -340,24 +380,25 @@ def test_names_of_files_and_columns_are_text_and_stay_in_their_folders(tmp_path:
     assert sorted(path.name for path in shop.folder.iterdir()) == ["reports", "source", "warehouse"]
 
 
-def test_a_file_whose_name_is_no_text_waits_until_it_is_renamed(tmp_path: Path, patch):
+def test_a_file_whose_name_is_not_text_waits_until_it_is_renamed(tmp_path: Path, patch):
     shop = Shop(tmp_path)
     deliver(shop, "products_extra_column.csv")
     path = shop.source / os.fsdecode(b"products_caf\xe9.csv")
     path.write_text(PRODUCTS + "N1,Cup,,,,1.50,\n")
     result = in_process.run(shop, patch)
-    assert r"products_caf\xe9.csv: its name is not UTF-8: rename it" in result.warnings()
+    [warning] = [line for line in result.warnings() if line.startswith(r"products_caf\xe9.csv: ")]
+    assert "not UTF-8" in warning and "rename it" in warning
     assert shop.counts("raw", "products", "deliveries") == [2, 1]
     path.rename(shop.source / "products_café.csv")
     in_process.run(shop, patch)
     assert shop.counts("raw", "products", "deliveries") == [3, 2]
 
 
-BY_COMMAND = ["products_cp1252.csv", "products_semicolons.csv", "products_unclosed_quote.csv", "customers_null_words.csv",
-              "order_lines_decimal_comma.csv", "orders_time_zones.csv"]
+BY_COMMAND = ["products_cp1252.csv", "products_semicolons.csv", "products_unclosed_quote.csv",
+              "customers_null_words.csv", "order_lines_decimal_comma.csv", "orders_time_zones.csv"]
 
 
-def test_the_command_does_the_same_and_says_so(tmp_path: Path, warm: WarmRuns):
+def test_the_command_does_the_same_and_reports_it(tmp_path: Path, warm: WarmRuns):
     shop = Shop(tmp_path)
     deliver(shop, *BY_COMMAND)
     done = warm.run(shop)
@@ -365,30 +406,39 @@ def test_the_command_does_the_same_and_says_so(tmp_path: Path, warm: WarmRuns):
     for name in BY_COMMAND:
         assert lines_of(shop, name) == CASES[name].lines
         check_conservation(shop, name, rows=len(CASES[name].lines))
-        for words in CASES[name].says:
-            assert f"{name}: {words}" in done.stdout
-    assert "1/4 raw                12 rows read         11 added  0 changed  0 removed  1 quarantined" in done.stdout
-    assert re.search(r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*\(expect_column_values_to_be_null\(quantity_unread",
-                     done.stdout)
-    assert re.search(r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30', '2025-01-01T23:30:00-02:00': order_date .*"
-                     r"\(expect_column_values_to_be_null\(order_date_zoned\)\)", done.stdout)
+        for warning in CASES[name].warnings:
+            assert f"{name}: {warning}" in done.stdout
+    assert re.search("1/4 raw +12 rows read +11 added +0 changed +0 removed +1 quarantined", done.stdout)
+    for words in (
+            r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*not a number.*\(quantity_unreadable\)",
+            r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30', '2025-01-01T23:30:00-02:00': "
+            r"order_date .*offset from UTC.*\(order_date_zoned\)"):
+        assert re.search(words, done.stdout)
 
 
-# Cells as people and programs write them. Half of them are fine: a bad one must not hide behind another of its row.
+# Cells as people and programs write them. Half of them are good: two bad cells in one row could hide each
+# other.
 texts = st.text(st.sampled_from("aZ0,;\"'\n\r\t \u00a0é😀\u202e\u2028\x85=<>\\"), max_size=6)
-amounts = st.one_of(st.decimals(0, 10**4, places=2), st.decimals(-10**13, 10**13, places=2), st.decimals(-9, 9, places=3))
+amounts = st.one_of(st.decimals(0, 10**4, places=2), st.decimals(-10**13, 10**13, places=2),
+                    st.decimals(-9, 9, places=3))
+number_formats = st.sampled_from(
+    ["{:,}", "€ {}", "{} kg", "+{}", "--{}", "{}.", "{:e}", "0{}", "{}%", "({})"])
 spoiled_numbers = st.one_of(
-    st.builds(str.format, st.sampled_from(["{:,}", "€ {}", "{} kg", "+{}", "--{}", "{}.", "{:e}", "0{}", "{}%", "({})"]), amounts),
+    st.builds(str.format, number_formats, amounts),
     st.builds(str.replace, amounts.map(str), st.just("."), st.sampled_from([",", " ", "..", "\u066b"])),
-    st.integers(-10**20, 10**20).map(str), st.sampled_from(["NaN", "inf", "1e400", "5e3", "0x1F", "1_000", "٣", "-0", ".5"]), texts)
+    st.integers(-10**20, 10**20).map(str),
+    st.sampled_from(["NaN", "inf", "1e400", "5e3", "0x1F", "1_000", "٣", "-0", ".5"]), texts)
 numbers = st.one_of(st.decimals(0, 10**4, places=2).map(str), st.one_of(amounts.map(str), spoiled_numbers))
 years = st.sampled_from([0, 1, 1582, 1900, 2024, 2025, 9999])
 days = st.builds("{:04}-{:02}-{:02}".format, years, st.integers(0, 13), st.integers(0, 32))
 times = st.builds("{}{:02}:{:02}{}{}".format, st.sampled_from("T "), st.integers(0, 24), st.integers(0, 60),
-                  st.sampled_from(["", ":00", ":59", ":60", ":07.5"]), st.sampled_from(["", "Z", "z", "+05:30", "-0500", "+24:00"]))
-edges = st.sampled_from(["9999-12-31T23:30-05:00", "0001-01-01T00:30+05:00", "0000-01-01", "0001-01-01", "9999-12-31", "2025-02-29"])
-dates = st.one_of(st.dates().map(str), st.one_of(days, st.builds("{}{}".format, days, times), edges, texts, st.builds(
-    "{2}.{1}.{0}".format, *[st.integers(1, 30)] * 3)))
+                  st.sampled_from(["", ":00", ":59", ":60", ":07.5"]),
+                  st.sampled_from(["", "Z", "z", "+05:30", "-0500", "+24:00"]))
+edges = st.sampled_from(["9999-12-31T23:30-05:00", "0001-01-01T00:30+05:00", "0000-01-01", "0001-01-01",
+                         "9999-12-31", "2025-02-29"])
+day_first = st.builds("{2}.{1}.{0}".format, *[st.integers(1, 30)] * 3)
+dates = st.one_of(
+    st.dates().map(str), st.one_of(days, st.builds("{}{}".format, days, times), edges, texts, day_first))
 dirty = {
     "orders": {"order_date": dates, "channel": texts, "total_amount": numbers},
     "order_lines": {"quantity": numbers, "unit_price": numbers, "discount_amount": numbers},
@@ -404,35 +454,41 @@ def number(text: str, places: int) -> Decimal | object | None:
 
 def moment(text: str) -> str | object | None:
     """Read an ISO 8601 date or timestamp, in UTC."""
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?", text):
+    time = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+    if not re.fullmatch(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ]{time})?", text):
         return UNREADABLE if text else None
     try:
         read = datetime.fromisoformat(text)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat(" ")
-    except (ValueError, OverflowError):  # no such day, none in UTC
+        in_utc = (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+        return in_utc.replace(tzinfo=None, microsecond=0).isoformat(" ")
+    except (ValueError, OverflowError):  # there is no such day, or not in UTC
         return UNREADABLE
 
 
 def may_pass(values: dict) -> bool:
-    """Tell whether a row may be in curated: all of it readable, nothing missing that must be there, no negative price,
-    no amount beyond a million millions."""
-    needed = [values[name] for name in ("order_timestamp", "quantity", "unit_price") if name in values]
-    prices = [values[name] or 0 for name in ("total_amount", "unit_price") if name in values and values[name] is not UNREADABLE]
-    if UNREADABLE in values.values() or None in needed or any(price < 0 for price in prices):
+    """Return whether a row may be in curated.
+
+    All of it must be readable, nothing required may be missing, no price negative and no amount above 10^12.
+    """
+    required = [values[name] for name in ("order_timestamp", "quantity", "unit_price") if name in values]
+    if UNREADABLE in values.values() or None in required:
+        return False
+    if any((values.get(name) or 0) < 0 for name in ("total_amount", "unit_price")):
         return False
     return "quantity" not in values or abs(float(values["quantity"]) * float(values["unit_price"])) <= 1e12
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(data=st.data())
-def test_whatever_stands_in_the_cells_is_loaded_exactly_or_set_aside(data: st.DataObject):
+def test_any_text_in_a_cell_is_loaded_exactly_or_quarantined(data: st.DataObject):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         shop = Shop(Path(folder))
         shop.source.mkdir()
         delivered = {}
         for source, cells in dirty.items():
             rows = data.draw(st.lists(st.fixed_dictionaries(cells), min_size=1, max_size=30))
-            delivered[source] = [dict.fromkeys(SOURCES[source].column_names, "X") | {SOURCES[source].key: f"K{number}"} | row
+            filler = dict.fromkeys(SOURCES[source].column_names, "X")
+            delivered[source] = [filler | {SOURCES[source].key: f"K{number}"} | row
                                  for number, row in enumerate(rows)]
             with (shop.source / f"{source}.csv").open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, SOURCES[source].column_names, quoting=csv.QUOTE_ALL)
@@ -449,18 +505,23 @@ def test_whatever_stands_in_the_cells_is_loaded_exactly_or_set_aside(data: st.Da
 
 
 def check_row(shop: Shop, source: str, row: dict[str, str]) -> None:
-    """A row that is loaded has the values that were delivered; one that has such values, and no enormous ones, is loaded."""
+    """Check that a loaded row has the delivered values, and that a row that may pass was loaded."""
     if source == "orders":
-        expected = {"order_timestamp": moment(row["order_date"].strip()), "total_amount": number(row["total_amount"].strip(), 2)}
+        expected = {"order_timestamp": moment(row["order_date"].strip()),
+                    "total_amount": number(row["total_amount"].strip(), 2)}
     else:
-        expected = {"quantity": number(row["quantity"].strip(), 3), "unit_price": number(row["unit_price"].strip(), 2),
+        expected = {"quantity": number(row["quantity"].strip(), 3),
+                    "unit_price": number(row["unit_price"].strip(), 2),
                     "discount_amount": number(row["discount_amount"].strip(), 2)}
-    found = shop.query("curated", f"select {', '.join(expected)} from {TABLES[source]} where {SOURCES[source].key} = ?",
-                       row[SOURCES[source].key])
+    key = SOURCES[source].key
+    found = shop.query("curated", f"select {', '.join(expected)} from {TABLES[source]} where {key} = ?",
+                       row[key])
     if found:
         assert may_pass(expected), row
         loaded = [Decimal(repr(value)) if isinstance(value, float) else value for value in found[0]]
-        assert loaded == [0 if value is None and name == "discount_amount" else value for name, value in expected.items()], row
+        assert loaded == [0 if value is None and name == "discount_amount" else value
+                          for name, value in expected.items()], row
     else:
-        enormous = [value for value in expected.values() if isinstance(value, Decimal) and abs(value) >= 10**12]
-        assert enormous or not may_pass(expected), row
+        numbers_read = [value for value in expected.values() if isinstance(value, Decimal)]
+        has_huge_number = any(abs(value) >= 10**12 for value in numbers_read)
+        assert has_huge_number or not may_pass(expected), row

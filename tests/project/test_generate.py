@@ -1,4 +1,4 @@
-"""The generator: sizes, totals to the cent, determinism, and the oddities the pipeline must survive."""
+"""The generator: sizes, totals to the cent, the same bytes every time, and oddities as in real data."""
 
 import csv
 import os
@@ -45,14 +45,15 @@ def assert_consistent(shop):
     total = {row["order_id"]: Decimal(row["total_amount"]) for row in shop["orders"]}
     lines, paid = defaultdict(Decimal), defaultdict(Decimal)
     for row in shop["order_lines"]:
-        lines[row["order_id"]] += int(row["quantity"]) * Decimal(row["unit_price"]) - Decimal(row["discount_amount"] or 0)
+        gross = int(row["quantity"]) * Decimal(row["unit_price"])
+        lines[row["order_id"]] += gross - Decimal(row["discount_amount"] or 0)
     for row in shop["payments"]:
         paid[row["order_id"]] += Decimal(row["payment_amount"]) if row["payment_status"] == "SUCCESS" else 0
     assert lines == total
     assert min(total.values()) >= 0
     assert {order for order in paid if paid[order] > total[order]} == set()
-    assert {row["customer_id"] for row in shop["orders"]} <= {row["customer_id"] for row in shop["customers"]}
-    assert {row["product_id"] for row in shop["order_lines"]} <= {row["product_id"] for row in shop["products"]}
+    for source, parents, key in (("orders", "customers", "customer_id"), ("order_lines", "products", "product_id")):
+        assert {row[key] for row in shop[source]} <= {row[key] for row in shop[parents]}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,8 @@ def test_same_arguments_write_the_same_bytes(sample, tmp_path):
 
 def test_committed_sample_is_what_the_generator_writes(sample):
     for source in SOURCES:
-        assert (ROOT / "data" / "source" / f"{source}.csv").read_bytes() == (sample / f"{source}.csv").read_bytes()
+        name = f"{source}.csv"
+        assert (ROOT / "data" / "source" / name).read_bytes() == (sample / name).read_bytes()
 
 
 def test_another_seed_is_another_shop_of_the_same_size(sample, tmp_path):
@@ -133,9 +135,10 @@ def test_names_and_ids_are_as_odd_as_real_ones(first):
 
 
 def test_optional_fields_are_empty_now_and_then(first):
-    for source, columns in {"customers": ["first_name", "email", "phone", "state", "segment"],
-                            "products": ["sub_category", "brand", "unit_price"], "orders": ["channel"],
-                            "order_lines": ["discount_amount"], "payments": ["payment_date", "payment_method"]}.items():
+    optional = {"customers": ["first_name", "email", "phone", "state", "segment"],
+                "products": ["sub_category", "brand", "unit_price"], "orders": ["channel"],
+                "order_lines": ["discount_amount"], "payments": ["payment_date", "payment_method"]}
+    for source, columns in optional.items():
         for column in columns:
             share = sum(row[column] == "" for row in first[source]) / len(first[source])
             assert 0 < share < .5, column
@@ -144,7 +147,8 @@ def test_optional_fields_are_empty_now_and_then(first):
 def test_orders_lines_and_payments_vary(first):
     states = {row["status"] for row in first["orders"]}
     assert {"placed", "SHIPPED", "Delivered", "DELIVERED", "cancelled", "returned"} <= states
-    assert {len(row["order_date"]) for row in first["orders"]} == {len("2025-11-01"), len("2025-11-01T00:00:00")}
+    lengths = {len(row["order_date"]) for row in first["orders"]}
+    assert lengths == {len("2025-11-01"), len("2025-11-01T00:00:00")}
     assert {row["payment_status"] for row in first["payments"]} == {"SUCCESS", "FAILED", "PENDING"}
     assert any(int(row["quantity"]) < 0 for row in first["order_lines"])
     per_order = Counter(row["order_id"] for row in first["payments"])
@@ -185,8 +189,8 @@ def test_other_sizes_scale_and_add_up(tmp_path, orders, customers, products, lin
 
 
 def test_too_few_orders_and_unknown_days_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="orders is 99, use 100 or more"):
+    with pytest.raises(ValueError, match=r"orders is 99\b.* 100"):
         generate(tmp_path, orders=99)
-    with pytest.raises(ValueError, match="day is 3, use 1 or 2"):
+    with pytest.raises(ValueError, match=r"day is 3\b.* 1 or 2"):
         generate(tmp_path, day=3)
     assert list(tmp_path.iterdir()) == []

@@ -14,14 +14,15 @@ import pyspark
 SPARK_HOME = Path(pyspark.__file__).parent
 STARTED = r"Starting Spark master at (spark://\S+)"
 REGISTERED = "Successfully registered with master"
-SECONDS = 60  # a daemon may take to start or to stop
-# A test's sessions end before the code of the better compiler would pay for the making of it.
+SECONDS = 60  # that a daemon may take to start or to stop
+# The sessions of the tests are too short for Java's better compiler to pay off.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-DEFAULTS = f"spark.driver.extraJavaOptions {JAVA}\nspark.executor.extraJavaOptions {JAVA}\n"  # of a spark-defaults.conf
+# The content of a spark-defaults.conf.
+DEFAULTS = f"spark.driver.extraJavaOptions {JAVA}\nspark.executor.extraJavaOptions {JAVA}\n"
 
 
 class Cluster:
-    """A master and its workers. `master` is the address to give with --master; what they write lies in `folder`."""
+    """A master and its workers. `master` is the address for --master; logs and work files are in `folder`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -32,8 +33,8 @@ class Cluster:
     def add_worker(self, memory: str = "1g") -> str:
         """Start a worker and return its name."""
         name = f"worker-{len(self._daemons)}"
-        self._start(name, "org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", memory, "--port", "0",
-                    "--webui-port", "0", "--work-dir", str(self.folder / name), self.master)
+        self._start(name, "org.apache.spark.deploy.worker.Worker", "--cores", "1", "--memory", memory,
+                    "--port", "0", "--webui-port", "0", "--work-dir", str(self.folder / name), self.master)
         self._wait_for(name, REGISTERED)
         return name
 
@@ -51,16 +52,17 @@ class Cluster:
         return (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def _start(self, name: str, kind: str, *arguments: str) -> None:
-        environment = {**os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m",
-                       "SPARK_DAEMON_JAVA_OPTS": JAVA, "SPARK_LOCAL_DIRS": str(self.folder / "local")}
+        environment = {**os.environ, "SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1",
+                       "SPARK_DAEMON_MEMORY": "512m", "SPARK_DAEMON_JAVA_OPTS": JAVA,
+                       "SPARK_LOCAL_DIRS": str(self.folder / "local")}
         with (self.folder / f"{name}.log").open("wb") as log:
             self._daemons[name] = subprocess.Popen(
                 [SPARK_HOME / "bin" / "spark-class", kind, "--host", "127.0.0.1", *arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
 
-    def _wait_for(self, name: str, said: str) -> re.Match:
+    def _wait_for(self, name: str, message: str) -> re.Match:
         for _ in range(SECONDS * 10):
-            if found := re.search(said, self.log(name)):
+            if found := re.search(message, self.log(name)):
                 return found
             if self._daemons[name].poll() is not None:
                 break

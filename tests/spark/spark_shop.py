@@ -11,7 +11,11 @@ from pathlib import Path
 from conftest import PROJECT, Shop
 
 LAYERS = ("raw", "curated", "gold")
-SECONDS = 900  # of a run, at most
+SECONDS = 900  # that a run may take
+RECORDED = r"""
+select table_name, rows_after, digest from layer_commits
+where table_name not like '%\_replaced' escape '\'
+    and commit_id in (select max(commit_id) from layer_commits group by table_name)"""
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,9 @@ class SparkShop(Shop):
         return (self.folder / "tables").as_uri()
 
     def command(self, *options: str) -> list[str]:
-        return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(self.source), "--engine", "spark",
-                "--master", self.master, "--warehouse", self.tables, "--audit", str(self.warehouse), "--reports", str(self.reports),
-                *options]
+        return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(self.source),
+                "--engine", "spark", "--master", self.master, "--warehouse", self.tables,
+                "--audit", str(self.warehouse), "--reports", str(self.reports), *options]
 
     def run(self, *options: str, expect: int = 0, **how) -> subprocess.CompletedProcess:
         """Run the pipeline as its user would; fail the test when it exits otherwise than expected."""
@@ -43,12 +47,11 @@ def new_spark_shop(folder: Path, master: str) -> SparkShop:
 
 
 def digests(shop: Shop) -> dict[str, tuple[int, str]]:
-    """Return rows and digest that were recorded last for each table that was ever written."""
+    """Return the last recorded number of rows and digest of each table that was ever written."""
     found = {}
     for layer in LAYERS:
         if (shop.warehouse / f"{layer}.db").exists():
             with closing(sqlite3.connect(shop.warehouse / f"{layer}.db")) as connection:
-                found |= {f"{layer}.{table}": (rows, digest) for table, rows, digest in connection.execute(
-                    "select table_name, rows_after, digest from layer_commits where table_name not like '%\\_replaced' escape '\\' "
-                    "and commit_id in (select max(commit_id) from layer_commits group by table_name)")}
+                for table, rows, digest in connection.execute(RECORDED):
+                    found[f"{layer}.{table}"] = rows, digest
     return found

@@ -1,4 +1,4 @@
-"""Reading one delivery on a cluster: rows, line numbers and rejected lines are those of reading it in one piece."""
+"""A cluster reads the same rows, line numbers and rejected lines from a delivery as one process does."""
 
 import csv
 import gzip
@@ -14,10 +14,11 @@ from lib.spark.parts import cut, read_part, scan, stretches
 from lib.spark.reader import read_delivery
 
 COLUMNS = ("id", "name")
-PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n', b'1,24" x\n', b'"\n',
-          "é".encode(), b"\xef\xbb\xbf"]
+PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n',
+          b'1,24" x\n', b'"\n', "é".encode(), b"\xef\xbb\xbf"]
 any_body = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
-well_formed = st.lists(st.lists(st.sampled_from(["", "a", '"', ",", "x\ny", "\r\n", "é"]), min_size=2, max_size=2), max_size=20)
+cell = st.sampled_from(["", "a", '"', ",", "x\ny", "\r\n", "é"])
+well_formed = st.lists(st.lists(cell, min_size=2, max_size=2), max_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def lines_of(batches) -> tuple[list[tuple], list[tuple]]:
 
 
 def in_parts(path, header, part_bytes):
-    """Return what is read in parts, None where the file should not have been cut so; and how many parts there were."""
+    """Return what is read in parts (None if the cuts turn out wrong), and the number of parts."""
     ends = stretches(path, header, part_bytes)
     parts = cut(header, ends, [scan(path, *end) for end in ends])
     try:
@@ -132,5 +133,6 @@ def test_a_file_that_a_worker_cannot_read_is_named(spark, tmp_path, part_bytes):
     path = tmp_path / "people.csv"
     header = written(path, b"id,name\n" + ROWS)
     path.write_bytes(b"id,name\n" + ROWS.replace(b"z", b"\xff"))
-    with pytest.raises(PipelineError, match=r"people\.csv changed while it was read"), read_delivery(spark, path, header, part_bytes):
+    with (pytest.raises(PipelineError, match=r"people\.csv changed while it was read"),
+          read_delivery(spark, path, header, part_bytes)):
         pass

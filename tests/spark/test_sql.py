@@ -1,4 +1,5 @@
-"""The notebooks' SQL on Spark: the same amounts as in DuckDB, to the bit, and no table that goes through the driver."""
+"""The notebooks' SQL on Spark: the amounts are exactly those of DuckDB, and no table goes through the
+driver."""
 
 import json
 import random
@@ -19,26 +20,30 @@ AMOUNTS = """
     select id, cast(price as decimal(18, 2)) as price,
         round(cast(quantity as decimal(18, 3)) * cast(price as decimal(18, 2)), 2) as gross,
         round(cast(cast(price as decimal(18, 2)) / nullif(orders, 0) as decimal(28, 8)), 2) as average,
-        case when orders = 0 then 1 else 0 end as is_none, date_diff('day', cast(day as date), cast('2026-01-01' as date)) as days
+        case when orders = 0 then 1 else 0 end as is_none,
+        date_diff('day', cast(day as date), cast('2026-01-01' as date)) as days
     from amounts
     order by id"""
 TOTALS = f"""
-    select count(*) as rows, sum(gross) as gross, sum(average) as average, sum(is_none) as none, min(days) as least
+    select count(*) as rows, sum(gross) as gross, sum(average) as average, sum(is_none) as none,
+        min(days) as least
     from ({AMOUNTS}) as amounts"""
 
 
 @pytest.fixture(scope="module")
 def amounts() -> pd.DataFrame:
-    """Return amounts below ten million, many of which are halves of a cent when they are multiplied or divided.
+    """Return amounts below ten million, many of which give half cents when they are multiplied or divided.
 
-    Of quotients from some 70 million on DuckDB rounds a few halves of a cent down: as doubles they have no eight exact places.
+    Above some 70 million DuckDB rounds a few half cents down, because a double then does not have eight exact
+    decimals.
     """
     chance = random.Random(7)
     rows = []
     for number in range(20_000):
         cents = chance.randrange(10 ** chance.randrange(1, 10))
         price = float(Decimal(cents) / 100) * chance.choice([1, -1]) + 0.0
-        rows.append((number, price, chance.choice([1, -2, 0.5, 2.5, 0.333, 0.005, 12.125]), chance.randrange(9),
+        quantity = chance.choice([1, -2, 0.5, 2.5, 0.333, 0.005, 12.125])
+        rows.append((number, price, quantity, chance.randrange(9),
                      f"20{chance.randrange(10, 27)}-0{chance.randrange(1, 10)}-28"))
     return pd.DataFrame(rows, columns=["id", "price", "quantity", "orders", "day"])
 
@@ -50,12 +55,15 @@ def test_amounts_are_those_of_duckdb_to_the_bit(local, amounts: pd.DataFrame, qu
         database.register("amounts", amounts)
         expected = stored(database.sql(query)).fetchall()
     found = sorted(map(tuple, _storable(local.sql(in_spark(query))).collect()))
-    differing = [(mine, theirs) for mine, theirs in zip(found, sorted(expected), strict=True) if mine != theirs]
+    pairs = zip(found, sorted(expected), strict=True)
+    differing = [(on_spark, in_duckdb) for on_spark, in_duckdb in pairs if on_spark != in_duckdb]
     assert not differing, differing[:3]
 
 
-def test_no_query_asks_for_what_is_not_in_a_query():
-    """Spark answers `not in (select …)` by sending all that the query returns through the driver; `not exists` says the same."""
+def test_no_notebook_uses_not_in_with_a_query():
+    """For `not in (select …)`, Spark sends all rows of the query through the driver; `not exists` means the
+    same."""
     for notebook in (PROJECT / "notebooks").glob("*.ipynb"):
-        code = "".join("".join(cell["source"]) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"])
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = "".join("".join(cell["source"]) for cell in cells)
         assert "not in (select" not in code, notebook.name

@@ -1,4 +1,4 @@
-"""Tables in the warehouse: what a step stages, publishes, leaves behind when it dies, and prunes."""
+"""Tables in the warehouse: what a step stages, publishes, leaves when it dies, and prunes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,8 @@ def opened(local, tmp_path: Path):  # noqa: F811
             pins = tables.pins()
         tables.prune(pins)
 
-    opened.folder, opened.rows = warehouse / "raw" / "t", lambda *rows: local.createDataFrame(rows, "key string, value bigint")
+    opened.folder = warehouse / "raw" / "t"
+    opened.rows = lambda *rows: local.createDataFrame(rows, "key string, value bigint")
     return opened
 
 
@@ -73,7 +74,7 @@ def test_files_are_replaced_and_others_stay_as_they_are(opened):
         assert others < {file.path for file in tables.files("t")}
 
 
-def test_a_step_that_dies_between_the_two_commits_leaves_the_published_version_and_the_next_one_takes_it_back(opened):
+def test_a_step_that_dies_between_the_two_commits_leaves_the_published_version(opened):
     with opened() as (tables, _):
         tables.append("t", opened.rows(("a", 1)))
     with pytest.raises(Killed), opened() as (tables, _):
@@ -118,8 +119,8 @@ def test_old_versions_are_pruned_and_the_kept_ones_stay_readable(opened):
     with opened() as (tables, layer):
         versions = layer.read("table_versions", ["version"])["version"].to_pylist()
         assert len(versions) == KEPT_VERSIONS
-        assert [DeltaTable(opened.folder, version=version).to_pyarrow_table()["value"].to_pylist() for version in versions] == [
-            [3], [4], [5]]
+        kept = [DeltaTable(opened.folder, version=version).to_pyarrow_table() for version in versions]
+        assert [table["value"].to_pylist() for table in kept] == [[3], [4], [5]]
     assert len(list(opened.folder.rglob("*.parquet"))) == KEPT_VERSIONS
     assert not [folder for folder in opened.folder.iterdir() if not any(folder.iterdir())]
 
@@ -136,5 +137,6 @@ def test_small_files_are_folded_into_one(opened):
 def test_a_table_that_is_gone_is_named(opened, local):  # noqa: F811
     with opened() as (tables, layer):
         tables.append("t", opened.rows(("a", 1)))
-    with opened() as (_, layer), pytest.raises(PipelineError, match=r"version 0 of raw\.t cannot be read in file:///elsewhere/raw"):
+    missing = r"version 0 of raw\.t .* file:///elsewhere/raw: .*--warehouse"
+    with opened() as (_, layer), pytest.raises(PipelineError, match=missing):
         Tables(local, "file:///elsewhere", layer).read("t")

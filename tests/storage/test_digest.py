@@ -1,4 +1,4 @@
-"""Digests follow the content of a table: not its order, not its run columns, not the way it came about."""
+"""A digest depends on the content of a table, not on the order of its rows or on how they were written."""
 
 import json
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lib.storage import digest
 from lib.storage.layer import open_layer
 
-RUN_COLUMNS = {"row_id", "batch_id", "process_name", "transformation_timestamp", "aggregation_timestamp", "source_system",
-               "source_filename", "source_row", "ingestion_timestamp"}
+RUN_COLUMNS = {"row_id", "batch_id", "process_name", "transformation_timestamp", "aggregation_timestamp",
+               "source_system", "source_filename", "source_row", "ingestion_timestamp"}
 SCHEMA = pa.schema([("key", pa.string()), ("amount", pa.float64()), ("count", pa.int64())])
 rows = st.lists(st.fixed_dictionaries({
     "key": st.one_of(st.none(), st.text("ab;=\x1f€", max_size=3)),
@@ -48,7 +48,8 @@ def test_a_new_column_that_is_empty_changes_no_digest():
 
 def test_the_log_records_the_digest_of_every_table_a_step_wrote(loaded: Shop):
     recorded = {}
-    for (text,) in loaded.query("audit", "select table_digests from pipeline_execution_log order by execution_id"):
+    for (text,) in loaded.query(
+            "audit", "select table_digests from pipeline_execution_log order by execution_id"):
         recorded |= json.loads(text)
     assert len(recorded) == 13
     for layer in ("raw", "curated", "gold"):
