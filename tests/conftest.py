@@ -1,4 +1,4 @@
-"""Fixtures: a warehouse to run in, and the sample's files to change."""
+"""Fixtures: a warehouse to run in, and the sample's files to change. Which tests need a whole run."""
 
 import os
 import shutil
@@ -25,6 +25,7 @@ CUSTOMERS = "customer_id,first_name,last_name,email,phone,city,state,country,seg
 PRODUCTS = "product_id,product_name,category,sub_category,brand,unit_price,status"
 PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount"
 LOGS = {"audit.pipeline_execution_log", "audit.pipeline_manifest"}  # what every run adds to
+WHOLE_RUNS = {"shop", "loaded", "used", "warm", "chinook"}  # fixtures for tests that start the command; `make check` leaves them out
 LAYERS = ("raw", "curated", "gold", "audit")
 sys.path.insert(0, str(PROJECT))
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # speed is for benchmarks/
@@ -106,19 +107,30 @@ def used(loaded: Shop, tmp_path: Path) -> Shop:
     return Shop(tmp_path / "used")
 
 
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch) -> Shop:
-    """A shop with two customers, two orders of two days and three lines, after its first run."""
+@pytest.fixture(scope="session")
+def small_loaded(tmp_path_factory) -> Shop:
+    """A shop with two customers, two orders of two days and three lines, after its first run: look, do not touch."""
     import in_process
 
-    shop = Shop(tmp_path)
+    shop = Shop(tmp_path_factory.mktemp("small"))
     shop.deliver("customers.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip", "C2,Bob,B,,,,,,")
     shop.deliver("products.csv", PRODUCTS, "P1,Cup,Kitchen,,,2.00,", "P2,Pan,Kitchen,,,10.00,")
     shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
     shop.deliver("order_lines.csv", LINES, "L1,O1,P1,2,2.00,", "L2,O1,P2,1,10.00,", "L3,O2,P2,1,10.00,")
     shop.deliver("payments.csv", PAYMENTS, "Y1,O1,2025-01-01,card,SUCCESS,14.00")
-    in_process.run(shop, monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        in_process.run(shop, patch)
     return shop
+
+
+@pytest.fixture
+def small(small_loaded: Shop, tmp_path: Path, monkeypatch) -> Shop:
+    """A copy of the small shop after its first run, to go on with in this process."""
+    import in_process
+
+    in_process.keep_in_process(monkeypatch)
+    shutil.copytree(small_loaded.folder, tmp_path, dirs_exist_ok=True)
+    return Shop(tmp_path)
 
 
 @pytest.fixture
@@ -143,6 +155,13 @@ def chinook() -> Path:
     if not CHINOOK.exists() and not os.environ.get("CI"):
         pytest.skip("../shared/real/chinook is not here")
     return CHINOOK
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a whole run, by the fixtures that they use, directly or through others."""
+    for item in items:
+        if WHOLE_RUNS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("whole_run")
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

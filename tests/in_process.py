@@ -39,14 +39,19 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
         raise
 
 
-def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.runner.run.RunResult:
-    """Run the pipeline on a shop and return the result; raises for a step that failed."""
+def keep_in_process(monkeypatch) -> None:
+    """Let every run of this process execute the cells here, and write no report but its manifest."""
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
     monkeypatch.setattr("lib.runner.run._write_report", lambda result, reports, folder, manifests, *_: lib.storage.manifest.put(manifests, reports))
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
     monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
     monkeypatch.setattr("lib.runner.kernels.warm_up", lambda: None)
+
+
+def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.runner.run.RunResult:
+    """Run the pipeline on a shop and return the result; raises for a step that failed."""
+    keep_in_process(monkeypatch)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
         result = lib.runner.run.run(lib.runner.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
                              lib.runner.kernels.KernelQueue())
