@@ -19,7 +19,7 @@ from lib.steps import STEPS, Options
 
 WAREHOUSES = PROJECT / "tests" / "warehouses"
 VERSIONS = sorted(path.parent.name for path in WAREHOUSES.glob("*/raw.sql"))
-LATER = "2026-01-04 18:00:00"  # the day of the last run: on the next one, more days would have passed since each order
+LATER = "2026-01-04 18:00:00"  # on the day of the last run, since gold counts the days since each order
 
 
 @pytest.fixture(params=VERSIONS)
@@ -44,7 +44,8 @@ def digests(shop: Shop) -> dict[str, str]:
     last = ("select table_name, digest from layer_commits where commit_id in "
             "(select max(commit_id) from layer_commits group by table_name)")
     tables = {table for step in STEPS.values() for table in step.outputs}
-    return {table: digest for layer in ("curated", "gold") for table, digest in shop.query(layer, last) if table in tables}
+    return {table: digest for layer in ("curated", "gold") for table, digest in shop.query(layer, last)
+            if table in tables}
 
 
 def assert_verified(shop: Shop, into: Path) -> None:
@@ -57,7 +58,8 @@ def test_its_last_run_can_be_replayed_and_everything_is_verified(older: Shop, tm
     assert_verified(older, tmp_path / "verified")
     [(last,)] = older.query("audit", "select max(batch_id) from pipeline_manifest")
     lines: list[str] = []
-    is_same = replay(Options(older.source, older.warehouse, older.reports), last, tmp_path / "again", lines.append)
+    options = Options(older.source, older.warehouse, older.reports)
+    is_same = replay(options, last, tmp_path / "again", lines.append)
     assert is_same, "\n".join(lines)
 
 

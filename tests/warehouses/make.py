@@ -2,8 +2,8 @@
 
     python tests/warehouses/make.py 0.2.0 [PROJECT]
 
-Run it for each release, with the release's own code: that of this checkout, or of another one at PROJECT. It writes
-tests/warehouses/0.2.0; tests/reproduce/test_older_warehouse.py then goes on with every folder that is there.
+Run it for each release, with the release's own code: that of this checkout, or of another one at PROJECT. It
+writes tests/warehouses/0.2.0; tests/reproduce/test_older_warehouse.py goes on with every such folder.
 """
 
 import os
@@ -41,8 +41,9 @@ def make(version: str, project: Path) -> None:
         for now, (delivered, *options) in RUNS.items():
             if delivered:
                 deliver(delivered, source)
-            subprocess.run([sys.executable, project / "run_pipeline.py", "--source", source, "--warehouse", warehouse,
-                            "--reports", Path(folder, "reports"), "--now", now, *options], check=True)
+            subprocess.run([sys.executable, project / "run_pipeline.py", "--source", source,
+                            "--warehouse", warehouse, "--reports", Path(folder, "reports"),
+                            "--now", now, *options], check=True)
         (HERE / version).mkdir(exist_ok=True)
         for layer in LAYERS:
             with closing(sqlite3.connect(warehouse / f"{layer}.db")) as connection:
