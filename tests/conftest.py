@@ -168,8 +168,8 @@ def names_in(code: types.CodeType) -> set[str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need a whole run, which `make check` leaves out.
 
-    Such a test is known by its fixtures, used directly or through others, or because it makes a new shop of its
-    own. A test that takes long for another reason has the mark in its file.
+    Such a test is known by its fixtures, used directly or through others, or because it makes a new shop of
+    its own. A test that takes long for another reason has the mark in its file.
     """
     for item in items:
         if WHOLE_RUNS & set(item.fixturenames) or "new_shop" in names_in(item.function.__code__):
