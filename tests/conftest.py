@@ -1,10 +1,11 @@
-"""Fixtures: a warehouse to run in, and the sample's files to change."""
+"""Fixtures: a warehouse to run in, and the sample's files to change. Which tests need a whole run."""
 
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import types
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,15 +26,17 @@ CUSTOMERS = "customer_id,first_name,last_name,email,phone,city,state,country,seg
 PRODUCTS = "product_id,product_name,category,sub_category,brand,unit_price,status"
 PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount"
 LOGS = {"audit.pipeline_execution_log", "audit.pipeline_manifest"}  # what every run adds to
+WHOLE_RUNS = {"shop", "loaded", "used", "warm", "server"}  # the fixtures of tests that start whole runs
 LAYERS = ("raw", "curated", "gold", "audit")
 sys.path.insert(0, str(PROJECT))
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # speed is for benchmarks/
+# No deadline and no check of speed: a test must pass on a busy machine, and speed is measured in benchmarks/.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A source folder, a warehouse and a reports folder of its own, and the command that works on them."""
+    """A source folder, a warehouse and a reports folder, and the command that works on them."""
 
     folder: Path
 
@@ -54,7 +57,7 @@ class Shop:
                 "--warehouse", str(self.warehouse), "--reports", str(self.reports), *options]
 
     def run(self, *options: str, expect: int = 0, **how) -> subprocess.CompletedProcess:
-        """Run the pipeline as its user would; fail the test when it exits otherwise than expected."""
+        """Run the pipeline as its user would; fail the test when its exit code is not the expected one."""
         done = subprocess.run(self.command(*options), capture_output=True, text=True, timeout=300, **how)
         assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -83,7 +86,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    """A shop with the sample in its source folder and nothing else."""
+    """A shop with the sample in its source folder, before its first run."""
     return new_shop(tmp_path / "a shop")
 
 
@@ -94,7 +97,7 @@ def new_shop(folder: Path) -> Shop:
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory) -> Shop:
-    """The sample after its first run, which was started on a terminal: look, do not touch."""
+    """The sample after its first run, which was started on a terminal. Tests only read it."""
     shop = new_shop(tmp_path_factory.mktemp("loaded"))
     (shop.folder / "terminal.txt").write_bytes(run_on_terminal(shop.command()).encode())
     return shop
@@ -102,24 +105,35 @@ def loaded(tmp_path_factory) -> Shop:
 
 @pytest.fixture
 def used(loaded: Shop, tmp_path: Path) -> Shop:
-    """A copy of the sample after its first run, to go on with."""
+    """A copy of the sample after its first run, which a test may change."""
     shutil.copytree(loaded.folder, tmp_path / "used")
     return Shop(tmp_path / "used")
 
 
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch) -> Shop:
-    """A shop with two customers, two orders of two days and three lines, after its first run."""
+@pytest.fixture(scope="session")
+def small_loaded(tmp_path_factory) -> Shop:
+    """Two customers, two orders of two days and three lines, after their first run. Tests only read it."""
     import in_process
 
-    shop = Shop(tmp_path)
+    shop = Shop(tmp_path_factory.mktemp("small"))
     shop.deliver("customers.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip", "C2,Bob,B,,,,,,")
     shop.deliver("products.csv", PRODUCTS, "P1,Cup,Kitchen,,,2.00,", "P2,Pan,Kitchen,,,10.00,")
     shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
     shop.deliver("order_lines.csv", LINES, "L1,O1,P1,2,2.00,", "L2,O1,P2,1,10.00,", "L3,O2,P2,1,10.00,")
     shop.deliver("payments.csv", PAYMENTS, "Y1,O1,2025-01-01,card,SUCCESS,14.00")
-    in_process.run(shop, monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        in_process.run(shop, patch)
     return shop
+
+
+@pytest.fixture
+def small(small_loaded: Shop, tmp_path: Path, monkeypatch) -> Shop:
+    """A copy of the small shop after its first run, for a test to change; later runs stay in this process."""
+    import in_process
+
+    in_process.keep_in_process(monkeypatch)
+    shutil.copytree(small_loaded.folder, tmp_path, dirs_exist_ok=True)
+    return Shop(tmp_path)
 
 
 @pytest.fixture
@@ -146,8 +160,26 @@ def chinook() -> Path:
     return CHINOOK
 
 
+def names_in(code: types.CodeType) -> set[str]:
+    """Return the names that a function refers to, also in the functions inside it."""
+    inside = [names_in(part) for part in code.co_consts if isinstance(part, types.CodeType)]
+    return set(code.co_names).union(*inside)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a whole run, which `make check` leaves out.
+
+    Such a test is known by its fixtures, used directly or through others, or because it makes a new shop of
+    its own. A test that takes long for another reason has the mark in its file.
+    """
+    for item in items:
+        if WHOLE_RUNS & set(item.fixturenames) or "new_shop" in names_in(item.function.__code__):
+            item.add_marker("whole_run")
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Print the figures of `make soak` in one line."""
     if "SOAK" in os.environ:
         failed = len(terminalreporter.stats.get("failed", []))
-        terminalreporter.write_line(f"soak: {SOAKED['histories']} histories, {SOAKED['kills']} kills, {failed} differences")
+        terminalreporter.write_line(
+            f"soak: {SOAKED['histories']} histories, {SOAKED['kills']} kills, {failed} differences")

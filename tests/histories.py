@@ -1,4 +1,4 @@
-"""Random histories of deliveries and runs, and a model of a few lines of what raw makes of them."""
+"""Random histories of deliveries and runs, and a small model of what raw makes of them."""
 
 import csv
 import gzip
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from lib.contract import SOURCES
 
-FILES = {source: [f"{source}.csv", f"{source}_2.csv", f"{source}/a.csv", f"{source}/b.csv.gz"] for source in SOURCES}
+FILES = {source: [f"{source}.csv", f"{source}_2.csv", f"{source}/a.csv", f"{source}/b.csv.gz"]
+         for source in SOURCES}
+STEPS = [("raw", "dimensions", "facts", "gold")] * 4 + [("raw",), ("raw", "facts"), ("raw", "dimensions")]
 
 ids = {"customers": ["007", "C1", "1e3"], "products": ["P1", "NA"], "orders": ["O1", "O2", "O3", "00"],
        "order_lines": ["L1", "L2", "L3", "L4", "L5"], "payments": ["Y1", "Y2", "Y3"]}
@@ -18,23 +20,28 @@ cents = st.integers(0, 99999).map(lambda number: f"{number // 100}.{number % 100
 optional_cents = st.one_of(st.just(""), cents)
 days = st.sampled_from(["2025-01-01", "2025-01-02", "2025-01-02T23:30:00-02:00", "2025-01-03 10:00:00"])
 fields = {
-    "customers": {"first_name": st.sampled_from(["ANNA", "bob", ""]), "last_name": st.sampled_from(["null", "Łódź"]),
+    "customers": {"first_name": st.sampled_from(["ANNA", "bob", ""]),
+                  "last_name": st.sampled_from(["null", "Łódź"]),
                   "segment": st.sampled_from(["vip", "RETAIL", ""])},
-    "products": {"product_name": st.sampled_from(["Cup, blue", 'A "B"', "x\ny"]), "unit_price": optional_cents},
-    "orders": {"customer_id": st.sampled_from(ids["customers"]), "order_date": days, "total_amount": optional_cents,
+    "products": {"product_name": st.sampled_from(["Cup, blue", 'A "B"', "x\ny"]),
+                 "unit_price": optional_cents},
+    "orders": {"customer_id": st.sampled_from(ids["customers"]), "order_date": days,
+               "total_amount": optional_cents,
                "status": st.sampled_from(["placed", "CANCELLED", "", "shipped"])},
-    "order_lines": {"order_id": st.sampled_from(ids["orders"]), "product_id": st.sampled_from(ids["products"]),
+    "order_lines": {"order_id": st.sampled_from(ids["orders"]),
+                    "product_id": st.sampled_from(ids["products"]),
                     "quantity": st.sampled_from(["1", "-2", "0", "2.5", "0.333"]), "unit_price": cents,
                     "discount_amount": optional_cents},
     "payments": {"order_id": st.sampled_from(ids["orders"]), "payment_date": st.one_of(st.just(""), days),
                  "payment_method": st.sampled_from(["card", "CASH", ""]),
-                 "payment_status": st.sampled_from(["SUCCESS", "failed", ""]), "payment_amount": optional_cents},
+                 "payment_status": st.sampled_from(["SUCCESS", "failed", ""]),
+                 "payment_amount": optional_cents},
 }
 
 
 @st.composite
 def deliveries(draw) -> tuple[str, str, tuple]:
-    """One file: its source, its name and its rows, in which a key may stand several times."""
+    """One file: its source, its name and its rows, in which a key may occur several times."""
     source = draw(st.sampled_from(list(SOURCES)))
     rows = draw(st.lists(st.fixed_dictionaries(
         {column.name: fields[source].get(column.name, st.just("")) for column in SOURCES[source].columns}
@@ -45,18 +52,18 @@ def deliveries(draw) -> tuple[str, str, tuple]:
 runs = st.fixed_dictionaries({
     "deliveries": st.lists(deliveries(), max_size=4),
     "full_refresh": st.sampled_from([False, False, False, True]),
-    "steps": st.sampled_from([("raw", "dimensions", "facts", "gold")] * 4 + [("raw",), ("raw", "facts"), ("raw", "dimensions")]),
+    "steps": st.sampled_from(STEPS),
     "snapshot": st.sampled_from([()] * 4 + [("customers",), ("orders",), ("order_lines", "payments")]),
     "again": st.booleans(),
 })
 
 
 class Model:
-    """What a source's rows are now, by the rule of the raw layer: a file that repeats itself says nothing new."""
+    """A source's current rows, by the rule of the raw layer: what a file only repeats changes nothing."""
 
     def __init__(self) -> None:
         self.now: dict[str, dict[str, dict | None]] = {source: {} for source in SOURCES}
-        self.said: dict[str, dict[str, dict | None]] = {}
+        self.last_seen: dict[str, dict[str, dict | None]] = {}  # by file and key
         self.bytes: dict[str, bytes] = {}
         self.ever: set[bytes] = set()
 
@@ -65,19 +72,23 @@ class Model:
             return
         self.bytes[name] = content
         self.ever.add(content)
-        now, said = self.now[source], self.said.setdefault(name, {})
+        now, seen = self.now[source], self.last_seen.setdefault(name, {})
         last = {row[SOURCES[source].key]: row for row in rows}
         for key, row in last.items():
-            if row != (said[key] if key in said else now.get(key)):
+            if row != (seen[key] if key in seen else now.get(key)):
                 now[key] = row
-            said[key] = row
+            seen[key] = row
         if is_snapshot:
             for key in [key for key, row in now.items() if row is not None and key not in last]:
-                now[key] = said[key] = None
+                now[key] = seen[key] = None
 
     def rows(self) -> dict[str, dict[str, dict]]:
-        return {source: {key: {name: value.strip() or None for name, value in row.items()}
-                         for key, row in rows.items() if row is not None} for source, rows in self.now.items()}
+        return {source: {key: stripped(row) for key, row in rows.items() if row is not None}
+                for source, rows in self.now.items()}
+
+
+def stripped(row: dict[str, str]) -> dict[str, str | None]:
+    return {name: value.strip() or None for name, value in row.items()}
 
 
 def content_of(source: str, rows: list[dict]) -> bytes:
@@ -91,4 +102,4 @@ def content_of(source: str, rows: list[dict]) -> bytes:
 def write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    os.utime(path, (1e9, 1e9))  # times are no identity: all files carry the same
+    os.utime(path, (1e9, 1e9))  # all files have the same time: a delivery is known by its content

@@ -1,4 +1,4 @@
-"""Run the pipeline within the test's process: the same runner and the same notebooks' cells, without kernels and pages."""
+"""Run the pipeline within the test's process: the same runner and cells, without kernels and pages."""
 
 import types
 from contextlib import nullcontext
@@ -12,17 +12,19 @@ import lib.runner.kernels
 import lib.runner.run
 import lib.storage.manifest
 from lib.step.open import abandon_open_step
-from lib.steps import StepSpec
+from lib.steps import Options, StepSpec
 from lib.storage import audit
 from lib.storage.lock import run_lock
 
 
 @cache
 def cells(notebook: str) -> list[tuple[types.CodeType, bool]]:
-    """Return a notebook's code cells, compiled, and whether each holds the parameters; pictures are left out."""
+    """Return a notebook's compiled code cells, and whether each holds the parameters; charts are left out."""
     content = nbformat.read(PROJECT / "notebooks" / notebook, 4)
-    return [(compile(cell.source, f"{notebook} {cell.id}", "exec"), "parameters" in cell.metadata.get("tags", []))
-            for cell in content.cells if cell.cell_type == "code" and "bars(" not in cell.source and "line(" not in cell.source]
+    code = [cell for cell in content.cells
+            if cell.cell_type == "code" and "bars(" not in cell.source and "line(" not in cell.source]
+    return [(compile(cell.source, f"{notebook} {cell.id}", "exec"),
+             "parameters" in cell.metadata.get("tags", [])) for cell in code]
 
 
 def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> dict:
@@ -39,17 +41,23 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
         raise
 
 
-def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.runner.run.RunResult:
-    """Run the pipeline on a shop and return the result; raises for a step that failed."""
+def keep_in_process(monkeypatch) -> None:
+    """Let every run of this process execute the cells here, and write no report but its manifest."""
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
     monkeypatch.setattr("lib.runner.run.write_report",
                         lambda result, reports, manifests, *_: lib.storage.manifest.put(manifests, reports))
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
-    monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
+    # The layers may be held open by one SQLite library of a process only, and the steps use ADBC's.
+    monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())
     monkeypatch.setattr("lib.runner.kernels.warm_up", lambda: None)
+
+
+def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) -> lib.runner.run.RunResult:
+    """Run the pipeline on a shop and return the result; raises for a step that failed."""
+    keep_in_process(monkeypatch)
+    given = Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.runner.run.run(lib.runner.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
-                             lib.runner.kernels.KernelQueue())
+        result = lib.runner.run.run(given, log, tell, lib.runner.kernels.KernelQueue())
     assert result.verdict != "failed", result.error
     return result

@@ -1,4 +1,4 @@
-"""A page as a test reads it, and text that must stay text."""
+"""A page as a test reads it, and hostile text that must stay text."""
 
 from html.parser import HTMLParser
 

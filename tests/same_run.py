@@ -12,7 +12,7 @@ TIMES = {"seconds", "peak_mib"}  # of a step's record
 
 
 def differences(folder: Path, other: Path) -> list[str]:
-    """Return where the executed notebooks of two runs differ in more than timing metadata and places, a line each."""
+    """Return where the executed notebooks of two runs differ in more than times and folders, a line each."""
     names = sorted({path.name for place in (folder, other) for path in place.glob("*.ipynb")})
     found = [] if names else [f"there is no executed notebook in {folder} nor in {other}"]
     for name in names:
@@ -20,32 +20,37 @@ def differences(folder: Path, other: Path) -> list[str]:
             found.append(f"{name}: only in {folder if (folder / name).exists() else other}")
             continue
         cells, others = _normal_cells(folder / name), _normal_cells(other / name)
-        found += [f"{name}, cell {number}: {what} differ" for number, (mine, theirs) in enumerate(zip(cells, others, strict=False), 1)
-                  for what in mine if mine[what] != theirs[what]]
+        for number, (mine, theirs) in enumerate(zip(cells, others, strict=False), 1):
+            found += [f"{name}, cell {number}: {what} differ" for what in mine if mine[what] != theirs[what]]
         if len(cells) != len(others):
             found.append(f"{name}: {len(cells)} cells, and {len(others)}")
     return found
 
 
 def _normal_cells(path: Path) -> list[dict[str, Any]]:
-    """Return a notebook's cells without metadata and ids, with the names of the folders in place of the folders."""
+    """Return a notebook's cells without metadata and ids, and with names in place of the run's folders."""
     cells = nbformat.read(path, 4).cells
-    injected = next((cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])), "")
-    given = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(injected).body if isinstance(line, ast.Assign)}
-    places = sorted(((given[name], f"<{name}>") for name in PATHS if given.get(name)), key=lambda place: -len(place[0]))
+    injected = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    given = {line.targets[0].id: ast.literal_eval(line.value)
+             for line in ast.parse("\n".join(injected)).body if isinstance(line, ast.Assign)}
+    folders = {given[name]: f"<{name}>" for name in PATHS if given.get(name)}
+    places = sorted(folders.items(), key=lambda place: -len(place[0]))  # inner folders before outer ones
 
     def put_names(text: str) -> str:
         for place, name in places:
             text = text.replace(place, name)
         return text
 
-    return [{"texts": put_names(cell.source),
-             "outputs": put_names(json.dumps([_normal_output(output) for output in cell.get("outputs", [])], sort_keys=True))}
-            for cell in cells]
+    return [{"texts": put_names(cell.source), "outputs": put_names(_normal_outputs(cell))} for cell in cells]
+
+
+def _normal_outputs(cell: dict[str, Any]) -> str:
+    return json.dumps([_normal_output(output) for output in cell.get("outputs", [])], sort_keys=True)
 
 
 def _normal_output(output: dict[str, Any]) -> dict[str, Any]:
     record = output.get("data", {}).get("application/json")
     if not isinstance(record, dict):
         return output
-    return output | {"data": {"application/json": {name: value for name, value in record.items() if name not in TIMES}}}
+    timeless = {name: value for name, value in record.items() if name not in TIMES}
+    return output | {"data": {"application/json": timeless}}

@@ -157,6 +157,7 @@ def test_two_warehouses_run_side_by_side_at_any_path_and_from_another_working_di
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.whole_run
 def test_a_read_only_checkout_runs_and_stays_as_it_is(tmp_path: Path):
     checkout, work = tmp_path / "project", tmp_path / "work"
     shutil.copytree(PROJECT, checkout, ignore=shutil.ignore_patterns(
