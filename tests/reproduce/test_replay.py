@@ -79,6 +79,7 @@ def change(shop: Shop, layer: str, sql: str) -> None:
         assert connection.execute(sql).rowcount == 1
 
 
+@pytest.mark.whole_run
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(history=st.lists(st.tuples(runs, st.sampled_from([None] * 4 + list(STEPS))), min_size=1, max_size=5), data=st.data())
 def test_every_run_of_every_history_is_made_again_to_the_byte(history: list, data):
