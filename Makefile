@@ -15,7 +15,7 @@ run: $(VENV)/.locked  ## run the pipeline on data/source
 	$(BIN)/python run_pipeline.py
 
 browse: $(VENV)/.locked  ## show databases, reports and data docs on http://127.0.0.1:8001, until Ctrl-C
-	$(BIN)/python -m lib.explore.browse
+	$(BIN)/python run_pipeline.py browse
 
 test: $(VENV)/.locked  ## run all tests
 	$(BIN)/ruff check .

@@ -94,7 +94,7 @@ def watch(temporary: Path, rounds: int) -> None:
         out = temporary / f"watched-{number}"
         source = out / "source"
         source.mkdir(parents=True)
-        with subprocess.Popen([*ours(source, out), "--watch", "--log-format", "json"], stdout=subprocess.PIPE,
+        with subprocess.Popen(ours(source, out, "watch", "--log-format", "json"), stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True) as process:
             read_until(process, "waiting")
             time.sleep(READY_SECONDS)
@@ -190,8 +190,8 @@ def peer(name: str, environment: Path, source: Path, out: Path) -> Iterator[list
                "--target-path", str(out / "target"), "--log-path", str(out / "logs")]
 
 
-def ours(source: Path, out: Path) -> list[str]:
-    return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(source), "--warehouse", str(out / "warehouse"),
+def ours(source: Path, out: Path, *words: str) -> list[str]:
+    return [sys.executable, str(PROJECT / "run_pipeline.py"), *words, "--source", str(source), "--warehouse", str(out / "warehouse"),
             "--reports", str(out / "reports")]
 
 

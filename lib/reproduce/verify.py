@@ -50,7 +50,7 @@ def verify(options: Options, into: Path, say: Say) -> bool:
         if not layers:
             raise PipelineError(f"there is nothing to verify in {options.warehouse}. Run run_pipeline.py first.")
         if any(layer.schema("table_versions") for layer in layers.values()):
-            raise UsageError(f"the rows of {options.warehouse} are in Spark's tables, which --verify does not read. --replay with the "
+            raise UsageError(f"the rows of {options.warehouse} are in Spark's tables, which verify does not read. A replay with the "
                            "id of the last run makes everything again on this machine, and compares every table by its digest.")
         tables = [(step.writes, table) for step in STEPS.values() if step.writes in layers for table in step.outputs
                   if layers[step.writes].schema(table)]

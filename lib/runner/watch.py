@@ -37,7 +37,7 @@ def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], b
         for changes in watch(source, watch_filter=lambda change, path: _matters(change, _name(Path(path), source)), step=LOOK,
                              debounce=LOOK, rust_timeout=QUIET, yield_on_timeout=True):
             if _identity(source) != folder:
-                raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start --watch again.")
+                raise PipelineError(f"the source folder {source} has gone, or there is another in its place. Start the watch again.")
             if waiting is None:
                 waiting = kept.enter_context(kernels.KernelQueue())
                 waiting.start_ahead(len(STEPS))

@@ -36,7 +36,7 @@ def import_warehouse(source: Path, folder: Path, address: str, master: str, say:
     the same after its journey.
     """
     if not (source / "audit.db").exists():
-        raise UsageError(f"{source} holds no warehouse: audit.db is not there. Name another folder with --import-from.")
+        raise UsageError(f"{source} holds no warehouse: audit.db is not there. Name another folder to import.")
     with run_lock(source), run_lock(folder):
         partial = folder / PARTIAL
         _check_new(folder, address, is_second_try=partial.exists())

@@ -43,7 +43,7 @@ def check_engine(layer: Layer, engine: str) -> None:
     made_by = "sqlite" if layer.schema("table_versions") is None else "spark"
     if made_by != engine:
         raise UsageError(f"{layer.name}.db was made with --engine {made_by}. Run with that; or name another folder with "
-                       f"{'--audit, and bring the rows over with --import-from' if engine == 'spark' else '--warehouse'}.")
+                       f"{'--audit, and bring the rows over with import' if engine == 'spark' else '--warehouse'}.")
 
 
 def next_timestamp(layer: Layer, now: str) -> str:

@@ -182,11 +182,3 @@ def test_each_notebook_runs_by_hand_from_its_own_folder(notebook: str, used: Sho
     NotebookClient(copy, resources={"metadata": {"path": str(PROJECT / "notebooks")}}).execute()
     assert used.query("audit", "select status, rows_processed from pipeline_execution_log where execution_id = 5") == [
         ("SUCCESS", 0)]
-
-
-def test_help_imports_nothing_slow_and_says_what_full_refresh_does():
-    done = subprocess.run([sys.executable, PROJECT / "run_pipeline.py", "--help"], capture_output=True, text=True, check=True)
-    assert "Raw is kept" in " ".join(done.stdout.split())
-    heavy = subprocess.run([sys.executable, "-X", "importtime", PROJECT / "run_pipeline.py", "--help"],
-                           capture_output=True, text=True)
-    assert not re.search(r"\b(pandas|pyarrow|papermill|great_expectations|duckdb|rich|watchfiles)\b", heavy.stderr)

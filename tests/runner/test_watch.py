@@ -1,4 +1,4 @@
-"""--watch: a run whenever deliveries arrive, one for a burst of them, until it is stopped."""
+"""`watch`: a run whenever deliveries arrive, one for a burst of them, until it is stopped."""
 
 import json
 import os
@@ -146,7 +146,7 @@ def test_a_source_folder_that_is_not_there_or_goes_away_ends_the_watch(tmp_path:
     with pytest.raises(UsageError, match="there is no source folder"):
         watch_source(source, lambda *_: True, Console())
     source.mkdir()
-    with later(0.5, source.rmdir), pytest.raises(PipelineError, match=r"has gone, .* Start --watch again"):
+    with later(0.5, source.rmdir), pytest.raises(PipelineError, match=r"has gone, .* Start the watch again"):
         watch_source(source, lambda *_: True, Console())
 
 
@@ -169,7 +169,7 @@ def test_a_kernel_that_died_while_it_waited_is_replaced(monkeypatch):
 
 def test_watch_runs_what_arrives_survives_a_failed_run_holds_no_lock_between_and_ends_on_sigterm(used: Shop):
     mark = uuid.uuid4().hex
-    watch = subprocess.Popen(used.command("--watch", "--log-format", "json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    watch = subprocess.Popen(used.command("watch", "--log-format", "json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              text=True, start_new_session=True, env={**os.environ, MARK: mark})
 
     def until(event: str) -> list[dict]:
