@@ -28,6 +28,7 @@ PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payme
 LOGS = {"audit.pipeline_execution_log", "audit.pipeline_manifest"}  # what every run adds to
 WHOLE_RUNS = {"shop", "loaded", "used", "warm", "server"}  # the fixtures of tests that start whole runs
 LAYERS = ("raw", "curated", "gold", "audit")
+FOLDERS_OF = {"replay": ["warehouse"], "query": ["warehouse"], "verify": ["warehouse", "reports"], "browse": ["warehouse", "reports"]}
 sys.path.insert(0, str(PROJECT))
 # No deadline and no check of speed: a test must pass on a busy machine, and speed is measured in benchmarks/.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,9 +53,12 @@ class Shop:
     def reports(self) -> Path:
         return self.folder / "reports"
 
-    def command(self, *options: str) -> list[str]:
-        return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(self.source),
-                "--warehouse", str(self.warehouse), "--reports", str(self.reports), *options]
+    def command(self, *words: str) -> list[str]:
+        """Return the command of a run with these options, or of the verb that comes first, on the shop's folders."""
+        verb = [word for word in words[:1] if not word.startswith("-")]
+        folders = {name: str(self.folder / name) for name in FOLDERS_OF.get("".join(verb), ("source", "warehouse", "reports"))}
+        named = [word for name, folder in folders.items() for word in (f"--{name}", folder)]
+        return [sys.executable, str(PROJECT / "run_pipeline.py"), *verb, *named, *words[len(verb):]]
 
     def run(self, *options: str, expect: int = 0, **how) -> subprocess.CompletedProcess:
         """Run the pipeline as its user would; fail the test when its exit code is not the expected one."""

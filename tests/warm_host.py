@@ -34,7 +34,7 @@ import lib.report.notebook_pages
 import lib.report.pages
 import lib.runner.kernels
 import lib.runner.run
-import run_pipeline
+from lib.cli.main import main
 from lib.step.base import Step
 
 spawn = multiprocessing.util.spawnv_passfds
@@ -148,7 +148,7 @@ def run(request: dict) -> int:
     if request["fault"]:
         install(*request["fault"])
     multiprocessing.util.spawnv_passfds = StandIn().spawn
-    return run_pipeline.main(request["arguments"])
+    return main(request["arguments"])
 
 
 if __name__ == "__main__":

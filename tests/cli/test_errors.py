@@ -1,14 +1,14 @@
-"""What a user sees when something is wrong: one or two lines that say what, where and what to do, and an exit code."""
+"""What a user sees when something is wrong: one or two lines that say what, where and what to do."""
 
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -25,11 +25,13 @@ from lib.storage.lock import run_lock
 
 def deliver_order(shop: Shop) -> None:
     """Deliver something that every layer has to show: the first order of a day."""
-    shop.deliver("orders_2.csv", "order_id,customer_id,order_date,channel,total_amount,status", "N1,00001,2026-01-05,web,1.00,placed")
+    shop.deliver("orders_2.csv", "order_id,customer_id,order_date,channel,total_amount,status",
+                 "N1,00001,2026-01-05,web,1.00,placed")
 
 
 def deliver_payment(shop: Shop, name: str) -> None:
-    shop.deliver(name, "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount", "Y1,0000001,,,,1.00")
+    shop.deliver(name, "payment_id,order_id,payment_date,payment_method,payment_status,payment_amount",
+                 "Y1,0000001,,,,1.00")
 
 
 def shown_orders(shop: Shop) -> list[tuple]:
@@ -42,43 +44,23 @@ def layer_of(state: dict, layer: str) -> dict:
 
 def log_of(shop: Shop) -> list[tuple]:
     return shop.query("audit", "select process_name, status, error_message from pipeline_execution_log "
-                               "where batch_id = (select max(batch_id) from pipeline_execution_log) order by execution_id")
+                               "where batch_id = (select max(batch_id) from pipeline_execution_log) "
+                               "order by execution_id")
 
 
 def without_the_log(state: dict) -> dict:
     return {table: rows for table, rows in state.items() if table not in LOGS}
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (["--stpes", "raw"], ["unknown option '--stpes' (did you mean --steps?)"]),
-    (["--steps", "raw,dimension"], ["--steps", "unknown name 'dimension' (did you mean dimensions?)", "raw, dimensions, facts, gold"]),
-    (["--steps", "everything"], ["--steps", "unknown name 'everything'", "known are raw, dimensions, facts, gold"]),
-    (["--steps", ""], ["--steps", "unknown name ''"]),
-    (["--snapshot", "order"], ["--snapshot", "unknown name 'order' (did you mean orders?)", "payments"]),
-    (["--snapshot-limit", "20"], ["--snapshot-limit", "'20' is no share between 0 and 1"]),
-    (["--source"], ["--source", "expected one argument"]),
-    (["--engine", "sprak"], ["--engine", "'sprak'", "spark"]),
-    (["--engine", "spark"], ["--engine spark needs --master, such as spark://host:7077"]),
-    (["--engine", "spark", "--master", "spark://host:7077", "--verify"], ["--replay makes everything again with sqlite"]),
-    (["--master", "spark://host:7077"], ["--master goes with --engine spark"]),
-    (["--audit", "."], ["--audit goes with --engine spark"]),
-    (["--import-from", "."], ["--import-from goes with --engine spark"]),
-    (["--warehouse", "s3a://bucket/shop"], ["--warehouse is a folder; an address goes with --engine spark"]),
-])
-def test_a_wrong_option_is_named_with_the_closest_right_one(options: list[str], words: list[str], shop: Shop):
-    refused(shop.run(*options, expect=2), *words, "--help")
-    assert not shop.warehouse.exists()
-    assert not shop.reports.exists()
-
-
 def test_a_warehouse_whose_rows_are_spark_s_is_refused(used: Shop):
     for layer in ("raw", "curated", "gold"):
         with closing(sqlite3.connect(used.warehouse / f"{layer}.db")) as connection:
             connection.execute("create table table_versions (version_id integer primary key)")
-    used.deliver("customers_2026.csv", "customer_id,first_name,last_name,email,phone,city,state,country,segment\n1,a,b,,,,,,\n")
+    used.deliver("customers_2026.csv",
+                 "customer_id,first_name,last_name,email,phone,city,state,country,segment\n1,a,b,,,,,,\n")
     before = without_the_log(used.state())
-    refused(used.run("--verify", expect=2), "Spark's tables", "--replay")
-    refused(used.run(expect=1), "raw.db", "--engine spark", "--warehouse")
+    refused(used.run("verify", expect=2), "Spark's tables", "replay")
+    refused(used.run(expect=1), "raw.db was made with --engine spark", "--warehouse")
     assert without_the_log(used.state()) == before
 
 
@@ -92,7 +74,8 @@ def test_a_source_folder_that_cannot_be_one_is_named_and_nothing_is_made(content
         (shop.source / ".gitkeep").touch()
         if content == "strays":
             shop.deliver("notes.txt", "hello")
-    words = ["holds no delivery", "customers.csv"] if content in ("empty", "strays") else ["there is no source folder"]
+    is_folder = content in ("empty", "strays")
+    words = ["holds no delivery", "customers.csv"] if is_folder else ["there is no source folder"]
     assert str(shop.source) in refused(shop.run(expect=2), *words, "--source")
     assert not shop.warehouse.exists()
     assert not shop.reports.exists()
@@ -113,9 +96,12 @@ HEADER = b"order_id,customer_id,order_date,channel,total_amount,status\n"
 
 @pytest.mark.parametrize(("name", "content", "words"), [
     ("orders_2.csv", HEADER.replace(b"order_date,", b""), ["orders_2.csv", "order_date"]),
-    ("orders_2.csv", HEADER.replace(b"order_date", b"orderdate"), ["orders_2.csv", "order_date", "orderdate"]),
-    ("orders_2.csv", b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00!\x00" + bytes(range(256)), ["orders_2.csv", "ZIP"]),
-    ("orders_2.csv", b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n", ["orders_2.csv", "web page", "not CSV"]),
+    ("orders_2.csv", HEADER.replace(b"order_date", b"orderdate"),
+     ["orders_2.csv", "order_date", "orderdate"]),
+    ("orders_2.csv", b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00!\x00" + bytes(range(256)),
+     ["orders_2.csv", "ZIP"]),
+    ("orders_2.csv", b"<!DOCTYPE html>\n<html><body>Not found</body></html>\n",
+     ["orders_2.csv", "web page", "not CSV"]),
     ("orders_2.csv", b"", ["orders_2.csv", "empty"]),
     ("orders_2.csv.gz", gzip.compress(HEADER * 100)[:-20], ["orders_2.csv.gz", "cut short"]),
 ], ids=["missing column", "renamed column", "ZIP", "HTML", "empty", "cut short"])
@@ -135,12 +121,14 @@ def test_a_file_that_is_not_as_agreed_is_named_and_nothing_is_read(
 
 
 @pytest.mark.parametrize("layer", ["raw", "curated", "gold"])
-def test_a_database_that_another_program_writes_to_is_named_after_a_short_wait(layer: str, used: Shop, warm: WarmRuns):
+def test_a_database_that_another_program_writes_to_is_named_after_a_short_wait(layer: str, used: Shop,
+                                                                               warm: WarmRuns):
     deliver_order(used)
     before = used.state()
     with closing(sqlite3.connect(used.warehouse / f"{layer}.db", isolation_level=None)) as other:
         other.execute("begin immediate")
-        refused(warm.run(used, expect=1), f"{layer}.db: database is locked", str(used.warehouse), "close it", "run again")
+        refused(warm.run(used, expect=1), f"{layer}.db: database is locked", str(used.warehouse),
+                "close it and run again")
     assert layer_of(used.state(), layer) == layer_of(before, layer)
     warm.run(used)
     assert shown_orders(used) == [(1,)]
@@ -150,7 +138,7 @@ def test_an_audit_database_that_another_program_writes_to_is_named(used: Shop, w
     before = used.state()
     with closing(sqlite3.connect(used.warehouse / "audit.db", isolation_level=None)) as other:
         other.execute("begin immediate")
-        refused(warm.run(used, expect=1), "audit.db: database is locked", "close it", "run again")
+        refused(warm.run(used, expect=1), "audit.db: database is locked", "close it and run again")
     assert used.state() == before
 
 
@@ -164,20 +152,23 @@ def damage(path: Path, how: str) -> None:
 
 
 def daily_figures(shop: Shop) -> list[tuple]:
-    return shop.query("gold", "select order_date, orders, total_sales, net_sales, payments_received from sales_summary_daily "
-                              "where order_date < '2026' order by order_date")
+    return shop.query("gold", "select order_date, orders, total_sales, net_sales, payments_received "
+                              "from sales_summary_daily where order_date < '2026' order by order_date")
 
 
 @pytest.mark.parametrize("how", ["garbage", "cut short"])
 @pytest.mark.parametrize("layer", ["raw", "curated", "gold", "audit"])
-def test_a_damaged_database_is_named_and_what_the_message_says_repairs_it(layer: str, how: str, used: Shop, warm: WarmRuns):
+def test_a_damaged_database_is_named_and_what_the_message_says_repairs_it(layer: str, how: str, used: Shop,
+                                                                          warm: WarmRuns):
     figures = daily_figures(used)
     damage(used.warehouse / f"{layer}.db", how)
     deliver_order(used)
-    behind = {"raw": ["curated", "gold"], "curated": ["gold"], "gold": [], "audit": ["raw", "curated", "gold"]}[layer]
+    behind = {"raw": ["curated", "gold"], "curated": ["gold"], "gold": [],
+              "audit": ["raw", "curated", "gold"]}[layer]
     before = [(used.warehouse / f"{name}.db").read_bytes() for name in behind]
     words = {"garbage": "file is not a database", "cut short": "database disk image is malformed"}[how]
-    refused(warm.run(used, expect=1), f"{layer}.db: {words} (", "damaged", "-wal", "--full-refresh")
+    refused(warm.run(used, expect=1), f"{layer}.db: {words} (", "The file is damaged. Move it",
+            "--full-refresh")
     assert [(used.warehouse / f"{name}.db").read_bytes() for name in behind] == before
     for path in used.warehouse.glob(f"{layer}.db*"):
         path.rename(used.folder / path.name)
@@ -193,24 +184,27 @@ def test_a_database_that_is_gone_is_built_again(layer: str, used: Shop, warm: Wa
         path.unlink()
     warm.run(used)
     assert daily_figures(used) == figures
-    assert used.counts("raw", "orders", "order_lines") == used.counts("curated", "fact_orders", "fact_order_lines") == [1000, 3064]
+    assert used.counts("raw", "orders", "order_lines") == [1000, 3064]
+    assert used.counts("curated", "fact_orders", "fact_order_lines") == [1000, 3064]
     assert used.counts("gold", "reporting_sales_wide", "reporting_customer_stats") == [3064, 432]
     assert used.counts("audit", "pipeline_watermark") == [4]
     assert warm.run(used).stdout.count("nothing new") == 5
 
 
-def test_a_second_run_is_refused_at_once_with_the_process_that_runs(used: Shop):
+def test_a_second_run_is_refused_with_the_process_that_runs_before_anything_slow_is_imported(used: Shop):
     before = used.state()
     with run_lock(used.warehouse):
-        begun = time.monotonic()
         refused(used.run(expect=3), f"another run (process {os.getpid()})", str(used.warehouse), "Wait")
-        assert time.monotonic() - begun < 1
+        again = used.run(expect=3, env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"})
+    assert not re.search(r"\b(lib\.runner\.run|lib\.runner\.notebooks|papermill|pandas|great_expectations)\b",
+                         again.stderr)
     assert used.state() == before
 
 
 def test_a_lock_file_that_a_dead_process_left_does_not_block(used: Shop):
     dead = subprocess.run([sys.executable, "-c", (
-        "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from lib.storage.lock import run_lock\n"
+        "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from lib.storage.lock import run_lock\n"
         "with run_lock(Path(sys.argv[2])): os.kill(os.getpid(), 9)"), PROJECT, used.warehouse])
     assert dead.returncode == -signal.SIGKILL
     assert (used.warehouse / ".lock").read_text()
@@ -218,21 +212,29 @@ def test_a_lock_file_that_a_dead_process_left_does_not_block(used: Shop):
 
 
 FORBIDDEN = {
-    "the warehouse folder": ("warehouse", 0o555, ["audit.db: attempt to write a readonly database", "folder writable"]),
+    "the warehouse folder": ("warehouse", 0o555,
+                             ["audit.db: attempt to write a readonly database", "folder writable"]),
     "raw.db": ("warehouse/raw.db", 0o444, ["raw.db: attempt to write a readonly database", "Make the file"]),
-    "curated.db": ("warehouse/curated.db", 0o444, ["curated.db: attempt to write a readonly database", "Make the file"]),
+    "curated.db": ("warehouse/curated.db", 0o444,
+                   ["curated.db: attempt to write a readonly database", "Make the file"]),
     "gold.db": ("warehouse/gold.db", 0o000, ["gold.db: unable to open database file", "Check"]),
-    "audit.db": ("warehouse/audit.db", 0o444, ["audit.db: attempt to write a readonly database", "Make the file"]),
-    "a delivery": ("source/orders_2.csv", 0o000, ["orders_2.csv", "(Permission denied)", "permissions", "run again"]),
-    "the source folder": ("source", 0o000, ["source folder /", "/source", "(Permission denied)", "permissions", "--source"]),
-    "a folder of deliveries": ("source/payments", 0o000, ["payments cannot be read (Permission denied)", "permissions"]),
-    "the reports folder": ("reports/runs", 0o555, ["reports", "cannot be written (Permission denied)", "run again"]),
+    "audit.db": ("warehouse/audit.db", 0o444,
+                 ["audit.db: attempt to write a readonly database", "Make the file"]),
+    "a delivery": ("source/orders_2.csv", 0o000, [
+        "error: orders_2.csv: cannot be read (Permission denied)", "permissions"]),
+    "the source folder": ("source", 0o000, [
+        "error: source folder /", "/source cannot be read (Permission denied)", "permissions", "--source"]),
+    "a folder of deliveries": ("source/payments", 0o000,
+                               ["payments cannot be read (Permission denied)", "permissions"]),
+    "the reports folder": ("reports/runs", 0o555,
+                           ["reports", "cannot be written (Permission denied)", "run again"]),
 }
 
 
 def test_a_warehouse_that_may_not_be_made_is_named(shop: Shop, warm: WarmRuns):
     shop.folder.chmod(0o555)
-    refused(warm.run(shop, expect=1, obey=True), f"warehouse {shop.warehouse} cannot be written (Permission denied)", "--warehouse")
+    refused(warm.run(shop, expect=1, obey=True),
+            f"warehouse {shop.warehouse} cannot be written (Permission denied)", "--warehouse")
     shop.folder.chmod(0o755)
     assert [path.name for path in shop.folder.iterdir() if path.is_dir()] == ["source"]
 
@@ -261,7 +263,7 @@ RAW_PARAMETERS = {"source": "s", "warehouse": "w", "reports": "r", "batch_id": "
 
 
 @pytest.mark.parametrize(("values", "message"), [
-    ({"batch_row": 5}, r"1_raw\.ipynb has no parameter batch_row \(did you mean batch_rows\?\); .*parameters cell"),
+    ({"batch_row": 5}, r"1_raw\.ipynb .*batch_row \(did you mean batch_rows\?\).* parameters cell"),
     ({"batch_rows": "many"}, r"1_raw\.ipynb: parameter batch_rows is 'many', which is str, not int"),
     ({"full_refresh": 1}, r"1_raw\.ipynb: parameter full_refresh is 1, which is int, not bool"),
     ({"source": None}, r"1_raw\.ipynb: parameter source is None, which is NoneType, not str"),
@@ -279,7 +281,8 @@ def test_right_parameters_pass():
 def checkout_with(folder: Path, notebook: str, old: str, new: str) -> Path:
     """Return a copy of the project with a notebook's text changed."""
     checkout = folder / "project"
-    shutil.copytree(PROJECT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", "reports", "warehouse", "tests"))
+    shutil.copytree(PROJECT, checkout,
+                    ignore=shutil.ignore_patterns(".git", ".venv", "reports", "warehouse", "tests"))
     book = nbformat.read(checkout / "notebooks" / notebook, 4)
     [cell] = [cell for cell in book.cells if cell.cell_type == "code" and old in cell.source]
     cell.source = cell.source.replace(old, new)
@@ -288,7 +291,8 @@ def checkout_with(folder: Path, notebook: str, old: str, new: str) -> Path:
 
 
 def run_in(checkout: Path, shop: Shop) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *shop.command()[2:]], capture_output=True, text=True)
+    return subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *shop.command()[2:]],
+                          capture_output=True, text=True)
 
 
 def test_a_parameter_that_a_notebook_has_not_is_an_error_before_any_kernel_starts(used: Shop, tmp_path: Path):
@@ -309,8 +313,10 @@ def test_a_cell_that_raises_is_named_and_its_notebook_is_saved_with_the_error(us
     done = run_in(checkout, used)
     assert done.returncode == 1
     book = nbformat.read(checkout / "notebooks" / "3_facts.ipynb", 4)
-    number = [cell.source for cell in book.cells if cell.cell_type == "code"].index("record = 1 / 0\nstep.summary()") + 2
-    message = refused(done, f"3_facts.ipynb, cell {number}: ZeroDivisionError: division by zero", "shows the traceback")
+    sources = [cell.source for cell in book.cells if cell.cell_type == "code"]
+    number = sources.index("record = 1 / 0\nstep.summary()") + 2
+    message = refused(done, f"3_facts.ipynb, cell {number}: ZeroDivisionError: division by zero",
+                      "shows the traceback")
     after = used.state()
     assert layer_of(after, "curated.fact") == layer_of(before, "curated.fact")
     assert layer_of(after, "gold") == layer_of(before, "gold")
@@ -318,7 +324,8 @@ def test_a_cell_that_raises_is_named_and_its_notebook_is_saved_with_the_error(us
     folder = max((used.reports / "runs").iterdir())
     saved = nbformat.read(folder / "3_facts.ipynb", 4)
     assert "An Exception was encountered" in saved.cells[0].source
-    [error] = [output for cell in saved.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    [error] = [output for cell in saved.cells for output in cell.get("outputs", [])
+               if output.output_type == "error"]
     assert error.ename == "ZeroDivisionError"
     assert "ZeroDivisionError: division by zero" in (folder / "3_facts.html").read_text(encoding="utf-8")
     assert [step["status"] for step in json.loads((folder / "run.json").read_text())["steps"]] == [
@@ -328,12 +335,13 @@ def test_a_cell_that_raises_is_named_and_its_notebook_is_saved_with_the_error(us
 
 
 def test_a_kernel_that_dies_is_named_and_nothing_of_its_step_is_written(used: Shop, tmp_path: Path):
-    checkout = checkout_with(tmp_path, "3_facts.ipynb", "record = step.publish()", "import os; os.kill(os.getpid(), 9)")
+    checkout = checkout_with(tmp_path, "3_facts.ipynb", "record = step.publish()",
+                             "import os; os.kill(os.getpid(), 9)")
     deliver_order(used)
     before = used.state()
     done = run_in(checkout, used)
     assert done.returncode == 1
-    refused(done, "3_facts.ipynb: its process died", "wrote nothing", "batch_rows")
+    refused(done, "3_facts.ipynb: its process died", "Nothing of the step was written", "batch_rows")
     assert layer_of(used.state(), "curated.fact") == layer_of(before, "curated.fact")
     assert [row[:2] for row in log_of(used)[2:]] == [("facts", "FAILED"), ("gold", "SKIPPED")]
 
@@ -343,9 +351,11 @@ def test_a_failed_run_leaves_no_working_files(used: Shop, tmp_path: Path):
     temporary.mkdir()
     try:
         checkout = checkout_with(tmp_path, "3_facts.ipynb", "record = step.publish()", "record = 1 / 0")
-        subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *used.command()[2:], "--full-refresh"],
+        subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *used.command()[2:],
+                        "--full-refresh"],
                        capture_output=True, env={**os.environ, "TMPDIR": str(temporary)})
-        assert used.query("audit", "select count(*) from pipeline_execution_log where status = 'FAILED'") == [(1,)]
+        assert used.query("audit",
+                          "select count(*) from pipeline_execution_log where status = 'FAILED'") == [(1,)]
         assert list(temporary.iterdir()) == []
     finally:
         shutil.rmtree(temporary)

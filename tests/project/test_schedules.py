@@ -24,13 +24,15 @@ SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in bloc
 def server(tmp_path: Path) -> Path:
     """The project as on a server, with an environment that has the packages of this one."""
     folder = tmp_path / "srv" / "shop"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "reports", "warehouse", "__pycache__", "tests"))
+    left_out = (".git", ".venv", "reports", "warehouse", "__pycache__", "tests")
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*left_out))
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
-    (tmp_path / "srv" / "deliveries").mkdir()
-    (tmp_path / "srv" / "deliveries" / "orders.csv").write_text(f"{ORDERS}\nO1,C1,2026-01-05,web,1.00,placed\n")
+    deliveries = tmp_path / "srv" / "deliveries"
+    deliveries.mkdir()
+    (deliveries / "orders.csv").write_text(f"{ORDERS}\nO1,C1,2026-01-05,web,1.00,placed\n")
     return tmp_path
 
 
@@ -50,7 +52,8 @@ def test_every_schedule_runs_the_command_that_cron_runs(server: Path):
     for name, unit in units.items():
         unit.read_string(SERVICES[name])
     assert units["shop.service"]["Service"]["ExecStart"] == f"/srv/shop/{command}"
-    assert units["shop-watch.service"]["Service"]["ExecStart"] == f"/srv/shop/{command} --watch"
+    watch = command.replace("run_pipeline.py", "run_pipeline.py watch")
+    assert units["shop-watch.service"]["Service"]["ExecStart"] == f"/srv/shop/{watch}"
     assert f'return "cd /srv/shop && {command}"' in DAG
     ast.parse(DAG)
 
@@ -60,25 +63,29 @@ def test_systemd_finds_nothing_wrong_with_the_units(server: Path):
         return  # the test above has read them
     for name, unit in SERVICES.items():
         (server / name).write_text(unit.replace("/srv/", f"{server}/srv/").replace("User=shop\n", ""))
-    done = subprocess.run(["systemd-analyze", "verify", *(str(server / name) for name in SERVICES)], capture_output=True, text=True)
+    done = subprocess.run(["systemd-analyze", "verify", *(str(server / name) for name in SERVICES)],
+                          capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if "shop" in line]
     assert ours == [], done.stderr
 
 
 def without_what_varies(text: str, shop: Shop) -> str:
     text = text.replace(str(shop.source), "…/source").replace(str(shop.warehouse), "…/warehouse")
-    text = re.sub(r"\d{8}T\d{6}\.\d{6}", "BATCH", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", text))
+    text = re.sub(r"\d{8}T\d{6}\.\d{6}", "BATCH",
+                  re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", "TIME", text))
     return re.sub(r" +[\d.]+ s\b", " # s", re.sub(r"\d+ (minutes|hours) ago", "# ago", text)).strip()
 
 
 def test_the_plan_in_the_readme_is_that_of_the_second_day(used: Shop):
-    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", used.source, "--day", "2"], check=True, capture_output=True)
-    assert without_what_varies(used.run("--plan").stdout, used) == "\n".join(shown("python run_pipeline.py --plan"))
+    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", used.source, "--day", "2"], check=True,
+                   capture_output=True)
+    expected = "\n".join(shown("python run_pipeline.py plan"))
+    assert without_what_varies(used.run("plan").stdout, used) == expected
 
 
 def test_the_status_in_the_readme_is_that_of_the_first_run(loaded: Shop):
-    expected = without_what_varies("\n".join(shown("python run_pipeline.py --status")), loaded)
-    assert without_what_varies(loaded.run("--status").stdout, loaded) == expected
+    expected = without_what_varies("\n".join(shown("python run_pipeline.py status")), loaded)
+    assert without_what_varies(loaded.run("status").stdout, loaded) == expected
 
 
 def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
@@ -89,7 +96,8 @@ def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
     mail.chmod(0o755)
     words = shlex.split(line)
     assert words[:2] == ["python", "run_pipeline.py"]
-    Shop(tmp_path).run(*words[2:], expect=2, env={**os.environ, "PATH": f"{mail.parent}:{os.environ['PATH']}"})
+    Shop(tmp_path).run(*words[2:], expect=2,
+                       env={**os.environ, "PATH": f"{mail.parent}:{os.environ['PATH']}"})
     assert (tmp_path / "arguments").read_text() == "-s The shop is not in gold operator@example.org\n"
     assert '"exit_code": 2' in (tmp_path / "body").read_text()
 
@@ -99,7 +107,8 @@ def test_what_the_readme_backs_up_can_be_restored(used: Shop, tmp_path: Path, wa
     backup = tmp_path / "backup"
     backup.mkdir()
     before = used.state()
-    subprocess.run(["sh", "-ec", command.replace("data/warehouse", str(used.warehouse)).replace("/backup", str(backup))], check=True)
+    here = command.replace("data/warehouse", str(used.warehouse)).replace("/backup", str(backup))
+    subprocess.run(["sh", "-ec", here], check=True)
     shutil.rmtree(used.warehouse)
     backup.rename(used.warehouse)
     assert used.state() == before

@@ -298,10 +298,10 @@ def test_a_replay_elsewhere_gives_the_same_bytes_and_the_same_notebooks(used: Sh
     folders = [tmp_path / "first", tmp_path / "a second one"]
     for into, project, environment in zip(folders, (PROJECT, clone), (
             {}, {"TZ": "Asia/Tokyo", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7"}), strict=True):
-        done = subprocess.run([sys.executable, project / "run_pipeline.py", *used.command()[2:], "--replay", last, "--into", into],
+        done = subprocess.run([sys.executable, project / "run_pipeline.py", *used.command("replay", last, "--into", str(into))[2:]],
                               capture_output=True, text=True, timeout=300, env={**os.environ, **environment})
         assert done.returncode == 0, done.stdout + done.stderr
-        assert without_runs(done.stdout) == without_runs("\n".join(shown("python run_pipeline.py --replay 20260106T051500.530114")))
+        assert without_runs(done.stdout) == without_runs("\n".join(shown("python run_pipeline.py replay 20260106T051500.530114")))
         assert done.stdout.rstrip().endswith(f"as run {last} left them")
         assert canonical(into / "warehouse") == before
     first, second = (into / "reports" / "runs" / last for into in folders)
@@ -310,10 +310,9 @@ def test_a_replay_elsewhere_gives_the_same_bytes_and_the_same_notebooks(used: Sh
     gold.write_text(gold.read_text(encoding="utf-8").replace("PLATINUM", "PLATINA", 1), encoding="utf-8")
     [difference] = differences(first, second)
     assert difference.startswith("4_gold.ipynb, cell ")
-    assert used.run("--verify").stdout.splitlines() == shown("python run_pipeline.py --verify")
-    asked = subprocess.run([sys.executable, "-m", "lib.explore.query", "--warehouse", used.warehouse, "--as-of", batches(used)[0], "gold",
-                            "--sql", "select max(order_date) as day from sales_summary_daily", "--format", "csv"],
-                           cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert used.run("verify").stdout.splitlines() == shown("python run_pipeline.py verify")
+    sql = "select max(order_date) as day from sales_summary_daily"
+    asked = used.run("query", "gold", "--sql", sql, "--as-of", batches(used)[0], "--format", "csv")
     assert (asked.stdout.split(), asked.stderr) == (["day", "2025-12-30"], "")
 
 

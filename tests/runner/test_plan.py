@@ -49,7 +49,7 @@ def planned(shop: Shop, **more) -> dict[str, tuple]:
     return {step.spec.name: (step.runs, step.why, step.tables) for step in plan.steps}
 
 
-# --plan
+# plan
 
 def test_before_the_first_run_the_plan_names_every_delivery_with_its_size_and_every_step_with_its_tables(
         tmp_path: Path, untouched):
@@ -58,7 +58,7 @@ def test_before_the_first_run_the_plan_names_every_delivery_with_its_size_and_ev
     (shop.source / "order.csv").write_text(ORDERS)
     (shop.source / "customers_copy.csv").write_bytes((shop.source / "customers.csv").read_bytes())
     check = untouched(shop)
-    lines = shop.run("--plan").stdout.splitlines()
+    lines = shop.run("plan").stdout.splitlines()
     check()
     assert lines[0] == f"deliveries to read: 5 of 8 files in {shop.source}, 265,394 bytes"
     for name in ("customers", "orders", "payments"):
@@ -88,7 +88,7 @@ def test_a_plan_follows_a_delivery_through_the_steps(used: Shop, untouched):
     used.deliver("payments_2.csv", PAYMENTS, "Y1,0000001,,,,1.00")
     used.deliver("payments.csv", PAYMENTS, "Y2,0000001,,,,1.00")
     check = untouched(used)
-    shown = subprocess.run(used.command("--plan"), capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(used.command("plan"), capture_output=True, text=True, check=True).stdout
     check()
     assert "  changed  payments.csv " in shown and "  new      payments_2.csv " in shown
     assert planned(used) == {
@@ -112,16 +112,16 @@ def test_a_run_does_what_the_plan_shows(used: Shop, warm: WarmRuns):
 
 
 def test_a_plan_without_a_source_is_refused_as_the_run_would_be(tmp_path: Path):
-    done = Shop(tmp_path).run("--plan", expect=2)
+    done = Shop(tmp_path).run("plan", expect=2)
     assert done.stderr.startswith("error: there is no source folder")
     assert list(tmp_path.iterdir()) == []
 
 
-# --status
+# status
 
 def test_status_without_a_warehouse_suggests_the_first_run_and_creates_nothing(tmp_path: Path):
     shop = Shop(tmp_path)
-    done = shop.run("--status", expect=1)
+    done = shop.run("status", expect=1)
     assert "last runs: none" in done.stdout
     assert re.search(f"next: .*first run: {sys.executable} ", done.stdout)
     assert list(tmp_path.iterdir()) == []
@@ -129,8 +129,8 @@ def test_status_without_a_warehouse_suggests_the_first_run_and_creates_nothing(t
 
 def test_status_shows_runs_watermarks_and_sources_and_that_there_is_nothing_to_do(used: Shop, untouched):
     check = untouched(used)
-    done = used.run("--status")
-    found = json.loads(used.run("--status", "--json").stdout)
+    done = used.run("status")
+    found = json.loads(used.run("status", "--json").stdout)
     check()
     assert found["is_well"] is True and found["next_actions"] == [] and found["running"] is None
     [run] = found["runs"]
@@ -232,9 +232,3 @@ def test_both_answer_during_a_run(small: Shop):
             other.execute("commit")
             assert len(make_plan(options(small)).deliveries) == before
             assert status.read_status(options(small), utc_now())["sources"][0]["deliveries"] == 1
-
-
-def test_json_is_for_status():
-    done = subprocess.run([sys.executable, PROJECT / "run_pipeline.py", "--json"], stderr=subprocess.PIPE,
-                          text=True)
-    assert done.returncode == 2 and re.search("error: .*--json", done.stderr, re.IGNORECASE | re.DOTALL)

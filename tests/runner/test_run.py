@@ -186,11 +186,3 @@ def test_each_notebook_runs_by_hand_from_its_own_folder(notebook: str, used: Sho
     NotebookClient(copy, resources={"metadata": {"path": str(PROJECT / "notebooks")}}).execute()
     assert used.query("audit", "select status, rows_processed from pipeline_execution_log "
                                "where execution_id = 5") == [("SUCCESS", 0)]
-
-
-def test_help_imports_nothing_slow_and_says_what_full_refresh_does():
-    done = subprocess.run([sys.executable, "-X", "importtime", PROJECT / "run_pipeline.py", "--help"],
-                          capture_output=True, text=True, check=True)
-    assert re.search("raw.* kept", " ".join(done.stdout.split()), re.IGNORECASE)
-    slow = r"\b(pandas|pyarrow|papermill|great_expectations|duckdb|rich|watchfiles)\b"
-    assert not re.search(slow, done.stderr)

@@ -171,7 +171,7 @@ def test_a_kernel_that_died_while_it_waited_is_replaced(monkeypatch):
 
 def test_watch_runs_what_arrives_survives_a_failed_run_holds_no_lock_between_and_ends_on_sigterm(used: Shop):
     mark, orders = uuid.uuid4().hex, "select orders from sales_summary_daily where order_date = '2026-01-05'"
-    watch = subprocess.Popen(used.command("--watch", "--log-format", "json"), stdout=subprocess.PIPE,
+    watch = subprocess.Popen(used.command("watch", "--log-format", "json"), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, start_new_session=True,
                              env={**os.environ, MARK: mark})
 

@@ -28,10 +28,11 @@ class SparkShop(Shop):
     def tables(self) -> str:
         return (self.folder / "tables").as_uri()
 
-    def command(self, *options: str) -> list[str]:
-        return [sys.executable, str(PROJECT / "run_pipeline.py"), "--source", str(self.source),
-                "--engine", "spark", "--master", self.master, "--warehouse", self.tables,
-                "--audit", str(self.warehouse), "--reports", str(self.reports), *options]
+    def command(self, *words: str) -> list[str]:
+        """Return the command of a run with these options, or of `import`, on the shop's folders."""
+        of_a_run = [] if words[:1] == ("import",) else ["--source", str(self.source), "--engine", "spark", "--reports", str(self.reports)]
+        return [sys.executable, str(PROJECT / "run_pipeline.py"), *words, *of_a_run, "--master", self.master,
+                "--warehouse", self.tables, "--audit", str(self.warehouse)]
 
     def run(self, *options: str, expect: int = 0, **how) -> subprocess.CompletedProcess:
         """Run the pipeline as its user would; fail the test when it exits otherwise than expected."""

@@ -116,10 +116,10 @@ def test_a_master_that_cannot_be_reached_is_named(shop: SparkShop, tmp_path: Pat
 def test_a_warehouse_of_sqlite_moves_over_and_goes_on(cluster: Cluster, lite: Shop, tmp_path: Path):
     moved = SparkShop(tmp_path, cluster.master)
     shutil.copytree(lite.source, moved.source)
-    said = moved.run("--import-from", str(lite.warehouse)).stdout
+    said = moved.run("import", str(lite.warehouse)).stdout
     assert f"raw.order_lines: {lite.counts('raw', 'order_lines')[0]:,} rows, the same" in said
     assert digests(moved) == digests(lite)
     assert moved.counts("raw", "order_lines", "deliveries") == [0, *lite.counts("raw", "deliveries")]
     assert "nothing new" in moved.run("--now", TIMES[3]).stdout
-    again = moved.run("--import-from", str(lite.warehouse), expect=2)
+    again = moved.run("import", str(lite.warehouse), expect=2)
     assert "audit.db, archive already. Name a new folder with --audit." in again.stderr
