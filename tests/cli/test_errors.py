@@ -77,7 +77,7 @@ def test_a_warehouse_whose_rows_are_spark_s_is_refused(used: Shop):
             connection.execute("create table table_versions (version_id integer primary key)")
     used.deliver("customers_2026.csv", "customer_id,first_name,last_name,email,phone,city,state,country,segment\n1,a,b,,,,,,\n")
     before = without_the_log(used.state())
-    refused(used.run("--verify", expect=2), "Spark's tables", "--replay")
+    refused(used.run("--verify", expect=2), "Spark's tables", "replay")
     refused(used.run(expect=1), "raw.db was made with --engine spark", "--warehouse")
     assert without_the_log(used.state()) == before
 
