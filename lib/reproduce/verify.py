@@ -131,11 +131,11 @@ def _check_deliveries(raw: Layer) -> Iterator[str]:
         found = raw.scalar("select count(*) from quarantine where source_filename = ? and batch_id = ?",
                            (delivery["source_filename"], delivery["batch_id"]))
         if found != delivery["quarantined"]:
-            yield f"{name}: {delivery['quarantined']} rows were quarantined, but the quarantine has {found}"
+            yield f"{name}: the quarantine has {found} rows instead of {delivery['quarantined']}"
     for source, rows in appended.items():
         found = raw.scalar(f"select count(*) from {quote(source)}")
         if found != rows:
-            yield f"raw.{source}: {rows} rows were appended, but the table has {found}"
+            yield f"raw.{source}: the table has {found} rows instead of {rows}"
 
 
 def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> Iterator[str]:
@@ -151,8 +151,8 @@ def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> 
             yield f"{layer}.{name}: the rows of the commit of {commit['committed_timestamp']} do not add up"
     last = (commits or [nothing])[-1]
     if content != (last["rows_after"], last["digest"]):
-        yield (f"{layer}.{name}: its {rows} rows are not the {last['rows_after']} rows of its last commit: "
-               "were they changed by hand?")
+        yield (f"{layer}.{name}: its content ({rows} rows) is not that of its last commit "
+               f"({last['rows_after']} rows): was it changed by hand?")
 
 
 def _load_everything(options: Options, layers: dict[str, Layer], into: Path) -> None:

@@ -21,7 +21,7 @@ TOP = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
 
 
 def needed(*names: str) -> str:
-    """Return the path of a program with one of these names. Without it the test is skipped, or fails in CI."""
+    """Return the path of a program with one of these names. Without it, skip the test, or fail in CI."""
     path = next(filter(None, map(shutil.which, names)), None)
     if not path and not os.environ.get("CI"):
         pytest.skip(f"{names[0]} is not installed")
