@@ -14,7 +14,7 @@ from typing import Any
 from lib.clock import utc_now
 from lib.errors import PipelineError, UsageError, remedy
 from lib.ingest import archive
-from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, handed_on, has_new_name, overdue
+from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, keep_found, has_new_name, overdue
 from lib.report import pages
 from lib.runner import kernels, notebooks
 from lib.runner.retention import prune_runs
@@ -310,7 +310,7 @@ def _run_step(options: Options, log: sqlite3.Connection, result: RunResult, spec
             manifest.begin(log, options, result.batch_id, result.now)
         is_last = spec.name == max(options.steps, key=list(STEPS).index)
         with (progress.follow(folder, partial(tell, "step_progress", **_place(spec.name))),
-              handed_on(result.deliveries, folder) if spec.reads == "source" else nullcontext()):
+              keep_found(result.deliveries, folder) if spec.reads == "source" else nullcontext()):
             record = notebooks.execute(spec, folder, notebook_parameters(options, result, spec, is_full), waiting.take(is_last))
         if changed and spec.reads == "source":
             result.notes.append(explain_changed_rules(spec, changed, is_full))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
 from lib.ingest import archive
-from lib.ingest.deliveries import SETTLED_SECONDS, Delivery, find_deliveries, read_handed_on
+from lib.ingest.deliveries import SETTLED_SECONDS, Delivery, find_deliveries, read_found
 from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
 from lib.step import drift, raw_tables
 from lib.step.base import Count, Step, as_text, in_deliveries, to_arrow
@@ -51,7 +51,7 @@ class RawStep(Step):
         self._changes = {name: self._begin_change(name, SERIAL) for name in SOURCES}
         for name in SOURCES:
             self.count(name)
-        found = read_handed_on(self.reports / "runs" / self.batch_id)
+        found = read_found(self.reports / "runs" / self.batch_id)
         self.found = found if found is not None else find_deliveries(
             self.source, raw_tables.known_deliveries(self.output), self.settled_seconds)
         self._became: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows

@@ -123,7 +123,7 @@ def live_keys(layer: Layer, source: Source) -> pa.Table:
 
 def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> None:
     def write() -> None:
-        digested = digest.beside().submit(digest.of_rows, rows, [name for name in rows.column_names if name != "source_row"])
+        digested = digest.worker().submit(digest.of_rows, rows, [name for name in rows.column_names if name != "source_row"])
         layer.insert(change.table, commits.numbered(change, SERIAL, rows),
                      {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
         change.digest = digest.add(change.digest, digested.result())

@@ -47,7 +47,7 @@ class WritingStep(Step):
             self.output.submit(partial(self._insert_rows, change, rows))
 
     def _insert_rows(self, change: commits.TableChange, rows: pa.Table) -> None:
-        digested = digest.beside().submit(digest.of_rows, rows, rows.column_names)
+        digested = digest.worker().submit(digest.of_rows, rows, rows.column_names)
         if self.serial:
             rows = commits.numbered(change, self.serial, rows)
         self.output.insert(change.table, rows, self.stamp)

@@ -24,7 +24,7 @@ from same_run import differences
 from warm_runs import WarmRuns
 
 from lib.errors import PipelineError, UsageError
-from lib.ingest.archive import place
+from lib.ingest.archive import archived_path
 from lib.reproduce.replay import replay
 from lib.reproduce.verify import verify
 from lib.step.base import Step
@@ -137,7 +137,7 @@ def test_a_run_leaves_a_manifest_of_what_it_was_given_and_what_came_of_it(loaded
 
 def test_deliveries_are_archived_once_by_content(small: Shop, run):
     content = (small.source / "orders.csv").read_bytes()
-    kept = place(small.warehouse, hashlib.sha256(content).hexdigest())
+    kept = archived_path(small.warehouse, hashlib.sha256(content).hexdigest())
     assert subprocess.run([sys.executable, "-c", "import sys, pyarrow; sys.stdout.buffer.write(pyarrow.input_stream("
                            f"{str(kept)!r}, compression='zstd').read())"], capture_output=True, check=True).stdout == content
     (small.source / "orders_copy.csv").write_bytes(content)
@@ -248,8 +248,8 @@ def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: 
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):
-    kept = place(small.warehouse, hashlib.sha256((small.source / "orders.csv").read_bytes()).hexdigest())
-    other = place(small.warehouse, hashlib.sha256((small.source / "products.csv").read_bytes()).hexdigest())
+    kept = archived_path(small.warehouse, hashlib.sha256((small.source / "orders.csv").read_bytes()).hexdigest())
+    other = archived_path(small.warehouse, hashlib.sha256((small.source / "products.csv").read_bytes()).hexdigest())
     shutil.copy(other, kept)
     for again in (lambda into: made_again(small, batches(small)[0], into), lambda into: verified(small, into)):
         with pytest.raises(PipelineError, match=r"delivery orders\.csv was changed in the archive"):
