@@ -14,7 +14,7 @@ from typing import Any
 from lib.clock import utc_now
 from lib.errors import PipelineError, UsageError, remedy
 from lib.ingest import archive
-from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, keep_found, has_new_name, overdue
+from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, has_new_name, keep_found, overdue
 from lib.report import pages
 from lib.runner import kernels, notebooks
 from lib.runner.retention import prune_runs
