@@ -129,7 +129,8 @@ def make_orders(first: int, moments: np.ndarray, customer_ids: np.ndarray,
     state = np.where(age < np.timedelta64(3, "D"), pick(FRESH_STATES, count, rng), pick(STATES, count, rng))
     return pd.DataFrame(dict(
         order_id=make_ids("{:07d}", first, count), customer_id=customer_ids,
-        order_date=write_dates(moments, rng), channel=pick(CHANNELS, count, rng), total_amount=0, status=state))
+        order_date=write_dates(moments, rng), channel=pick(CHANNELS, count, rng), total_amount=0,
+        status=state))
 
 
 def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: pd.DataFrame,
@@ -163,7 +164,7 @@ def make_payments(first: int, orders: pd.DataFrame, moments: np.ndarray, until: 
     few, total = len(orders) // 20, orders["total_amount"].to_numpy(np.int64)
     free = (orders["status"].str.lower() == "cancelled").to_numpy() | (total == 0)
     queue = rng.permutation(len(orders))
-    queue = queue[np.argsort(~free[queue], kind="stable")]  # cancelled and free orders first: they have no payment
+    queue = queue[np.argsort(~free[queue], kind="stable")]  # cancelled and free orders go unpaid
     _, retried, split, single = np.split(queue, [2 * few, 3 * few, 4 * few])
     part = total[split] * rng.integers(20, 81, few) // 100
     order = np.concatenate([retried, retried, split, split, single])
@@ -205,7 +206,7 @@ def make_first_day(orders: int, rng: np.random.Generator) -> dict[str, pd.DataFr
     counts = 1 + np.bincount(rng.integers(0, orders, orders * 3064 // 1000 - orders), minlength=orders)
     lines, headers["total_amount"] = make_lines(1, headers, counts, products, rng)
     payments = make_payments(1, headers, moments, LAST_DAY + np.timedelta64(86399, "s"), rng)
-    products.loc[len(products) - 1, ["unit_price", "status"]] = [pd.NA, "Discontinued"]  # sold out, without a price
+    products.loc[len(products) - 1, ["unit_price", "status"]] = [pd.NA, "Discontinued"]  # sold out
     return dict(customers=customers, products=products, orders=headers, order_lines=lines, payments=payments)
 
 
@@ -257,7 +258,8 @@ def make_second_day(shop: dict[str, pd.DataFrame], rng: np.random.Generator) -> 
                 payments=pd.concat([arrived, late, new_payments]))
 
 
-def make_customer_changes(customers: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+def make_customer_changes(customers: pd.DataFrame,
+                          rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return new customers, and these together with changed old ones."""
     new = make_customers(len(customers) + 1, len(customers) // 100, rng)
     upgraded, mailed, renamed = draw(customers, 3, len(customers) // 500, rng)
@@ -296,7 +298,8 @@ def generate(out: Path, orders: int = 1000, seed: int = 7, day: int = 1) -> dict
     out.mkdir(parents=True, exist_ok=True)
     for source, rows in tables.items():
         money = {column: write_money(rows[column]) for column in rows.columns if column in MONEY}
-        rows.assign(**money).to_csv(out / f"{source}{suffix}.csv", index=False, encoding="utf-8", lineterminator="\n")
+        rows.assign(**money).to_csv(
+            out / f"{source}{suffix}.csv", index=False, encoding="utf-8", lineterminator="\n")
     return {source: len(rows) for source, rows in tables.items()}
 
 

@@ -18,7 +18,7 @@ READ = """
 select content_sha256, max(ingestion_timestamp), min(batch_id) from deliveries group by content_sha256"""
 
 
-def place(warehouse: Path, sha256: str) -> Path:
+def archived_path(warehouse: Path, sha256: str) -> Path:
     """Return where the archive stores a delivery with this content."""
     return warehouse / FOLDER / sha256[:2] / f"{sha256}.zst"
 
@@ -31,7 +31,7 @@ def keep(warehouse: Path, path: Path, sha256: str) -> bool:
     """
     import pyarrow as pa
 
-    kept = place(warehouse, sha256)
+    kept = archived_path(warehouse, sha256)
     if kept.exists():
         return hash_file(path) == sha256
     partial, content = kept.with_name(f".{kept.name}.partial"), hashlib.sha256()
@@ -58,7 +58,7 @@ def take_out(warehouse: Path, sha256: str, target: Path) -> None:
     """Write a delivery from the archive to a new file. Raises PipelineError if it is gone or was changed."""
     import pyarrow as pa
 
-    kept, content = place(warehouse, sha256), hashlib.sha256()
+    kept, content = archived_path(warehouse, sha256), hashlib.sha256()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with pa.input_stream(kept, compression="zstd") as archived, target.open("xb") as file:
@@ -81,8 +81,8 @@ def prune(warehouse: Path, days: int, now: str) -> list[str]:
     limit = days_before(now, days)
     runs = []  # the first that read each deleted delivery
     for sha256, last, run in lookup.query(warehouse, "raw", "deliveries", READ):
-        if last < limit and place(warehouse, sha256).exists():
-            place(warehouse, sha256).unlink()
+        if last < limit and archived_path(warehouse, sha256).exists():
+            archived_path(warehouse, sha256).unlink()
             runs.append(run)
     return [f"archive: {len(runs)} deliveries last read before {limit[:10]} were deleted; "
             f"runs from {min(runs)} on can no longer be replayed or verified"] if runs else []

@@ -24,8 +24,8 @@ from lib.storage.lookup import KnownDelivery
 LISTED = "deliveries.json"
 FOUND = ".found"  # in a run's folder, while its raw step runs
 UNFINISHED = (".tmp", ".part")
-WAITS = 20  # how many of the latest waits between deliveries tell what is usual for a source
-WAITS_NEEDED = 3  # fewer do not tell
+WAITS = 20  # as many of the latest waits between deliveries of a source show what is usual
+WAITS_NEEDED = 3  # fewer show nothing
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
     applied in the order of the list.
 
     `known` are the deliveries of earlier runs, oldest first. Every file is hashed, because neither its name
-    nor its time tells what is in it. A file that was changed less than `settled_seconds` ago is hashed when
+    nor its time shows what is in it. A file that was changed less than `settled_seconds` ago is hashed when
     that time is over; if it changes meanwhile, it is still growing. Raises PipelineError when the folder is
     missing or a file cannot be read.
     """
@@ -98,7 +98,7 @@ def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
 
 
 @contextmanager
-def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
+def keep_found(deliveries: list[dict], folder: Path) -> Iterator[None]:
     """Keep what a run has found in its folder while the context is open: its raw step need not hash again."""
     path = folder / FOUND
     with suppress(OSError):  # the raw step then looks for itself
@@ -110,7 +110,7 @@ def handed_on(deliveries: list[dict], folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def read_handed_on(folder: Path) -> list[Delivery] | None:
+def read_found(folder: Path) -> list[Delivery] | None:
     """Return what the run with this folder has found; None when a notebook is executed without a run."""
     try:
         return _listed(folder / FOUND)

@@ -12,7 +12,7 @@ from typing import Any
 from lib.clock import utc_now
 from lib.errors import PipelineError, UsageError
 from lib.ingest import archive
-from lib.ingest.deliveries import Delivery, handed_on, has_new_name
+from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
 from lib.runner.decide import explain_changed_rules, find_changed_rules, is_rebuild, look_at_source, why_run
 from lib.runner.reporting import Exporter, write_report
@@ -191,7 +191,7 @@ class _Run:
         is_last = spec.name == max(self.options.steps, key=list(STEPS).index)
         parameters = notebook_parameters(self.options, self.result, spec, is_full)
         with (progress.follow(self.folder, partial(self.notify, "step_progress", **_number(spec))),
-              handed_on(self.result.deliveries, self.folder) if spec.reads == "source" else nullcontext()):
+              keep_found(self.result.deliveries, self.folder) if spec.reads == "source" else nullcontext()):
             return notebooks.execute(spec, self.folder, parameters, self.queue.take(is_last))
 
     def _fail(self, spec: StepSpec, step: StepResult, error: PipelineError) -> None:

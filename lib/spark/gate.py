@@ -45,8 +45,8 @@ class SparkGate(Gate):
         if not refused:
             return None
         first = Window.partitionBy(rows.key).orderBy("rank")
-        ranked = reduce(DataFrame.unionAll, refused).withColumn("place", sf.row_number().over(first))
-        return ranked.where("place = 1").select(rows.key, "rule", "reason")
+        ranked = reduce(DataFrame.unionAll, refused).withColumn("nth", sf.row_number().over(first))
+        return ranked.where("nth = 1").select(rows.key, "rule", "reason")
 
     def _open_context(self, folder: Path) -> Any:
         """Return a context of the project whose data are Spark frames.

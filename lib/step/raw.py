@@ -12,7 +12,7 @@ import pyarrow as pa
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
 from lib.ingest import archive
-from lib.ingest.deliveries import Delivery, find_deliveries, read_handed_on
+from lib.ingest.deliveries import Delivery, find_deliveries, read_found
 from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
 from lib.step import drift, raw_tables
 from lib.step.base import Step
@@ -49,7 +49,7 @@ class RawStep(Step):
         for name in SOURCES:
             self.begin_change(name, SERIAL)
             self.count(name)
-        found = read_handed_on(self.run_folder)
+        found = read_found(self.run_folder)
         self.found = found if found is not None else find_deliveries(
             self.source, raw_tables.known_deliveries(self.output), self.parameters.settled_seconds)
         self._results: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows

@@ -127,7 +127,7 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
     content = [name for name in rows.column_names if name != "source_row"]
 
     def write() -> None:
-        digested = digest.beside().submit(digest.of_rows, rows, content)
+        digested = digest.worker().submit(digest.of_rows, rows, content)
         layer.insert(change.table, commits.numbered(change, SERIAL, rows),
                      {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
         change.digest = digest.add(change.digest, digested.result())

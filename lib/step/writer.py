@@ -72,7 +72,7 @@ class Writer:
         return rows.num_rows
 
     def _insert(self, change: commits.TableChange, rows: pa.Table) -> None:
-        digested = digest.beside().submit(digest.of_rows, rows, rows.column_names)
+        digested = digest.worker().submit(digest.of_rows, rows, rows.column_names)
         numbered = commits.numbered(change, SERIAL, rows) if self._keeps_replaced else rows
         self._layer.insert(change.table, numbered, self._stamp)
         change.digest = digest.add(change.digest, digested.result())

@@ -38,7 +38,7 @@ def check_engine(layer: Layer, engine: str) -> None:
     """Raise UsageError when another engine made the layer: its rows are then in another place."""
     if layer.schema("layer_commits") is None or layer.scalar("select 1 from layer_commits limit 1") is None:
         return
-    made_by = "sqlite" if layer.schema("table_versions") is None else "spark"  # which alone has versions
+    made_by = "sqlite" if layer.schema("table_versions") is None else "spark"  # only Spark has versions
     if made_by != engine:
         elsewhere = "--audit, and import the rows" if engine == "spark" else "--warehouse"
         raise UsageError(f"{layer.name}.db was made with --engine {made_by}. "

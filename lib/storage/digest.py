@@ -35,7 +35,7 @@ def of_rows(rows: pa.Table, columns: Iterable[str]) -> str:
 
 
 @cache
-def beside() -> Executor:
+def worker() -> Executor:
     """Return the thread that computes the digests of rows while the rows are written."""
     return ThreadPoolExecutor(1)
 

@@ -52,7 +52,8 @@ def assert_consistent(shop):
     assert lines == total
     assert min(total.values()) >= 0
     assert {order for order in paid if paid[order] > total[order]} == set()
-    for source, parents, key in (("orders", "customers", "customer_id"), ("order_lines", "products", "product_id")):
+    for source, parents, key in (("orders", "customers", "customer_id"),
+                                 ("order_lines", "products", "product_id")):
         assert {row[key] for row in shop[source]} <= {row[key] for row in shop[parents]}
 
 

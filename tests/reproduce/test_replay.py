@@ -24,7 +24,7 @@ from same_run import find_differences
 from warm_runs import WarmRuns
 
 from lib.errors import PipelineError, UsageError
-from lib.ingest.archive import place
+from lib.ingest.archive import archived_path
 from lib.reproduce.replay import replay
 from lib.reproduce.verify import verify
 from lib.step.base import Step
@@ -144,7 +144,7 @@ def test_a_manifest_records_what_a_run_was_given_and_what_it_left(loaded: Shop):
 
 def test_each_content_is_archived_once(small: Shop, run):
     content = (small.source / "orders.csv").read_bytes()
-    kept = place(small.warehouse, hashlib.sha256(content).hexdigest())
+    kept = archived_path(small.warehouse, hashlib.sha256(content).hexdigest())
     code = ("import sys, pyarrow; "
             f"sys.stdout.buffer.write(pyarrow.input_stream({str(kept)!r}, compression='zstd').read())")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == content
@@ -266,7 +266,7 @@ def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: 
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):
-    orders, products = (place(small.warehouse, hashlib.sha256((small.source / name).read_bytes()).hexdigest())
+    orders, products = (archived_path(small.warehouse, hashlib.sha256((small.source / name).read_bytes()).hexdigest())
                         for name in ("orders.csv", "products.csv"))
     shutil.copy(products, orders)
     with pytest.raises(PipelineError, match=r"delivery orders\.csv was changed in the archive"):
