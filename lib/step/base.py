@@ -1,4 +1,6 @@
-"""What all steps share: opening the layers, the gate, the counts that must add up, and publishing all of it or nothing."""
+"""What all steps share: opening the layers, the gate, the counts that must add up, and publishing all of it
+or nothing.
+"""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -39,7 +41,7 @@ class Step:
         self.source, self.reports = Path(parameters.source).resolve(), Path(parameters.reports).resolve()
         self.warehouse = parameters.folder
         self.batch_id = parameters.batch_id
-        self.is_full = parameters.full_refresh and spec.name != "raw"  # the others are rebuilt from raw, which is kept
+        self.is_full = parameters.full_refresh and spec.name != "raw"  # which the others are rebuilt from
         self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
@@ -58,21 +60,23 @@ class Step:
         self.watermark = audit.read_watermark(self._log, self.spec.name)
         self._rules = take_fingerprint(self.spec)
         self.work = stack.enter_context(working_database())
-        self.comparing = stack.enter_context(self.work.cursor())  # beside queries whose results are still being read
+        self.comparing = stack.enter_context(self.work.cursor())  # while results of `work` are being read
         self._commit = stack.enter_context(ExitStack())
         self._open_output()
         self.timestamp = commits.next_timestamp(self.output, self.parameters.now)
-        self.quarantine = Quarantine(self.output, self.batch_id, self.timestamp, self.parameters.quarantine_limit)
+        self.quarantine = Quarantine(
+            self.output, self.batch_id, self.timestamp, self.parameters.quarantine_limit)
         self.reached, last = self.watermark.timestamp, commits.last_timestamp(self.output, self.spec.name)
         if self.spec.reads == "source":
-            self.reached = max(self.reached, last)  # later than the watermark if a run died between the two commits
+            self.reached = max(self.reached, last)  # a run may have died before its watermark
         else:
             self._open_input(stack)
             self._find_new_rows(is_lost=self.watermark != audit.Watermark() and not last)
 
     def _open_output(self) -> None:
         """Open the layer that the step writes, which is committed as soon as `_commit` is closed."""
-        self.output: Layer = self._commit.enter_context(open_layer(self.warehouse, self.spec.writes, write=True))
+        layer = open_layer(self.warehouse, self.spec.writes, write=True)
+        self.output: Layer = self._commit.enter_context(layer)
         commits.check_engine(self.output, self.engine)
         commits.create_system_tables(self.output)
 
@@ -80,9 +84,11 @@ class Step:
         self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
 
     def _find_new_rows(self, is_lost: bool) -> None:
-        """Find where the new rows of each input begin, and whether everything is to be made from all rows instead.
+        """Find where the new rows of each input begin, and whether everything is to be made from all rows
+        instead.
 
-        `is_lost` is whether the step has written before and its tables are not there: its file was moved away.
+        `is_lost` is whether the step has written before and its tables are not there: its file was moved
+        away.
         """
         is_first = self.watermark == audit.Watermark()
         since = audit.INITIAL if self.is_full or is_lost else self.watermark.timestamp
@@ -93,13 +99,16 @@ class Step:
         self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
 
     def begin_change(self, table: str, serial: str | None) -> commits.TableChange:
-        """Return a table's state before the step changes it, to be kept current; `serial` is the column that numbers rows."""
+        """Return a table's state before the step changes it, to be kept current; `serial` is the column that
+        numbers rows.
+        """
         change = self.table_changes[table] = commits.begin_change(self.output, table, serial)
         return change
 
     @timed("gates")
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that pass the suite; the others are quarantined, or the step fails (see lib.step.gate).
+        """Return the rows that pass the suite; the others are quarantined, or the step fails (see
+        lib.step.gate).
 
         An empty batch passes.
         """
@@ -119,8 +128,9 @@ class Step:
 
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         """Quarantine rows that a gate refused; a step whose layer has no quarantine fails."""
-        raise PipelineError(f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} does not have. "
-                            f'Set its meta.on_failure to "fail" or "warn" in gx/expectations/{suite}.json.')
+        raise PipelineError(
+            f"gate {suite}: {refused.rule.iloc[0]} asks for a quarantine, which {self.spec.writes} does not "
+            f'have. Set its meta.on_failure to "fail" or "warn" in gx/expectations/{suite}.json.')
 
     def set_aside(self, table: str, rows: pd.DataFrame) -> None:
         """Count rows as quarantined and write them to the quarantine (see Quarantine.add)."""
@@ -143,11 +153,11 @@ class Step:
                 commits.record_change(self.output, change, self.batch_id, self.spec.name, self.timestamp)
         self._commit.close()
         record = self.record()
+        moved = (self.spec.name, audit.Watermark(self.reached, self.batch_id))
         audit.finish_execution(
             self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
-            rows_quarantined=record["rows_quarantined"], table_digests=record["digests"], rules=self._made_by(),
-            watermark=None if self.reached == self.watermark.timestamp
-            else (self.spec.name, audit.Watermark(self.reached, self.batch_id)))
+            rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
+            rules=self._made_by(), watermark=moved if self.reached != self.watermark.timestamp else None)
         self.stack.close()
         return record
 
@@ -156,7 +166,9 @@ class Step:
         self._indexes.append((table, column, unique))
 
     def begin_indexes(self, table: str, key: str) -> None:
-        """Have the indexes of the tables that are finished made, and ask for that of the key of the one that comes next."""
+        """Have the indexes of the tables that are finished made, and ask for that of the key of the one that
+        comes next.
+        """
         self._submit_indexes()
         self.index_later(table, key, unique=True)
 
@@ -173,7 +185,8 @@ class Step:
     def _made_by(self) -> dict[str, str] | None:
         """Return the rules by which the step's rows were made, None when the log has them already.
 
-        An increment that follows other rules than the rows before it leaves a mixture, which only a rebuild ends.
+        An increment that follows other rules than the rows before it leaves a mixture, which only a rebuild
+        ends.
         """
         if self.is_full or self.spec.reads == "source":
             return self._rules
@@ -182,21 +195,26 @@ class Step:
         return mixed if mixed != before else None
 
     def abandon(self, message: str) -> None:
-        """Roll back what the step has written, let go of every file and lock, and log the message as its error."""
+        """Roll back what the step has written, let go of every file and lock, and log the message as its
+        error.
+        """
         with suppress(Abandoned), self.stack:
-            with suppress(PipelineError):  # the row is final already if the step failed after it was published
+            with suppress(PipelineError):  # the row is final if the step failed after it had committed
                 audit.finish_execution(self._log, self._execution, "FAILED", error_message=message)
             raise Abandoned
 
     def record(self) -> dict:
         """Return what the step did, ready for JSON."""
         return {
-            "step": self.spec.name, "batch_id": self.batch_id, "layer": self.spec.writes, "is_full": self.is_full,
+            "step": self.spec.name, "batch_id": self.batch_id, "layer": self.spec.writes,
+            "is_full": self.is_full,
             "rows_processed": sum(count.read for count in self.counts.values()),
             "rows_quarantined": sum(count.quarantined for count in self.counts.values()),
             "watermark_before": self.watermark.timestamp, "watermark_after": self.reached,
-            "tables": {table: asdict(count) | {"rows_after": self._rows_after(table)} for table, count in self.counts.items()},
-            "digests": {table: change.digest for table, change in self.table_changes.items() if table in self.counts},
+            "tables": {table: asdict(count) | {"rows_after": self._rows_after(table)}
+                       for table, count in self.counts.items()},
+            "digests": {table: change.digest for table, change in self.table_changes.items()
+                        if table in self.counts},
             "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
             "quarantine": self.quarantine.entries,
             "warnings": self.warnings,
@@ -206,7 +224,8 @@ class Step:
 
     def summary(self) -> pd.DataFrame:
         """Return the step's counts, one row per table, for a notebook to show."""
-        table = pd.DataFrame.from_dict({name: asdict(count) for name, count in self.counts.items()}, orient="index")
+        counts = {name: asdict(count) for name, count in self.counts.items()}
+        table = pd.DataFrame.from_dict(counts, orient="index")
         return table.assign(rows_after=[self._rows_after(name) for name in self.counts])
 
     def gates(self) -> pd.DataFrame:
@@ -220,7 +239,9 @@ class Step:
         return self.quarantine.shown()
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
-        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by, limit)."""
+        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by,
+        limit).
+        """
         with open_layer(self.warehouse, self.spec.writes) as layer:
             return layer.read(table, columns, rest).to_pandas()
 

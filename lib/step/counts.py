@@ -23,5 +23,6 @@ class Count:
     def verify(self, table: str) -> None:
         """Raise PipelineError when a row was lost or counted twice."""
         if self.read != self.added + self.changed + self.unchanged + self.quarantined + self.duplicates:
-            raise PipelineError(f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
-                                "this is a defect of the pipeline: report it with the run's folder.")
+            raise PipelineError(
+                f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
+                "this is a defect of the pipeline: report it with the run's folder.")

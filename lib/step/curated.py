@@ -40,23 +40,26 @@ class CuratedStep(Step):
     def waiting(self) -> pd.DataFrame:
         """Return how many rows of each source this step is about to read, for a notebook to show."""
         since = "everything (full load)" if self.is_full else self.watermark.timestamp
-        return pd.DataFrame({"source": self._to_read.keys(), "rows to read": self._to_read.values(), "newer than": since})
+        return pd.DataFrame({
+            "source": self._to_read.keys(), "rows to read": self._to_read.values(), "newer than": since})
 
     @timed("read")
     def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Yield the rows of a source that are newer than the watermark, cleaned, in batches in order of arrival.
+        """Yield the rows of a source that are newer than the watermark, cleaned, in batches in order of
+        arrival.
 
-        `clean` is given rows as delivered and must keep their index. It is called at least once, with no rows when there
-        is nothing new. Keys that a snapshot left out are not among the rows: `upsert` marks them as deleted.
+        `clean` is given rows as delivered and must keep their index. It is called at least once, with no rows
+        when there is nothing new. Keys that a snapshot left out are not among the rows: `upsert` marks them
+        as deleted.
         """
         self._source, done = source, 0
-        in_raw = self.input.schema(source).names
+        in_raw, no_values = self.input.schema(source).names, pd.Series(dtype="str")
         delivered = [name for name in SOURCES[source].column_names if name in in_raw]
-        never_delivered = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
+        missing = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
         names = [SERIAL, "source_filename", "source_row", *delivered]
         self._report_progress(source, done)
         for rows in prefetch(self._read(source, names, self._first_row_ids[source])):
-            frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(never_delivered, pd.Series(dtype="str")))
+            frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(missing, no_values))
             is_deletion = frame["source_row"].isna()
             deleted_keys = frame.loc[is_deletion, SOURCES[source].key].str.strip()
             self._deletions = dict(zip(deleted_keys, frame.index[is_deletion], strict=True))
@@ -79,8 +82,9 @@ class CuratedStep(Step):
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
         """Write a batch's rows by key: the latest row of each key wins, and only what differs is written.
 
-        Grain: one current row per key; `is_deleted` is 1 where a snapshot left the key out. Rows that are replaced are
-        kept in `<table>_replaced` until the next rebuild: gold needs to know the days and customers they counted for.
+        Grain: one current row per key; `is_deleted` is 1 where a snapshot left the key out. Rows that are
+        replaced are kept in `<table>_replaced` until the next rebuild: gold needs to know the days and
+        customers they counted for.
         """
         count = self.count(table)
         count.read += len(self._batch)
@@ -109,10 +113,13 @@ class CuratedStep(Step):
         self.set_aside(suite, pd.DataFrame({
             "source_name": source.name, "source_filename": delivered["source_filename"],
             "source_row": delivered["source_row"], "record_key": rows[source.key], "rule": refused["rule"],
-            "reason": refused["reason"], "raw_text": self._text_of(delivered), "raw_row_id": rows.index}, index=rows.index))
+            "reason": refused["reason"], "raw_text": self._text_of(delivered), "raw_row_id": rows.index},
+            index=rows.index))
 
     def publish(self) -> dict:
-        """Commit as every step does, unless too many rows of a delivery were refused and no later row corrected them."""
+        """Commit as every step does, unless too many rows of a delivery were refused and no later row
+        corrected them.
+        """
         refused = self.output.read("quarantine", ["source_name", "source_filename"],
                                    "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
         since = audit.INITIAL if self.is_full else self.watermark.timestamp

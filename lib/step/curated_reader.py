@@ -1,6 +1,8 @@
-"""Reads tables of curated for the gold step: what matches some keys, or in a full load everything, by two connections."""
+"""Reads tables of curated for the gold step: what matches some keys, or in a full load everything, by two
+connections.
+"""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,31 +22,37 @@ MANY_KEYS = 10_000  # that two connections look up faster than one
 
 
 class CuratedReader:
-    """Reads curated's rows, without those that are deleted, into Arrow or into tables of a working database."""
+    """Reads curated's rows, without those that are deleted, into Arrow or into tables of a working database.
+    """
 
-    def __init__(self, layer: Layer, work: duckdb.DuckDBPyConnection, warehouse: Path, tables: Iterable[str], stack: ExitStack):
-        self._layer, self._work, self._warehouse, self._tables, self._stack = layer, work, warehouse, tables, stack
+    def __init__(self, layer: Layer, work: duckdb.DuckDBPyConnection, warehouse: Path, tables: Sequence[str],
+                 stack: ExitStack):
+        self._layer, self._work, self._warehouse = layer, work, warehouse
+        self._tables, self._stack = tables, stack
         self._loading: dict[str, Future[int]] = {}  # by table, in a full load: how many rows it has
 
     def columns(self, table: str) -> list[str]:
         """Return a table's columns without those that tell which run wrote a row."""
-        return [name for name in self._layer.schema(table).names if name not in (SERIAL, DELETED, *RUN_COLUMNS)]
+        others = (SERIAL, DELETED, *RUN_COLUMNS)
+        return [name for name in self._layer.schema(table).names if name not in others]
 
     def schema(self, table: str) -> pa.Schema:
         """Return these columns and their types."""
         return self._layer.columns(table, self.columns(table))
 
     def load_all(self, table: str) -> int:
-        """Wait until the working database has a whole table, and return its rows; the first call begins to read all tables."""
+        """Wait until the working database has a whole table, and return its rows; the first call begins to
+        read all tables.
+        """
         if not self._loading:
             readers = self._stack.enter_context(ThreadPoolExecutor(READERS))
-            schemas = {name: self.schema(name) for name in self._tables}
-            # The long tables, the facts, come last, and they are wanted first.
-            self._loading = {name: readers.submit(self._load, name, schema) for name, schema in reversed(schemas.items())}
+            for name in reversed(self._tables):  # the facts, the longest, come last and are wanted first
+                self._loading[name] = readers.submit(self._load, name, self.schema(name))
         return self._loading[table].result()
 
     def look_up(self, table: str, column: str, keys: pa.ChunkedArray) -> pa.Table:
-        """Return the rows whose `column` is among the keys; each connection looks up its share of many keys."""
+        """Return the rows whose `column` is among the keys; each connection looks up its share of many keys.
+        """
         names = self.columns(table)
 
         def look_up(layer: Layer, part: pa.ChunkedArray) -> pa.Table:
@@ -62,22 +70,27 @@ class CuratedReader:
             return pa.concat_tables(readers.map(look_up_apart, parts))
 
     def removed_and_added(self, table: str, since: str) -> tuple[pa.Table, pa.Table]:
-        """Return the rows that were there at a commit and are no longer, and those that have been there only since."""
+        """Return the rows that were there at a commit and are no longer, and those that have been there only
+        since.
+        """
         names = self.columns(table)
         removed = added = self.schema(table).empty_table()
         new, replaced = (commits.new_rows(self._layer, name, since) for name in (table, f"{table}_replaced"))
         if new:
-            added = self._layer.read(table, names, f"where {SERIAL} >= ? and {DELETED} = 0", (new.first_row_id,))
+            where = f"where {SERIAL} >= ? and {DELETED} = 0"
+            added = self._layer.read(table, names, where, (new.first_row_id,))
         if replaced:  # a row that both came and was replaced since the commit counts on neither side
-            removed = self._layer.read(
-                f"{table}_replaced", names, f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0",
-                (replaced.first_row_id, new.first_row_id))
+            where = f"where {SERIAL} >= ? and {REPLACED_SERIAL} < ? and {DELETED} = 0"
+            first_row_ids = (replaced.first_row_id, new.first_row_id)
+            removed = self._layer.read(f"{table}_replaced", names, where, first_row_ids)
         return removed, added
 
     def _load(self, table: str, schema: pa.Schema) -> int:
-        """Read a whole table by a connection of its own; the run's lock keeps all connections in one state."""
+        """Read a whole table by a connection of its own; the run's lock keeps all connections in one state.
+        """
         query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
         with open_layer(self._warehouse, self._layer.name) as layer, self._work.cursor() as cursor:
-            cursor.register("arrived", pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema)))
+            rows = pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema))
+            cursor.register("arrived", rows)
             cursor.execute(f"create table {quote(table)} as select * from arrived")
             return cursor.execute(f"select count(*) from {quote(table)}").fetchall()[0][0]

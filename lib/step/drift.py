@@ -1,4 +1,6 @@
-"""Drift: what is unusual about a delivery, by what the last ones of its kind were like. It warns; rules are for the gates."""
+"""Drift: what is unusual about a delivery, compared with the last ones of its kind. It only warns; gates
+decide.
+"""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +12,12 @@ import pyarrow.compute as pc
 from lib.contract import Source
 from lib.storage.layer import Layer
 
-HISTORY = 20  # deliveries looked back on
+HISTORY = 20  # deliveries to compare with
 ENOUGH = 3  # of them before anything counts as usual
 NAMED = 3  # new values named in a warning
 NAMED_TEXT = 40  # characters of such a value
 KEPT_VALUES = 1000  # of one column of one delivery: a column with more is no category
-# Of each delivery, how often each column was empty.
+# How often each column of each delivery was empty.
 PROFILES = pa.schema([("source_filename", pa.string()), ("series", pa.string()), ("column_name", pa.string()),
                       ("rows", pa.int64()), ("empty", pa.int64()), ("batch_id", pa.string())])
 # The values that category columns have had so far.
@@ -39,63 +41,73 @@ class Profile:
         for name in self.values:
             self.add_values(name, rows[name])
 
-    def add_values(self, name: str, said: pa.Array | pa.ChunkedArray) -> None:
+    def add_values(self, name: str, delivered: pa.Array | pa.ChunkedArray) -> None:
         """Note values of a category column."""
         values = self.values[name]
         if len(values) < KEPT_VALUES:
-            said = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(said)))
-            values.update(dict.fromkeys(value for value in said.to_pylist() if value))
+            distinct = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(delivered)))
+            values.update(dict.fromkeys(value for value in distinct.to_pylist() if value))
 
 
 def series(filename: str) -> str:
-    """Return what deliveries of one kind have in common: the name without its numbers. A day's file is no full export."""
+    """Return the name of a kind of deliveries: a file's name without its numbers. A day's file is not a full
+    export.
+    """
     return re.sub(r"\d+", "#", filename)
 
 
 def create_tables(raw: Layer) -> None:
-    """Create what is remembered of deliveries, when missing."""
+    """Create the tables that remember what deliveries were like, when missing."""
     raw.create_table("profiles", PROFILES, serial="profile_id")
     raw.index("profiles", "series")
     raw.create_table("categories", CATEGORIES, serial="category_id")
 
 
 def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[str]:
-    """Return what is unusual about a delivery, a line each, and remember it for the next.
+    """Return what is unusual about a delivery, one line for each finding, and remember the delivery for the
+    next.
 
-    A number is unusual by its modified z-score (Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993): more
-    than 3.5 median absolute deviations, scaled by 0.6745, from the median of the last deliveries of the same series. Less
-    than half the median (rows) or ten percentage points (empty cells) is never unusual.
+    A number is unusual by its modified z-score (Iglewicz and Hoaglin, "How to Detect and Handle Outliers",
+    1993): more than 3.5 median absolute deviations, scaled by 0.6745, from the median of the last deliveries
+    of the same series. Less than half the median (rows) or ten percentage points (empty cells) is never
+    unusual.
     """
-    said = [*_volume(raw, filename, profile), *_categories(raw, filename, profile, batch_id)]
+    findings = [*_volume(raw, filename, profile), *_categories(raw, filename, profile, batch_id)]
     names = list(profile.empty)
     raw.insert("profiles", pa.table({
-        "source_filename": [filename] * len(names), "series": [series(filename)] * len(names), "column_name": names,
-        "rows": [profile.rows] * len(names), "empty": list(profile.empty.values()), "batch_id": [batch_id] * len(names),
+        "source_filename": [filename] * len(names), "series": [series(filename)] * len(names),
+        "column_name": names, "rows": [profile.rows] * len(names), "empty": list(profile.empty.values()),
+        "batch_id": [batch_id] * len(names),
     }, schema=PROFILES))
-    return said
+    return findings
 
 
 def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
-    past = raw.read("profiles", ["column_name", "rows", "empty"], "where series = ? order by profile_id desc limit ?",
+    past = raw.read("profiles", ["column_name", "rows", "empty"],
+                    "where series = ? order by profile_id desc limit ?",
                     (series(filename), HISTORY * len(profile.empty))).to_pylist()
-    of_column = {name: [entry for entry in past if entry["column_name"] == name and entry["rows"]] for name in profile.empty}
+    of_column: dict[str, list[dict]] = {name: [] for name in profile.empty}
+    for entry in past:
+        if entry["rows"] and entry["column_name"] in of_column:
+            of_column[entry["column_name"]].append(entry)
     rows = [entry["rows"] for entry in of_column[profile.source.key]]
     if len(rows) < ENOUGH:
         return []
-    said = []
+    findings = []
     if _is_unusual(profile.rows, rows, median(rows) / 2):
-        said.append(f"{filename}: {profile.rows:,} rows; the last {len(rows)} of its kind had {min(rows):,} to {max(rows):,}")
+        findings.append(f"{filename}: {profile.rows:,} rows; the last {len(rows)} of its kind had "
+                        f"{min(rows):,} to {max(rows):,}")
     for name, entries in of_column.items():
         shares = [entry["empty"] / entry["rows"] for entry in entries]
         share = profile.empty[name] / profile.rows if profile.rows else 0.0
         if len(shares) >= ENOUGH and _is_unusual(share, shares, 0.1):
-            said.append(f"{filename}: {name} is empty in {share:.0%} of the rows; in the last {len(shares)} of its kind in "
-                        f"{min(shares):.0%} to {max(shares):.0%}")
-    return said
+            findings.append(f"{filename}: {name} is empty in {share:.0%} of the rows; in the last {len(shares)} "
+                            f"of its kind in {min(shares):.0%} to {max(shares):.0%}")
+    return findings
 
 
 def _categories(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[str]:
-    said = []
+    findings = []
     for column, values in profile.values.items():
         known = set(raw.read("categories", ["value"], "where source_name = ? and column_name = ?",
                              (profile.source.name, column))["value"].to_pylist())
@@ -106,8 +118,8 @@ def _categories(raw: Layer, filename: str, profile: Profile, batch_id: str) -> l
         if new and known:
             more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
             named = ", ".join(repr(value[:NAMED_TEXT]) for value in new[:NAMED])
-            said.append(f"{filename}: {column} has values never seen before: {named}{more}")
-    return said
+            findings.append(f"{filename}: {column} has values never seen before: {named}{more}")
+    return findings
 
 
 def _is_unusual(value: float, past: Sequence[float], least: float) -> bool:

@@ -1,4 +1,6 @@
-"""The rules of a step, as hashes: its notebook, its suites and the contract. Prose and layout change none of them."""
+"""The rules of a step, as hashes: its notebook, its suites and the contract. Prose and layout change none of
+them.
+"""
 
 import ast
 import hashlib
@@ -18,16 +20,19 @@ SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w
 
 
 def take_fingerprint(step: StepSpec) -> dict[str, str]:
-    """Return hashes of the notebook's code up to the cell that publishes, of each suite it checks, of each source's contract.
+    """Return hashes of the notebook's code up to the cell that publishes, of each suite it checks, of each
+    source's contract.
 
-    Comments, docstrings, formatting (also of SQL), cells, markdown, notes, ids and the order of expectations change none of
-    them. Neither does the version of Python, what a notebook imports from `lib`, nor a default in the parameters cell that is
-    no rule (see lib.step.parameters). A file that cannot be read counts as a whole: the step will report what is wrong.
+    Comments, docstrings, formatting (also of SQL), cells, markdown, notes, ids and the order of expectations
+    change none of them. Neither does the version of Python, what a notebook imports from `lib`, nor a default
+    in the parameters cell that is no rule (see lib.step.parameters). A file that cannot be read counts as a
+    whole: the step will report what is wrong.
     """
     code = _read(NOTEBOOKS / step.notebook, _code)
     found = {f"notebook {step.notebook}": _hash(_plain(code))}
     for pattern in sorted({_pattern(call) for call in _calls(code, "check")}):
-        found |= {f"suite {path.stem}": _hash(_read(path, _expectations)) for path in sorted(SUITES.glob(f"{pattern}.json"))}
+        for path in sorted(SUITES.glob(f"{pattern}.json")):
+            found[f"suite {path.stem}"] = _hash(_read(path, _expectations))
     sources = SOURCES if step.reads == "source" else [name for name in step.inputs if name in SOURCES]
     return found | {f"contract of {name}": _hash(astuple(SOURCES[name])) for name in sources}
 
@@ -38,7 +43,9 @@ def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def mix(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
-    """Return the fingerprint of rows of which some were made by the rules `before` and some by those of `now`."""
+    """Return the fingerprint of rows of which some were made by the rules `before` and some by those of
+    `now`.
+    """
     return before | dict.fromkeys(changed_parts(before, now), SEVERAL)
 
 
@@ -46,12 +53,14 @@ def _read(path: Path, what: Callable[[Any], list]) -> list:
     content = path.read_bytes()
     try:
         return what(json.loads(content))
-    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or not of the form that it should have
+    except (ValueError, LookupError, TypeError, AttributeError):  # no JSON, or of an unexpected form
         return [repr(content)]
 
 
 def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
-    """Return a notebook's statements up to those of the cell that publishes; of a cell that is no Python, its text."""
+    """Return a notebook's statements up to those of the cell that publishes; of a cell that is no Python, its
+    text.
+    """
     code: list[ast.AST | str] = []
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -61,21 +70,24 @@ def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
             except (SyntaxError, ValueError):  # a magic, or a slip
                 statements = [text]
             is_parameters = "parameters" in cell.get("metadata", {}).get("tags", [])
-            code += [one for one in statements if not (_opens_step(one) or is_parameters and _sets_no_rule(one))]
+            is_left_out = _sets_no_rule if is_parameters else _opens_step
+            code += [one for one in statements if not is_left_out(one)]
             if _calls(statements, "publish"):
                 break  # what is shown after that changes no table
     return code
 
 
 def _opens_step(statement: ast.AST | str) -> bool:
-    """Return whether a statement only finds and opens the step: an import from `lib`, or what is needed for one."""
+    """Return whether a statement only finds and opens the step: an import from `lib`, or what is needed for
+    one.
+    """
     match statement:
         case ast.ImportFrom(module=str(module)):
             return module.partition(".")[0] == "lib"
         case ast.Import(names=[ast.alias(name="sys")]):
             return True
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="path")))):
-            return True
+        case ast.Expr(value=ast.Call(func=function)):
+            return ast.unparse(function) == "sys.path.insert"
         case ast.Assign(value=ast.Call(func=ast.Name(id="open_step"))):
             return True
     return False
@@ -89,8 +101,9 @@ def _sets_no_rule(statement: ast.AST | str) -> bool:
 
 
 def _calls(code: Iterable[ast.AST | str], method: str) -> list[ast.Call]:
-    return [node for one in code if isinstance(one, ast.AST) for node in ast.walk(one)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method]
+    nodes = (node for one in code if isinstance(one, ast.AST) for node in ast.walk(one))
+    calls = (node for node in nodes if isinstance(node, ast.Call))
+    return [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == method]
 
 
 def _pattern(call: ast.Call) -> str:
@@ -101,10 +114,13 @@ def _pattern(call: ast.Call) -> str:
 
 
 def _plain(code: Any) -> Any:
-    """Return code as lists: without text that does nothing and without empty fields, which differ between Pythons."""
+    """Return code as lists: without text that does nothing and without empty fields, which differ between
+    Pythons.
+    """
     if isinstance(code, ast.JoinedStr):
         text = "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in code.values)
-        return ["JoinedStr", _tokens(text), [_plain(part) for part in code.values if not isinstance(part, ast.Constant)]]
+        inserted = [_plain(part) for part in code.values if not isinstance(part, ast.Constant)]
+        return ["JoinedStr", _tokens(text), inserted]
     if isinstance(code, ast.AST):
         return [type(code).__name__, {name: _plain(value) for name, value in ast.iter_fields(code)
                                       if name != "kind" and value is not None and value != []}]
@@ -120,7 +136,8 @@ def _is_text(code: Any) -> bool:
 def _tokens(text: str) -> str | list[str]:
     """Return a query as its tokens, without comments; any other text as it is."""
     tokens = [token for token in SQL_TOKENS.findall(text) if token]
-    return tokens if tokens and tokens[0].lower() in ("select", "with") and "select" in map(str.lower, tokens) else repr(text)
+    words = [token.lower() for token in tokens]
+    return tokens if words[:1] in (["select"], ["with"]) and "select" in words else repr(text)
 
 
 def _expectations(suite: dict[str, Any]) -> list[str]:

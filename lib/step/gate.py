@@ -1,7 +1,7 @@
-"""The gate: run a table's Great Expectations checkpoint on a batch and say which rows may pass.
+"""The gate: runs a table's Great Expectations checkpoint on a batch and decides which rows may pass.
 
-What a failing row means is written on the expectation, in `meta.on_failure`: "fail" stops the step, "quarantine" sets
-the row aside, "warn" lets it pass and says so. A failing expectation about the table, not about rows, cannot
+An expectation tells what a failing row means in its `meta.on_failure`: "fail" stops the step, "quarantine"
+sets the row aside, "warn" lets it pass and reports it. An expectation about the whole table has no rows to
 quarantine: it stops the step unless it only warns.
 """
 
@@ -21,13 +21,13 @@ from lib.steps import PROJECT
 ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
 SAMPLE_TEXT = 100  # characters of a value
-KEPT_RESULTS = 3  # of a suite in a run, in the data docs: of those that passed and of those that did not
+KEPT_RESULTS = 3  # in the data docs, of a suite in a run: so many that passed, and so many that failed
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")  # where an expectation names what it is about
 
 
 @dataclass
 class Tally:
-    """What one expectation said over all batches of a step."""
+    """The results of one expectation, over all batches of a step."""
 
     suite: str
     rule: str
@@ -54,14 +54,16 @@ class Gate:
     def _open_context(self, folder: Path) -> Any:
         return open_context(folder)
 
-    def check(self, suite: str, rows: pd.DataFrame, describe_rows: Callable[[pd.DataFrame], list[str]]) -> pd.DataFrame:
+    def check(self, suite: str, rows: pd.DataFrame,
+              describe_rows: Callable[[pd.DataFrame], list[str]]) -> pd.DataFrame:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
 
-        Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it failed).
-        Raises PipelineError when an expectation that means "fail" fails, naming it, how many rows, a sample of values, and the
-        first rows, a line each, as `describe_rows` puts them.
+        Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it
+        failed). Raises PipelineError when an expectation that means "fail" fails. The message names it, how
+        many rows failed, a sample of values, and the first rows, one line each, as `describe_rows` returns
+        them.
         """
-        rows = rows.rename_axis(index=None)  # of a named index, GX returns failing rows as dicts
+        rows = rows.rename_axis(index=None)  # with a named index, GX returns failing rows as dicts
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows, len(rows)):
             bad = self._failing_rows(suite, rows, outcome)
@@ -74,17 +76,23 @@ class Gate:
         return bad_rows[~bad_rows.index.duplicated()]
 
     def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
-        """Run the checkpoint of a suite on so many rows and return what failed and does not only warn, each with its tally."""
+        """Run the checkpoint of a suite on `count` rows and return what failed and does not only warn, with
+        its tally.
+        """
         from great_expectations import RunIdentifier
 
         result = self._context.checkpoints.get(suite).run(
             batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
-        outcomes = [(outcome, self._count(suite, count, outcome)) for run in result.run_results.values() for outcome in run.results]
+        outcomes = [(outcome, self._count(suite, count, outcome))
+                    for run in result.run_results.values() for outcome in run.results]
         self._drop_surplus(suite, result)
-        return [(outcome, tally) for outcome, tally in outcomes if not outcome.success and tally.on_failure != "warn"]
+        return [(outcome, tally) for outcome, tally in outcomes
+                if not outcome.success and tally.on_failure != "warn"]
 
     def _drop_surplus(self, suite: str, result: Any) -> None:
-        """Keep the results of a suite's first batches, and of the first that failed: the docs of a large load stay small."""
+        """Keep the results of a suite's first batches, passed and failed, so that a large load's docs stay
+        small.
+        """
         for key, outcome in result.run_results.items():
             self._kept[suite, outcome.success] += 1
             if self._kept[suite, outcome.success] > KEPT_RESULTS:
@@ -99,8 +107,9 @@ class Gate:
         if tally is None:
             on_failure = (config.meta or {}).get("on_failure")
             if on_failure not in ON_FAILURE:
-                raise PipelineError(f"gx/expectations/{suite}.json: meta.on_failure of {rule} is {on_failure!r}. "
-                                    f"Set it to one of {', '.join(ON_FAILURE)}.")
+                raise PipelineError(
+                    f"gx/expectations/{suite}.json: meta.on_failure of {rule} is {on_failure!r}. "
+                    f"Set it to one of {', '.join(ON_FAILURE)}.")
             notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or [])
             tally = self.tallies[identity] = Tally(suite, rule, on_failure, notes)
         tally.checked += count
@@ -114,7 +123,8 @@ class Gate:
             tally.failed += found.get("unexpected_count", count)
             values = found.get("partial_unexpected_list", [found.get("observed_value")])
             sample = [value for value in values if not (pd.api.types.is_scalar(value) and pd.isna(value))]
-            tally.sample = list(dict.fromkeys(tally.sample + [_clipped(repr(value)) for value in sample]))[:SAMPLE]
+            shown = [*tally.sample, *(_clipped(repr(value)) for value in sample)]
+            tally.sample = list(dict.fromkeys(shown))[:SAMPLE]
         return tally
 
     def _failing_rows(self, suite: str, rows: pd.DataFrame, outcome: Any) -> list | None:
@@ -125,12 +135,18 @@ class Gate:
 
 
 def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:
-    """Raise PipelineError when there are expectations that stop a step, each with its first failing rows, a line each."""
-    said = ["\n  ".join([f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows"
-                         f"{', such as ' + ', '.join(tally.sample) if tally.sample else ''}. {tally.notes}", *first_rows])
-            for tally, first_rows in stops]
-    if said:
-        raise PipelineError("\n".join(said))
+    """Raise PipelineError for the expectations that stop a step, each with its first failing rows, one line
+    each.
+    """
+    lines = ["\n  ".join([_describe_failure(tally), *first_rows]) for tally, first_rows in stops]
+    if lines:
+        raise PipelineError("\n".join(lines))
+
+
+def _describe_failure(tally: Tally) -> str:
+    such_as = f", such as {', '.join(tally.sample)}" if tally.sample else ""
+    return (f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows{such_as}"
+            f". {tally.notes}")
 
 
 def _clipped(text: str) -> str:
@@ -147,8 +163,8 @@ def open_context(folder: Path, project: Path | None = None) -> Any:
     """Return GX's context of the project, whose results and data docs go to a run's folder."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
-    import great_expectations  # here, not above: it takes seconds, and only what checks or renders pays for it
+    import great_expectations  # here, as it takes seconds, which only what checks or renders should pay
     from great_expectations.execution_engine import pandas_execution_engine
 
-    pandas_execution_engine.HASH_THRESHOLD = 0  # a fingerprint of every value would cost more than the expectations, for nothing
+    pandas_execution_engine.HASH_THRESHOLD = 0  # GX would hash every value, for longer than it checks it
     return great_expectations.get_context(mode="file", context_root_dir=project or PROJECT / "gx")

@@ -33,7 +33,8 @@ class GoldStep(Step):
 
     @timed("read")
     def changed(self, name: str, table: str, columns: Sequence[str]) -> None:
-        """Make the table `name` of the rows of a curated table that are new since the watermark, and of those they replaced.
+        """Make the table `name` of the rows of a curated table that are new since the watermark, and of those
+        they replaced.
 
         In a full load that is every row.
         """
@@ -50,10 +51,11 @@ class GoldStep(Step):
 
     @timed("read")
     def load(self, name: str, table: str, **wanted: str) -> None:
-        """Make the table `name` of the rows of a curated table, except deleted ones, whose column a query returns.
+        """Make the table `name` of the rows of a curated table, except deleted ones, whose column a query
+        returns.
 
-        `load("orders", "fact_orders", order_id="select …", order_date="select …")` loads what matches either. A full
-        load loads every row.
+        `load("orders", "fact_orders", order_id="select …", order_date="select …")` loads what matches either.
+        A full load loads every row.
         """
         if self.is_full:
             self.progress.say(f"reading {table}", self._reader.load_all(table))
@@ -64,8 +66,9 @@ class GoldStep(Step):
                 self._load_matching(name, table, column, query)
 
     def _load_matching(self, name: str, table: str, column: str, query: str) -> None:
+        # In order, so that lookups find their pages in the cache.
         keys = self.work.sql(f"select distinct * from ({query}) as wanted(key) where key is not null "
-                             "order by key").to_arrow_table().column(0)  # in order, lookups find their pages in the cache
+                             "order by key").to_arrow_table().column(0)
         if len(keys):
             found = self._reader.look_up(table, column, keys)
             self.comparing.register("found", found)
@@ -75,7 +78,9 @@ class GoldStep(Step):
 
     @timed("read")
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
-        """Make the table `name` of columns of a gold table's published rows that meet a condition; empty in a full load."""
+        """Make the table `name` of columns of a gold table's published rows that meet a condition; empty in a
+        full load.
+        """
         if self.is_full or self.output.schema(table) is None:
             create_table(self.comparing, name, pa.schema([(column, pa.string()) for column in columns]))
         else:
@@ -93,8 +98,8 @@ class GoldStep(Step):
 
     def sizes(self, *names: str) -> pd.DataFrame:
         """Return how many rows tables have that this step has made, for a notebook to show."""
-        return pd.DataFrame([{"table": name, "rows": self.work.execute(f"select count(*) from {quote(name)}").fetchall()[0][0]}
-                             for name in names])
+        counts = [self.work.execute(f"select count(*) from {quote(name)}").fetchall()[0][0] for name in names]
+        return pd.DataFrame({"table": names, "rows": counts})
 
     @timed("compute")
     def batches(self, sql: str, *, by: str = "") -> Iterator[pd.DataFrame]:
@@ -109,7 +114,9 @@ class GoldStep(Step):
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
-        """Write rows by key; only what differs is written. `remove_missing` then takes out what is no longer there."""
+        """Write rows by key; only what differs is written. `remove_missing` then takes out what is no longer
+        there.
+        """
         count, incoming = self.count(table), to_arrow(rows)
         if not count.read:
             self._report_progress(table, 0)
@@ -131,24 +138,26 @@ class GoldStep(Step):
         """Delete the rows of the affected keys that were not produced again."""
         if self.table_changes[table].was_empty:
             return
-        missing = self.work.sql(
-            f"select distinct affected_key from ({affected}) as affected(affected_key) where affected_key not in "
-            f"(select record_key from produced_keys where table_name = {literal(table)})").to_arrow_table().column(0)
+        produced = f"select record_key from produced_keys where table_name = {literal(table)}"
+        missing = self.work.sql(f"select distinct affected_key from ({affected}) as affected(affected_key) "
+                                f"where affected_key not in ({produced})").to_arrow_table().column(0)
         self.count(table).removed += self.writer.remove(table, missing, key)
 
     @timed("reconcile")
     def control_totals(self, figures: dict[str, tuple[str, str, str, str]]) -> None:
         """Declare, before anything is written, totals that gold and curated must agree on, for `reconcile`.
 
-        A figure is a gold table and what one of its rows counts for, then a curated table and what one of its rows,
-        unless deleted, counts for: SQL, in decimals with two places. Totals are kept from commit to commit, so their cost
-        follows the change.
+        A figure is a gold table and what one of its rows counts for, then a curated table and what one of its
+        rows, unless deleted, counts for: SQL, in decimals with two places. Totals are kept from commit to
+        commit, so their cost follows the change.
         """
         self._totals.declare(figures, is_full=self.is_full)
 
     @timed("reconcile")
     def reconcile(self) -> pd.DataFrame:
-        """Return each figure's total in gold, as it will be after `publish`, and in curated, one row per figure."""
+        """Return each figure's total in gold, as it will be after `publish`, and in curated, one row per
+        figure.
+        """
         self.output.flush()
         return self._totals.compare()
 

@@ -24,23 +24,27 @@ from lib.storage.lock import run_lock
 
 KINDS = {"raw": RawStep, "curated": CuratedStep, "gold": GoldStep}  # by the layer that a step writes
 ENGINES = ("sqlite", "spark")
-OPENED_AGAIN = "abandoned before it published: the step was opened again by the same process, as when a notebook is run again by hand"
+OPENED_AGAIN = ("abandoned before it published: the same process opened a step again, as when a notebook is run "
+                "again by hand after one of its cells failed")
 
 _still_open: list[Step] = []  # in this process: one step at most, as locks and transactions are a process's
 
 
 def open_step(name: str, namespace: Mapping[str, Any]) -> Step:
-    """Open a step with the parameters that its notebook's namespace holds: lock, log row, watermark, input and output.
+    """Open a step with the parameters that its notebook's namespace holds: lock, log row, watermark, input
+    and output.
 
-    With an empty `batch_id` (a notebook run by hand) the step takes the run lock, makes an id of its own and begins a
-    manifest, which the next run completes; otherwise the runner has done so. `now` is the run's clock, from which all
-    times in the layers count. A step that this process opened before and did not publish is abandoned first. Raises
-    UsageError for a wrong parameter, PipelineError when the lock is taken, or a file or the cluster cannot be used.
+    With an empty `batch_id` (a notebook run by hand) the step takes the run lock, makes an id of its own and
+    begins a manifest, which the next run completes; otherwise the runner has done so. `now` is the run's
+    clock, from which all times in the layers count. A step that this process opened before and did not
+    publish is abandoned first. Raises UsageError for a wrong parameter, PipelineError when the lock is taken,
+    or a file or the cluster cannot be used.
     """
     parameters = read_parameters(namespace)
     kind = _kind(name, parameters.engine)
     abandon_open_step(OPENED_AGAIN)
-    pd.set_option("display.max_colwidth", None, "display.float_format", "{:,.2f}".format)  # notebooks are the report
+    # Executed notebooks are the report: tables show their values in full, and amounts like amounts.
+    pd.set_option("display.max_colwidth", None, "display.float_format", "{:,.2f}".format)
     with ExitStack() as stack:
         if not parameters.batch_id:
             stack.enter_context(run_lock(parameters.folder))
@@ -56,7 +60,9 @@ def open_step(name: str, namespace: Mapping[str, Any]) -> Step:
 
 
 def abandon_open_step(message: str) -> None:
-    """Abandon the step that this process opened and did not publish, if there is one, and log the message as its error."""
+    """Abandon the step that this process opened and did not publish, if there is one, and log the message as
+    its error.
+    """
     for step in list(_still_open):
         step.abandon(message)
 
@@ -67,16 +73,21 @@ def _begin_run(log: Connection, name: str, parameters: Parameters) -> Parameters
     mark_died(log, batch_id)
     reports = Path(parameters.reports)
     manifest.put(manifest.complete(log, parameters.folder, reports), reports)  # of the runs before
-    manifest.begin(log, Options(
-        full_refresh=parameters.full_refresh, steps=(name,), snapshot=parameters.snapshots, engine=parameters.engine,
-        snapshot_limit=parameters.snapshot_limit, quarantine_limit=parameters.quarantine_limit), batch_id, now)
+    options = Options(
+        full_refresh=parameters.full_refresh, steps=(name,), snapshot=parameters.snapshots,
+        snapshot_limit=parameters.snapshot_limit, quarantine_limit=parameters.quarantine_limit,
+        engine=parameters.engine)
+    manifest.begin(log, options, batch_id, now)
     return replace(parameters, batch_id=batch_id, now=now)
 
 
 def _kind(name: str, engine: str) -> type[Step]:
-    """Return the class of a step, which on Spark is found by name: Spark is imported only where it was asked for."""
+    """Return the class of a step, which on Spark is found by name: Spark is imported only where it was asked
+    for.
+    """
     if engine not in ENGINES:
-        raise UsageError(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are {' and '.join(ENGINES)}.")
+        raise UsageError(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are "
+                         f"{' and '.join(ENGINES)}.")
     layer = STEPS[name].writes
     if engine == "sqlite":
         return KINDS[layer]

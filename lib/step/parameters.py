@@ -8,14 +8,17 @@ from typing import Any
 from lib.errors import UsageError
 from lib.steps import SETTLED_SECONDS
 
-# What tunes the machine, says where things are or which run it is: it changes no row, so a new default rebuilds nothing.
-NO_RULE = frozenset({"source", "warehouse", "reports", "engine", "master", "audit", "batch_id", "now", "full_refresh",
-                     "batch_rows", "settled_seconds"})
+# What tunes the machine, says where things are or which run it is: it changes no row, so a new default
+# rebuilds nothing.
+NO_RULE = frozenset({"source", "warehouse", "reports", "engine", "master", "audit", "batch_id", "now",
+                     "full_refresh", "batch_rows", "settled_seconds"})
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters that a step takes from its notebook. What they mean is written beside each in the notebook."""
+    """The parameters that a step takes from its notebook. What they mean is written beside each in the
+    notebook.
+    """
 
     source: str = "../data/source"
     warehouse: str = "../data/warehouse"
@@ -34,7 +37,8 @@ class Parameters:
 
     @property
     def folder(self) -> Path:
-        """The folder of the four SQLite files. With Spark the rows are elsewhere, at the address `warehouse`."""
+        """The folder of the four SQLite files. With Spark the rows are elsewhere, at the address `warehouse`.
+        """
         return Path(self.audit or self.warehouse).resolve()
 
     @property
@@ -44,7 +48,8 @@ class Parameters:
 
 
 def read_parameters(namespace: Mapping[str, Any]) -> Parameters:
-    """Return the parameters that a notebook's namespace holds, by name; a name that is missing there keeps its default.
+    """Return the parameters that a notebook's namespace holds, by name; a name that is missing there keeps
+    its default.
 
     Raises UsageError for a value of another type.
     """
@@ -53,6 +58,6 @@ def read_parameters(namespace: Mapping[str, Any]) -> Parameters:
         value = values.get(field.name, field.default)
         is_whole = field.type is float and type(value) is int  # 1 will do for 1.0
         if type(value) is not field.type and not is_whole:
-            raise UsageError(f"parameter {field.name} is {value!r}, which is {type(value).__name__}, not {field.type.__name__}. "
-                             "Correct it in the notebook's parameters cell.")
+            raise UsageError(f"parameter {field.name} is {value!r}, which is {type(value).__name__}, not "
+                             f"{field.type.__name__}. Correct it in the notebook's parameters cell.")
     return Parameters(**values)

@@ -1,4 +1,4 @@
-"""How long the phases of a step take. Every second counts once: for the innermost phase that is going."""
+"""How long the phases of a step take. Every second counts once, for the innermost phase that is going on."""
 
 import inspect
 import time
@@ -11,7 +11,7 @@ PHASES = ("open", "read", "clean", "gates", "compute", "write", "reconcile", "pu
 
 
 class Phases:
-    """A clock that is always in one phase at most."""
+    """A clock that counts for one phase at a time."""
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(PHASES, 0.0)
@@ -20,7 +20,7 @@ class Phases:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the time for a phase; that of the one around it stands still."""
+        """Count the time for a phase; the clock of the phase around it stands still."""
         self._count()
         self._going.append(name)
         try:

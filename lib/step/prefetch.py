@@ -1,4 +1,4 @@
-"""Work ahead: make the next item while the caller is busy with the one before."""
+"""Prefetch: make the next item while the caller is busy with the previous one."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +8,15 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items, each made by a thread while the caller works on the one before; raises what making one raises.
+    """Yield the items. A thread makes each while the caller works on the previous one, and errors are raised
+    here.
 
-    It pays where making them lets go of the interpreter lock: reading files, databases and Arrow data does.
+    This pays where making an item releases the interpreter lock, as reading files, databases and Arrow data
+    does.
     """
     end = object()
     with ThreadPoolExecutor(1) as maker:
-        coming = maker.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = maker.submit(next, items, end)
+        following = maker.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = maker.submit(next, items, end)
             yield item

@@ -1,7 +1,7 @@
-"""How far a step is: its process appends a line to a file beside its notebook after each batch, the runner reads them.
+"""A step reports its progress through a file: it appends a line after each batch, and the runner reads them.
 
-A file, because the runner cannot see into a kernel: it needs no connection that could break, and whoever is killed at
-whatever moment leaves nothing behind but a small hidden file in the run's folder.
+It is a file because the runner cannot look into a kernel. There is no connection that could break, and a step
+that is killed leaves nothing but a small hidden file in the run's folder.
 """
 
 import json
@@ -17,7 +17,7 @@ LOOKS = 0.1  # seconds between two looks at the file
 
 
 class Progress:
-    """The step's side. Says nothing where nobody listens, as when a notebook is run by hand."""
+    """The step's side. It writes nothing when no runner reads, as when a notebook is run by hand."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -25,10 +25,11 @@ class Progress:
         self._begun = self._part_begun = 0.0
 
     def say(self, at: str, rows: int, share: float | None = None) -> None:
-        """Say how many rows of a part of the work (a delivery, a source, a table) are done; 0 when it begins.
+        """Report how many rows of a part of the work (a delivery, a source, a table) are done; 0 when it
+        begins.
 
-        `share` is how much of the work that is, where it is known: of all the step's, or of the part's when it begins at 0
-        again.
+        `share` is how much of the step's work is done, where that is known; if it starts at 0 again with each
+        part, how much of that part.
         """
         now = time.monotonic()
         if at != self._at:
@@ -38,9 +39,10 @@ class Progress:
         self._batch += rows > self._rows
         self._rows, self._share = rows, share or 0.0
         taken = now - self._part_begun
-        line = {"at": at, "batch": self._batch, "rows": rows, "rows_per_second": round(rows / taken) if rows and taken else None,
-                "share": share, "seconds_left": round((now - self._begun) * (1 - share) / share, 1) if share else None}
-        with suppress(OSError):  # nobody listens, or the disk is full, which the step will find out where it matters
+        line = {"at": at, "batch": self._batch, "rows": rows, "share": share,
+                "rows_per_second": round(rows / taken) if rows and taken else None,
+                "seconds_left": round((now - self._begun) * (1 - share) / share, 1) if share else None}
+        with suppress(OSError):  # no runner reads; or the disk is full, as the step will notice
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             try:
                 os.write(file, json.dumps(line).encode() + b"\n")
@@ -50,7 +52,9 @@ class Progress:
 
 @contextmanager
 def follow(folder: Path, tell: Callable[..., None]) -> Iterator[None]:
-    """While the context is open, call `tell` with what a step says whose notebook will be saved in `folder`."""
+    """While the context is open, call `tell` with the progress of the step whose notebook will be saved in
+    `folder`.
+    """
     path, is_over = folder / FILE, threading.Event()
     try:
         folder.mkdir(parents=True, exist_ok=True)

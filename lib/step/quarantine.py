@@ -1,4 +1,6 @@
-"""The quarantine of a step: the rows that may not be loaded, kept with the rule and the reason, and how many are too many."""
+"""The quarantine of a step: the rows that may not be loaded, kept with the rule and the reason, and how many
+are too many.
+"""
 
 import pandas as pd
 
@@ -10,7 +12,9 @@ SAMPLE = 3  # rows shown of each rule
 
 
 class Quarantine:
-    """What one step sets aside. `entries` is ready for JSON: per table and rule the reason, the count and the first rows."""
+    """What one step sets aside. `entries` is ready for JSON: per table and rule the reason, the count and the
+    first rows.
+    """
 
     def __init__(self, layer: Layer, batch_id: str, timestamp: str, limit: float):
         self._layer, self._batch_id, self._timestamp, self._limit = layer, batch_id, timestamp, limit
@@ -24,23 +28,27 @@ class Quarantine:
             entry = self._entry(table, rule, reason)
             entry["rows"] += len(group)
             first = group.head(SAMPLE - len(entry["samples"]))[["source_filename", "source_row", "raw_text"]]
-            entry["samples"] += first.assign(raw_text=first["raw_text"].str.slice(0, ROW_TEXT)).to_dict("records")
+            text = first["raw_text"].str.slice(0, ROW_TEXT)
+            entry["samples"] += first.assign(raw_text=text).to_dict("records")
 
     def check_share(self, filename: str, quarantined: int, rows: int) -> None:
-        """Raise PipelineError when the export itself looks broken: too many of a delivery's rows were set aside.
+        """Raise PipelineError when the export itself looks broken: too many of a delivery's rows were set
+        aside.
 
         One bad row never stops a delivery, however small the file is.
         """
         if quarantined <= max(1, self._limit * rows):
             return
-        first = self._layer.read("quarantine", ["source_row", "rule", "reason", "raw_text"],
-                                 f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
-                                 (self._batch_id, filename)).to_pylist()
-        lines = locate([filename] * len(first), [row["source_row"] for row in first], [row["raw_text"] for row in first])
+        first = self._layer.read(
+            "quarantine", ["source_row", "rule", "reason", "raw_text"],
+            f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
+            (self._batch_id, filename)).to_pylist()
+        numbers, texts = [row["source_row"] for row in first], [row["raw_text"] for row in first]
+        lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
-            f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: the export itself "
-            "looks broken. Nothing was written. Correct the file and deliver it again; or raise --quarantine-limit to load "
-            "the other rows.",
+            f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
+            "the export itself looks broken. Nothing was written. Correct the file and deliver it again; or "
+            "raise --quarantine-limit to load the other rows.",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""A query's result in batches. A long one is computed a range of a column at a time, so that it fits into little memory."""
+"""A query's result in batches. A long result is computed a range of a column at a time, in little memory."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import pairwise
 from math import ceil
 
 import duckdb
@@ -11,16 +12,17 @@ from lib.step.working_database import within_memory
 from lib.storage.sql import literal, quote
 
 MOST_RANGES = 16  # where ids come in no order, each range has to look at all rows of all tables
-SAMPLED_ROWS = 100_000  # their values tell where a range ends; it is then at most a twentieth longer than meant,
-ROOM = 1.05  # which is left for it
+SAMPLED_ROWS = 100_000  # their values tell where a range ends, so it is up to a twentieth longer than meant:
+ROOM = 1.05  # it is meant to be shorter than a batch
 
 
 def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: int) -> tuple[int, list[str]]:
-    """Return conditions on a column of a query's result, of which each row meets exactly one, and how many rows there are.
+    """Return conditions on a column of a query's result, of which each row meets exactly one, and a number of
+    rows.
 
-    That is told by the longest table that has the column, whose rows are what takes memory (by the query itself where no
-    table has it). No more than `batch_rows` of them meet each condition where MOST_RANGES are enough, unless more than
-    that have one value. The same rows give the same conditions.
+    The longest table that has the column tells both (the query itself where no table has it): its rows are
+    what takes memory. No more than `batch_rows` of them meet each condition if MOST_RANGES are enough, unless
+    more than that have the same value. The same rows give the same conditions.
     """
     column = quote(by)
     with work.cursor() as cursor:
@@ -31,24 +33,27 @@ def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: 
     starts = sorted({sample[len(sample) * number // ranges] for number in range(1, ranges)})
     if not starts:
         return rows, ["true"]
-    between = [f"{column} >= {literal(start)} and {column} < {literal(end)}" for start, end in zip(starts, starts[1:])]
-    return rows, [f"{column} < {literal(starts[0])}", *between, f"({column} >= {literal(starts[-1])} or {column} is null)"]
+    between = [f"{column} >= {literal(start)} and {column} < {literal(end)}" for start, end in pairwise(starts)]
+    last = f"({column} >= {literal(starts[-1])} or {column} is null)"
+    return rows, [f"{column} < {literal(starts[0])}", *between, last]
 
 
-def in_batches(work: duckdb.DuckDBPyConnection, sql: str, conditions: Iterable[str], batch_rows: int) -> Iterator[pa.Table]:
-    """Yield a query's result, the rows of one condition after the other, in tables of at most `batch_rows`.
+def in_batches(work: duckdb.DuckDBPyConnection, sql: str, conditions: Iterable[str],
+               batch_rows: int) -> Iterator[pa.Table]:
+    """Yield a query's result, condition by condition, in tables of at most `batch_rows`; one, if there are no
+    rows.
 
-    At least one table comes, empty when there are no rows. Within a condition rows come in order of their first column:
-    DuckDB's joins return them in an order of their own each time, and the same rows are to give the same file.
+    Rows that meet a condition come in order of their first column. DuckDB's joins return them in another
+    order each time, but the same rows in curated are to give the same file of gold, to the byte.
     """
     is_empty = True
     with work.cursor() as cursor:
         for condition in conditions:
             query = f"select * from ({sql}) where {condition} order by 1"
             reader = within_memory(work, partial(_begin_reading, cursor, query, batch_rows))
-            for rows in _joined(reader, batch_rows):
+            for batch in reader:
                 is_empty = False
-                yield rows
+                yield pa.Table.from_batches([batch])
         if is_empty:
             yield reader.schema.empty_table()
 
@@ -61,11 +66,13 @@ def _longest_table(work: duckdb.DuckDBPyConnection, column: str) -> str | None:
 
 
 def _begin_reading(cursor: duckdb.DuckDBPyConnection, query: str, batch_rows: int) -> pa.RecordBatchReader:
-    """Begin to compute a query whose joins build their hash tables of the right side, as they are written.
+    """Begin to compute a query. Each of its joins builds its hash table from the right side, as it is
+    written.
 
-    DuckDB takes a range for far shorter than it is, and would build them of our wide rows: a third more CPU and memory.
+    DuckDB underestimates how long a range is, and would build hash tables from our wide rows on the left:
+    that takes a third more CPU, and memory.
     """
-    with cursor.cursor() as settings:  # a connection that is being read from cannot change any
+    with cursor.cursor() as settings:  # a connection cannot change settings while it is read from
         settings.execute("set disabled_optimizers = 'build_side_probe_side'")
         try:
             return storable(cursor.sql(query)).to_arrow_reader(batch_rows)
@@ -73,23 +80,11 @@ def _begin_reading(cursor: duckdb.DuckDBPyConnection, query: str, batch_rows: in
             settings.execute("reset disabled_optimizers")
 
 
-def _joined(batches: Iterable[pa.RecordBatch], batch_rows: int) -> Iterator[pa.Table]:
-    """Yield batches as tables of up to `batch_rows`: DuckDB's are shorter, and each one costs a gate its overhead."""
-    kept, rows = [], 0
-    for batch in batches:
-        if kept and rows + batch.num_rows > batch_rows:
-            yield pa.Table.from_batches(kept)
-            kept, rows = [], 0
-        kept.append(batch)
-        rows += batch.num_rows
-    if kept:
-        yield pa.Table.from_batches(kept)
-
-
 def storable(result: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     """Return a query's result without the types that no layer stores: sums of integers and of decimals.
 
-    DuckDB's cast gives the double nearest to an amount in cents; Arrow's does not (0.47 becomes 0.47000000000000003).
+    DuckDB's cast gives the double nearest to an amount in cents; Arrow's does not (0.47 becomes
+    0.47000000000000003).
     """
     stored = {"decimal": "double", "hugeint": "bigint"}
     return result.project(", ".join(

@@ -28,7 +28,9 @@ KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, in
 
 @dataclass(frozen=True)
 class Reading:
-    """A delivery that is being read, and what there was before it: the columns of its table, and the counts of its source."""
+    """A delivery that is being read, and what there was before it: the columns of its table, and the counts
+    of its source.
+    """
 
     delivery: Delivery
     path: Path
@@ -63,10 +65,11 @@ class RawStep(Step):
 
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
-        """Yield a delivery's rows in batches of text, each key once; then record the delivery in the manifest.
+        """Yield a delivery's rows in batches of text, each key once; then record the delivery in the
+        manifest.
 
-        Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no CSV, or
-        changed while it was read.
+        Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no
+        CSV, or changed while it was read.
         """
         reading = self._begin_delivery(delivery)
         source, count = SOURCES[delivery.source], self.count(delivery.source)
@@ -100,7 +103,9 @@ class RawStep(Step):
         return read_header(delivery.path(self.source), names, names)
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
-        """Return all of a delivery's batches if memory can keep them; [] if not: it is then read twice, its keys first."""
+        """Return all of a delivery's batches if memory can keep them; [] if not: it is then read twice, its
+        keys first.
+        """
         parsing = self._parsing.pop(delivery.name, None) or self._reader.submit(self._parse_once, delivery)
         return parsing.result()
 
@@ -122,7 +127,8 @@ class RawStep(Step):
 
     def _archive(self, reading: Reading) -> None:
         if not archive.keep(self.warehouse, reading.path, reading.delivery.sha256):
-            raise PipelineError(f"{reading.delivery.name} changed while it was read. Nothing was written; run again.")
+            name = reading.delivery.name
+            raise PipelineError(f"{name} changed while it was read. Nothing was written; run again.")
 
     def _begin_delivery(self, delivery: Delivery) -> Reading:
         source, header = SOURCES[delivery.source], self._header(delivery)
@@ -143,22 +149,24 @@ class RawStep(Step):
         deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
-            "rows": done.read, "appended": done.added, "unchanged": done.unchanged, "duplicates": done.duplicates,
-            "quarantined": done.quarantined, "deleted": deleted}
+            "rows": done.read, "appended": done.added, "unchanged": done.unchanged,
+            "duplicates": done.duplicates, "quarantined": done.quarantined, "deleted": deleted}
         self.output.insert("deliveries", pa.Table.from_pylist([dict(
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
-            content_sha256=delivery.sha256, **self._stamp, **result, is_snapshot=int(self._is_snapshot(delivery)),
-            notes="; ".join(header.notes))], schema=raw_tables.MANIFEST))
+            content_sha256=delivery.sha256, **self._stamp, **result,
+            is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))],
+            schema=raw_tables.MANIFEST))
         self.index_later(delivery.source, SOURCES[delivery.source].key)
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         for name in header.extra:
-            is_known = name in reading.known_columns
-            self.warnings.append(f"{delivery.name}: column {name} is {'' if is_known else 'new, and '}not in the contract; "
+            new = "" if name in reading.known_columns else "new, and "
+            self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
-    def _superseded(self, delivery: Delivery, source: Source, parse: Callable[[], Iterable[Batch]]) -> tuple[pd.Index, int]:
+    def _superseded(self, delivery: Delivery, source: Source,
+                    parse: Callable[[], Iterable[Batch]]) -> tuple[pd.Index, int]:
         """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
 
         A snapshot's keys are kept in the working database, where `_delete_missing` looks for them.
@@ -193,26 +201,30 @@ class RawStep(Step):
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         text = as_text(rows.drop(columns="source_row"))
         self._set_aside(pd.DataFrame({
-            "source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"], "reason": refused["reason"]}))
+            "source_row": rows["source_row"], "raw_text": text, "rule": refused["rule"],
+            "reason": refused["reason"]}))
 
     def manifest(self) -> pd.DataFrame:
         """Return what was found in the source folder, one row per file, for a notebook to show."""
-        found = [{"delivery": d.name, "status": d.status, "bytes": d.size, "note": d.note} for d in self.found]
+        found = [(delivery.name, delivery.status, delivery.size, delivery.note) for delivery in self.found]
         return pd.DataFrame(found, columns=["delivery", "status", "bytes", "note"])
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) for delivery in self.found]}
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {})
+            for delivery in self.found]}
 
     def _set_aside(self, rows: pd.DataFrame) -> None:
         self.set_aside(self._delivery.source, rows.assign(
             source_name=self._delivery.source, source_filename=self._delivery.name))
 
     def _report_progress(self, delivery: Delivery, rows: int, rows_in_all: int) -> None:
-        """Report progress by size, which is known beforehand of every delivery, and within a delivery by rows."""
+        """Report progress by size, which is known beforehand of every delivery, and within a delivery by
+        rows.
+        """
         to_read = self.deliveries()
         before = sum(other.size for other in to_read[:to_read.index(delivery)])
-        done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not counted in rows_in_all
+        done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not in rows_in_all
         share = (before + delivery.size * done) / max(1, sum(other.size for other in to_read))
         self.progress.say(delivery.name, rows, share)
 
@@ -221,8 +233,8 @@ class RawStep(Step):
 
     def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
         if done.quarantined:
-            self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is missing from this "
-                                 "snapshot is not known: nothing was deleted")
+            self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is "
+                                 "missing from this snapshot is not known: nothing was deleted")
             return 0
         return self._delete_missing(delivery)
 
@@ -231,8 +243,8 @@ class RawStep(Step):
         source = SOURCES[delivery.source]
         self.comparing.register("live", raw_tables.live_keys(self.output, source))
         missing = self.comparing.sql(
-            f"select {quote(source.key)} from live anti join delivered_keys on {quote(source.key)} = record_key "
-            "order by 1").to_arrow_table().column(0)
+            f"select {quote(source.key)} from live anti join delivered_keys "
+            f"on {quote(source.key)} = record_key order by 1").to_arrow_table().column(0)
         live = self.comparing.execute("select count(*) from live").fetchall()[0][0]
         self.comparing.unregister("live")
         self._check_snapshot(delivery, len(missing), live)
@@ -243,5 +255,5 @@ class RawStep(Step):
         limit = self.parameters.snapshot_limit
         if missing > limit * live:
             raise PipelineError(
-                f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, more than "
-                f"{limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+                f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, "
+                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")

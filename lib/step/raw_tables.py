@@ -1,4 +1,6 @@
-"""The tables of the raw layer: rows exactly as delivered, appended where they differ from what is known of their key."""
+"""The tables of the raw layer: rows exactly as delivered, appended where they differ from what is known of
+their key.
+"""
 
 from collections.abc import Iterable
 
@@ -25,19 +27,22 @@ MANIFEST = pa.schema([
 ])
 # Of the keys that a file first delivered as they were known already: the row that held the same.
 LAST_SEEN = pa.schema([
-    ("source_name", pa.string()), ("source_filename", pa.string()), ("record_key", pa.string()), ("row_id", pa.int64())])
+    ("source_name", pa.string()), ("source_filename", pa.string()), ("record_key", pa.string()),
+    ("row_id", pa.int64())])
 
 
 def check_columns(delivery: Delivery, names: Iterable[str]) -> None:
     """Raise PipelineError when a delivery has a column of the same name as one of raw's own."""
     taken = sorted({name.lower() for name in names} & {SERIAL, *PROVENANCE})
     if taken:
-        raise PipelineError(f"{delivery.name}: column {', '.join(taken)} has the name of one of the raw layer's own. "
-                            "Rename it in the file.")
+        raise PipelineError(f"{delivery.name}: column {', '.join(taken)} has the name of one of the raw "
+                            "layer's own. Rename it in the file.")
 
 
 def create_raw_tables(layer: Layer) -> None:
-    """Create the five tables of delivered text, the manifest of deliveries and what files held last, when missing."""
+    """Create the five tables of delivered text, the manifest of deliveries and what files held last, when
+    missing.
+    """
     types = {"source_row": pa.int64()}
     for source in SOURCES.values():
         columns = [(name, types.get(name, pa.string())) for name in (*source.column_names, *PROVENANCE)]
@@ -52,11 +57,13 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
     if layer.schema("deliveries") is None:
         return []
     columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp"]
-    return [KnownDelivery(*row.values()) for row in layer.read("deliveries", columns, "order by delivery_id").to_pylist()]
+    rows = layer.read("deliveries", columns, "order by delivery_id").to_pylist()
+    return [KnownDelivery(*row.values()) for row in rows]
 
 
 def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> bool:
-    """Return whether a file may have a key twice. It never misses one, and hardly ever sees one that is not there.
+    """Return whether a file may have a key twice. It never misses one, and hardly ever sees one that is not
+    there.
 
     It compares hashes of eight bytes, which takes a tenth of the time that comparing the keys takes.
     """
@@ -79,19 +86,21 @@ def put_delivered_keys(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Tab
 
 
 def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
-    """Return the `source_row` numbers in `delivered_keys` whose key a later row repeats: the last row wins."""
-    return work.execute(
+    """Return the `source_row` numbers in `delivered_keys` whose key a later row repeats: the last row wins.
+    """
+    found = work.execute(
         "select source_row from delivered_keys where record_key in "
         "(select record_key from delivered_keys group by record_key having count(*) > 1) "
-        "qualify row_number() over (partition by record_key order by source_row desc) > 1").fetchnumpy()["source_row"]
+        "qualify row_number() over (partition by record_key order by source_row desc) > 1")
+    return found.fetchnumpy()["source_row"]
 
 
-def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange, delivery: Delivery,
-                        rows: pa.Table, stamp: dict[str, str]) -> int:
+def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange,
+                        delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> int:
     """Append those of a delivery's rows that are a new version of their key, and return how many are.
 
-    A row is a new version when it differs, in any delivered column, from the one that the file of that name held last;
-    where that file never had the key, from the key's current version. `rows` holds each key once.
+    A row is a new version when it differs, in any delivered column, from the one that the file of that name
+    held last; where that file never had the key, from the key's current version. `rows` holds each key once.
     """
     source = SOURCES[delivery.source]
     columns = [name for name in rows.column_names if name != "source_row"]
@@ -101,14 +110,17 @@ def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: c
         layer.index(source.name, source.key)
         last_seen = _last_seen(layer, source, delivery.name, rows[source.key])
         new_rows, seen_first = _compare(work, source, rows, last_seen)
-        layer.insert("confirmations", seen_first, {"source_name": source.name, "source_filename": delivery.name})
+        layer.insert("confirmations", seen_first,
+                     {"source_name": source.name, "source_filename": delivery.name})
     _append(layer, change, delivery, new_rows, stamp)
     return new_rows.num_rows
 
 
 def append_deletions(layer: Layer, change: commits.TableChange, delivery: Delivery,
                      keys: pa.Array, stamp: dict[str, str]) -> int:
-    """Append a deletion (a row that has only its key, and no `source_row`) for each of `keys`; return how many."""
+    """Append a deletion (a row that has only its key, and no `source_row`) for each of `keys`; return how
+    many.
+    """
     key, no_row = SOURCES[delivery.source].key, pa.nulls(len(keys), pa.int64())
     rows = pa.table({key: keys.cast(pa.string()), "source_row": no_row})
     _append(layer, change, delivery, rows, stamp)
@@ -118,8 +130,8 @@ def append_deletions(layer: Layer, change: commits.TableChange, delivery: Delive
 def live_keys(layer: Layer, source: Source) -> pa.Table:
     """Return the keys of a source whose latest row is not a deletion, as a table with one column, the key."""
     key = quote(source.key)
-    return layer.read(source.name, [source.key], f"where {SERIAL} in (select max({SERIAL}) from {quote(source.name)} "
-                                                 f"group by {key}) and source_row is not null")
+    latest = f"select max({SERIAL}) from {quote(source.name)} group by {key}"
+    return layer.read(source.name, [source.key], f"where {SERIAL} in ({latest}) and source_row is not null")
 
 
 def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table,
@@ -138,14 +150,17 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
 
 
 def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
-    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where this file held it last."""
+    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where this file held
+    it last.
+    """
     table, key, file = quote(source.name), quote(source.key), literal(filename)
     names = layer.schema(source.name).names
     layer.put_keys(keys)
     return layer.query(f"""
         with versions as (
             select
-                (select max(row_id) from {table} as t where t.{key} = w.key and t.source_filename = {file}) as appended,
+                (select max(row_id) from {table} as t
+                    where t.{key} = w.key and t.source_filename = {file}) as appended,
                 (select max(row_id) from confirmations as c where c.record_key = w.key
                     and c.source_filename = {file} and c.source_name = {literal(source.name)}) as confirmed,
                 (select max(row_id) from {table} as t where t.{key} = w.key) as newest
@@ -158,7 +173,9 @@ def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArra
 
 def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
              last_seen: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the rows that differ, and (record_key, row_id) of the others whose key this file delivers for the first time."""
+    """Return the rows that differ, and (record_key, row_id) of the others whose key this file delivers for
+    the first time.
+    """
     content = [name for name in last_seen.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
     same = " and ".join(
         f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from s.{quote(name)}"
@@ -170,7 +187,8 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
         new_rows = work.sql(f"select i.* from incoming as i left join last_seen as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
         seen_first = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join last_seen as s "
-                              f"on i.{key} = s.{key} where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
+                              f"on i.{key} = s.{key} "
+                              f"where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
     finally:
         work.unregister("incoming")
         work.unregister("last_seen")

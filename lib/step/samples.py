@@ -1,4 +1,6 @@
-"""A few of the rows that a step added, changed and removed, kept for whoever wants to know why a figure is another one."""
+"""A few of the rows that a step added, changed and removed, for people who want to know why a figure has
+changed.
+"""
 
 from typing import Any
 
@@ -16,19 +18,18 @@ class Samples:
         self.tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
 
     def note_written(self, table: str, key: str, rows: pa.Table, replaced: pa.Table) -> None:
-        """Note rows that were written and the ones of the same keys that they replace.
+        """Note rows that were written, and those of the same keys that they replaced.
 
-        Changed rows are kept as `{"key", "columns": {name: [before, after]}}` with the columns that differ, added ones as
-        `{"key", "row"}`.
+        Changed rows are kept as `{"key", "columns": {name: [before, after]}}` with the columns that differ,
+        added rows as `{"key", "row"}`.
         """
         kinds = self._kinds(table)
         missing = FEW - len(kinds["changed"])
         if missing > 0 and replaced.num_rows:
             before = {row[key]: row for row in replaced.slice(0, missing).to_pylist()}
             after = rows.filter(pc.is_in(rows[key], value_set=pa.array(list(before), pa.string())))
-            kinds["changed"] += [{"key": _clip(row[key]), "columns": {
-                name: [_clip(before[row[key]].get(name)), _clip(value)] for name, value in row.items()
-                if value != before[row[key]].get(name)}} for row in after.to_pylist()]
+            kinds["changed"] += [{"key": _clip(row[key]), "columns": _differences(before[row[key]], row)}
+                                 for row in after.to_pylist()]
         missing = FEW - len(kinds["added"])
         if missing > 0 and rows.num_rows > replaced.num_rows:
             if replaced.num_rows:
@@ -44,9 +45,14 @@ class Samples:
         return self.tables.setdefault(table, {"added": [], "changed": [], "removed": []})
 
 
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: [_clip(before.get(name)), _clip(value)] for name, value in after.items()
+            if value != before.get(name)}
+
+
 def _as_rows(rows: pa.Table, key: str) -> list[dict[str, Any]]:
-    return [{"key": _clip(row[key]), "row": {name: _clip(value) for name, value in row.items() if name != key}}
-            for row in rows.to_pylist()]
+    clipped = [{name: _clip(value) for name, value in row.items()} for row in rows.to_pylist()]
+    return [{"key": row.pop(key), "row": row} for row in clipped]
 
 
 def _clip(value: Any) -> Any:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from lib.storage.sql import quote
 
-# Little memory, so that a large load spills into files instead of dying; more for a query that does not fit even so.
+# Little memory, so that a large load spills into files instead of dying; more for a query that does not fit
+# even so.
 WORK_MEMORY, MORE_MEMORY = "400MB", "1GB"
 
 Result = TypeVar("Result")
@@ -25,9 +26,11 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]) -> Result:
-    """Return what a query computes. Where several threads run out of memory, one thread tries again, with more of it.
+    """Return what a query computes. Where several threads run out of memory, one thread tries again, with
+    more of it.
 
-    Each thread of a join needs memory that cannot spill, and how much is left for them differs from run to run.
+    Each thread of a join needs memory that cannot spill, and how much is left for them differs from run to
+    run.
     """
     try:
         return compute()

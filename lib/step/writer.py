@@ -1,4 +1,6 @@
-"""Writes rows by key, and only those that differ from what is there: what the curated and gold steps write with."""
+"""Writes rows by key, and only those that differ from what is there: what the curated and gold steps write
+with.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +32,14 @@ class Written:
 class Writer:
     """Writes rows by key to the layer of a step.
 
-    `stamp` are the columns that tell which run wrote a row; no comparison looks at them. With `keeps_replaced`, rows get a
-    SERIAL, and those that are replaced are kept in `<table>_replaced`: the next layer needs to know what they counted for.
-    With `keys_come_once`, no key is written twice in a step, so an empty table is not searched. `follow` is called with
-    the rows that are written (1) or taken out (-1).
+    `stamp` are the columns that tell which run wrote a row; no comparison looks at them. With
+    `keeps_replaced`, rows get a SERIAL, and those that are replaced are kept in `<table>_replaced`: the next
+    layer needs to know what they counted for. With `keys_come_once`, no key is written twice in a step, so an
+    empty table is not searched. `follow` is called with the rows that are written (1) or taken out (-1).
     """
 
-    def __init__(self, step: "Step", stamp: dict[str, str], *, keeps_replaced: bool = False, keys_come_once: bool = False,
+    def __init__(self, step: "Step", stamp: dict[str, str], *, keeps_replaced: bool = False,
+                 keys_come_once: bool = False,
                  follow: Callable[[str, pa.Table, int], None] = lambda *_: None):
         self._step, self._layer = step, step.output
         self._stamp, self._follow = stamp, follow
@@ -44,7 +47,9 @@ class Writer:
         self.samples = Samples()
 
     def write(self, table: str, rows: pa.Table, key: str, *, is_deletion: bool = False) -> Written:
-        """Write those of a batch's rows that are new or differ from the row of the same key, which they replace."""
+        """Write those of a batch's rows that are new or differ from the row of the same key, which they
+        replace.
+        """
         change = self._change(table, rows.schema, key)
         current = self._current(change, rows, key)
         replaced = rows.slice(0, 0)
@@ -129,17 +134,21 @@ class Writer:
         return self._layer.matching(change.table, self._names(change.table), key, rows[key])
 
     def _differing(self, rows: pa.Table, current: pa.Table, key: str) -> tuple[pa.Table, pa.Table]:
-        """Return the rows that are new or differ from the current ones, and the current ones that they replace."""
-        same = " and ".join(
-            f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from c.{quote(name)}"
-            for name in current.column_names if name != SERIAL)
+        """Return the rows that are new or differ from the current ones, and the current ones that they
+        replace.
+        """
+        names = [name for name in current.column_names if name != SERIAL]
+        incoming = [f"i.{quote(name)}" if name in rows.column_names else "null" for name in names]
+        same = " and ".join(f"{new} is not distinct from c.{quote(name)}"
+                            for new, name in zip(incoming, names, strict=True))
         on = f"i.{quote(key)} = c.{quote(key)}"
         work = self._step.comparing
         work.register("incoming", rows)
         work.register("current_rows", current)
         try:
-            written = work.sql(f"select i.* from incoming as i left join current_rows as c on {on} "
-                               f"where c.{quote(key)} is null or not ({same}) order by i.{quote(key)}").to_arrow_table()
+            written = work.sql(
+                f"select i.* from incoming as i left join current_rows as c on {on} "
+                f"where c.{quote(key)} is null or not ({same}) order by i.{quote(key)}").to_arrow_table()
             replaced = work.sql(f"select c.* from incoming as i join current_rows as c on {on} "
                                 f"where not ({same}) order by c.{quote(key)}").to_arrow_table()
         finally:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import lib.ingest.deliveries
 from lib.clock import FORMAT, later_than
 from lib.ingest.deliveries import KnownDelivery, has_new_name
-from lib.step.base import within_memory, working_database
-from lib.step.gold import SLICES, slices_of
+from lib.step.ranges import MOST_RANGES, find_ranges
+from lib.step.working_database import within_memory, working_database
 from lib.storage import audit
 
 
@@ -270,7 +270,7 @@ def test_a_bad_version_never_hides_the_last_good_one_not_even_in_a_full_refresh(
 
 
 @pytest.mark.whole_run
-@pytest.mark.parametrize("batch_rows", [1, 3], ids=["wide rows computed in as many slices as may be", "a batch at a time"])
+@pytest.mark.parametrize("batch_rows", [1, 3], ids=["gold in as many ranges as there may be", "a batch at a time"])
 def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch, batch_rows: int):
     small.deliver("orders_2.csv", ORDERS, *(f"B{number % 7},C1,2025-03-0{1 + number % 5},,{number}.00," for number in range(20)))
     small.deliver("order_lines_2.csv", LINES, *(f"M{number * 7 % 20},B{number % 9},P1,{number},2.00," for number in range(20)))
@@ -290,26 +290,37 @@ def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch,
 
 
 @given(values=st.lists(st.none() | st.text(alphabet="'0aZé", max_size=3), max_size=60), batch_rows=st.integers(1, 50))
-def test_each_row_is_in_one_slice(values: list[str | None], batch_rows: int):
+def test_each_row_is_in_one_range(values: list[str | None], batch_rows: int):
     with duckdb.connect() as work:
         work.register("arrived", pa.table({"name": pa.array(values, pa.string())}))
-        rows, slices = slices_of(work, "select name from arrived", batch_rows)
-        found = [work.sql(f"select name from arrived where {condition}").fetchall() for condition in slices]
-    assert rows == len(values) and len(slices) <= SLICES
+        work.execute("create table names as select * from arrived")
+        rows, ranges = find_ranges(work, "select name from names", "name", batch_rows)
+        found = [work.sql(f"select name from names where {condition}").fetchall() for condition in ranges]
+    assert rows == len(values) - values.count(None) and len(ranges) <= MOST_RANGES
     assert Counter(name for some in found for name, in some) == Counter(values)
 
 
 @given(numbers=st.permutations(range(40)), batch_rows=st.integers(3, 50))
-def test_slices_are_as_long_as_a_batch_at_most(numbers: list[int], batch_rows: int):
+def test_ranges_are_as_long_as_a_batch_at_most(numbers: list[int], batch_rows: int):
     with duckdb.connect() as work:
         work.register("arrived", pa.table({"name": [f"{number:02}" for number in numbers]}))
-        _, slices = slices_of(work, "select name from arrived", batch_rows)
-        lengths = [len(work.sql(f"select name from arrived where {condition}").fetchall()) for condition in slices]
+        work.execute("create table names as select * from arrived")
+        _, ranges = find_ranges(work, "select name from names", "name", batch_rows)
+        lengths = [len(work.sql(f"select name from names where {condition}").fetchall()) for condition in ranges]
     assert min(lengths) >= 1 and max(lengths) <= batch_rows
 
 
+def test_the_longest_table_with_the_column_tells_the_ranges_and_without_one_the_query_does():
+    with duckdb.connect() as work:
+        work.execute("create table short as select 'a' as name from range(5)")
+        work.execute("create table long as select printf('%03d', i) as name from range(100) as numbers(i)")
+        assert find_ranges(work, "select name from short", "name", 50)[0] == 100
+        rows, ranges = find_ranges(work, "select name as other from long", "other", 50)
+    assert (rows, len(ranges)) == (100, 3)
+
+
 def test_what_does_not_fit_into_memory_is_computed_with_more_by_one_thread(monkeypatch):
-    monkeypatch.setattr("lib.step.base.WORK_MEMORY", "20MB")
+    monkeypatch.setattr("lib.step.working_database.WORK_MEMORY", "20MB")
     with working_database() as work:
         work.execute("set threads = 2")
         compute = work.sql("select len(list(i)) from range(8_000_000) as numbers(i)").fetchall
