@@ -14,13 +14,14 @@ COMMAND = ("from jupyter_client.manager import KernelManager; "
 
 
 def output_of(*command: str, **variables: str) -> str:
-    return subprocess.run(command, cwd=PROJECT, env={**os.environ, **variables}, capture_output=True, text=True,
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True,
                           check=True).stdout.strip()
 
 
 def lab() -> tuple[dict[str, str], list[str]]:
     """Return the variables and the words of the command that `make lab` ends with."""
-    printed = output_of("make", "--dry-run", "lab")
+    printed = output_of("make", "--no-print-directory", "--dry-run", "lab")
     words = shlex.split(printed.splitlines()[-1])
     variables = [word for word in words if "=" in word]
     return dict(word.split("=") for word in variables), words[len(variables):]
