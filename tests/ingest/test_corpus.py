@@ -406,13 +406,14 @@ def test_the_command_does_the_same_and_reports_it(tmp_path: Path, warm: WarmRuns
     for name in BY_COMMAND:
         assert lines_of(shop, name) == CASES[name].lines
         check_conservation(shop, name, rows=len(CASES[name].lines))
-        for words in CASES[name].says:
-            assert f"{name}: {words}" in done.stdout
-    assert "1/4 raw                12 rows read         11 added  0 changed  0 removed  1 quarantined" in done.stdout
-    assert re.search(r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*\(expect_column_values_to_be_null\(quantity_unread",
-                     done.stdout)
-    assert re.search(r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30', '2025-01-01T23:30:00-02:00': .*order_date .*"
-                     r"\(expect_column_values_to_be_null\(order_date_zoned\)\)", done.stdout)
+        for warning in CASES[name].warnings:
+            assert f"{name}: {warning}" in done.stdout
+    assert re.search("1/4 raw +12 rows read +11 added +0 changed +0 removed +1 quarantined", done.stdout)
+    for words in (
+            r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*not a number.*\(.*quantity_unreadable\)",
+            r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30', '2025-01-01T23:30:00-02:00': "
+            r".*order_date .*offset from UTC.*\(.*order_date_zoned\)"):
+        assert re.search(words, done.stdout)
 
 
 # Cells as people and programs write them. Half of them are good: two bad cells in one row could hide each
