@@ -97,7 +97,7 @@ def test_the_git_filter_commits_notebooks_without_outputs_and_with_their_cell_id
     output = {"output_type": "stream", "name": "stdout", "text": ["shown\n"]}
     for path in (tmp_path / "notebooks").glob("*.ipynb"):
         book = json.loads(path.read_text(encoding="utf-8"))
-        book["metadata"]["language_info"]["version"] = "3.11.0"
+        book["metadata"]["language_info"] |= {"version": "3.11.0", "file_extension": ".py"}
         [*_, cell] = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
         cell |= {"execution_count": 7, "outputs": [output]}
         path.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
