@@ -69,13 +69,12 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
     that time is over; if it changes meanwhile, it is still growing. Raises PipelineError when the folder is
     missing or a file cannot be read.
     """
-    latest = {entry.name: entry.sha256 for entry in known}
-    first_name = {}
-    for entry in known:
-        first_name.setdefault(entry.sha256, entry.name)
     if folder.name == LISTED and folder.is_file():
         return _listed(folder)
-    deliveries = []
+    latest, first_name, deliveries = {}, {}, []
+    for entry in known:
+        latest[entry.name] = entry.sha256
+        first_name.setdefault(entry.sha256, entry.name)
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
             delivery = _compare(found, latest, first_name) if found.is_to_read else found
@@ -91,10 +90,11 @@ def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
 
     There is then most likely something new, which is known long before the contents are.
     """
-    names = {entry.name for entry in known}
-    return folder.is_dir() and any(
-        source_of(name) and not _is_unfinished(name) and name not in names
-        for name in (path.relative_to(folder).as_posix() for path in list_files(folder)))
+    if not folder.is_dir():
+        return False
+    found = {path.relative_to(folder).as_posix() for path in list_files(folder)}
+    names = found - {entry.name for entry in known}
+    return any(source_of(name) and not _is_unfinished(name) for name in names)
 
 
 @contextmanager
