@@ -313,7 +313,7 @@ def test_a_quarantined_row_is_kept_as_it_was_delivered(corpus: tuple[Shop, RunRe
     assert row == ["order_lines", "order_lines_decimal_comma.csv", 2, "C1",
                    '{"order_line_id":"C1","order_id":"O1","product_id":"P1","quantity":"1,5","unit_price":"2.00",'
                    '"discount_amount":null}']
-    assert re.search("quantity .* not a number .*three decimals", reason)
+    assert re.search("quantity .*number .*three decimals", reason)
 
 
 def test_a_digest_is_that_of_what_is_stored(corpus: tuple[Shop, RunResult]):
@@ -410,7 +410,7 @@ def test_the_command_does_the_same_and_reports_it(tmp_path: Path, warm: WarmRuns
             assert f"{name}: {warning}" in done.stdout
     assert re.search("1/4 raw +12 rows read +11 added +0 changed +0 removed +1 quarantined", done.stdout)
     for words in (
-            r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*not a number.*\(.*quantity_unreadable\)",
+            r"fact_order_lines: 1 of 2 rows, such as '1,5': quantity .*number.*\(.*quantity_unreadable\)",
             r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30', '2025-01-01T23:30:00-02:00': "
             r".*order_date .*offset from UTC.*\(.*order_date_zoned\)"):
         assert re.search(words, done.stdout)
