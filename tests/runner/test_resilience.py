@@ -232,7 +232,7 @@ def test_a_run_that_is_stopped_ends_within_two_seconds_and_leaves_no_process(
     done = command.ended()
     assert time.monotonic() - begun < 2
     assert done.returncode == 130
-    assert done.stderr == ("stopped: what was published stays, the step that was going left nothing; run again to go on\n")
+    assert re.match("stopped: .*run again", done.stderr)
     assert processes(command.mark) == {}
     assert_whole(delivered)
     if phase in TABLES:
