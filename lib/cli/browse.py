@@ -7,7 +7,7 @@ import click
 from lib.cli.options import FOLDER, REPORTS, epilog, option
 
 
-@click.command(epilog=epilog("browse --port 8080", "0 done, 2 wrong use or configuration, 130 interrupted"))
+@click.command(epilog=epilog("browse --port 8080", "0 ended by Ctrl-C, 2 wrong use or configuration"))
 @FOLDER
 @REPORTS
 @option("--port", type=int, default=8001, metavar="N",
