@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from commands import WITHOUT_ROOTS_POWERS
 from conftest import LAYERS, PROJECT, Shop
-from documents import ALL_PAGES, blocks
+from documents import README, blocks
 from pyarrow import parquet
 
 from lib.explore import query
@@ -437,14 +437,13 @@ def test_what_fits_the_screen_is_not_paged(terminal):
     assert ended(child) == 0
 
 
-# The examples of the pages
+# The README's words
 
-EXAMPLES = [line for block in blocks(ALL_PAGES, "sh") for line in block.splitlines()
-            if line.startswith("python run_pipeline.py query")]
+EXAMPLES = [line for block in blocks(README, "sh") for line in block.splitlines() if line.startswith("python -m lib.explore.query")]
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
-def test_every_example_answers(line: str, loaded: Shop, tmp_path: Path):
+def test_every_example_of_the_readme_answers(line: str, loaded: Shop, tmp_path: Path):
     [folder] = (loaded.reports / "runs").iterdir()
     _, _, _, *arguments = shlex.split(re.sub(r"\d+T\d+\.\d+", folder.name, line.partition(" #")[0]))
     shown = subprocess.run(command(loaded, *arguments), cwd=tmp_path, capture_output=True, text=True,
