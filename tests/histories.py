@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lib.contract import SOURCES
 
-FILES = {source: [f"{source}.csv", f"{source}_2.csv", f"{source}/a.csv", f"{source}/b.csv.gz"] for source in SOURCES}
+FILES = {source: [f"{source}.csv", f"{source}_2.csv", f"{source}/a.csv", f"{source}/b.csv.gz"]
+         for source in SOURCES}
 
 ids = {"customers": ["007", "C1", "1e3"], "products": ["P1", "NA"], "orders": ["O1", "O2", "O3", "00"],
        "order_lines": ["L1", "L2", "L3", "L4", "L5"], "payments": ["Y1", "Y2", "Y3"]}
@@ -18,17 +19,22 @@ cents = st.integers(0, 99999).map(lambda number: f"{number // 100}.{number % 100
 optional_cents = st.one_of(st.just(""), cents)
 days = st.sampled_from(["2025-01-01", "2025-01-02", "2025-01-02T23:30:00-02:00", "2025-01-03 10:00:00"])
 fields = {
-    "customers": {"first_name": st.sampled_from(["ANNA", "bob", ""]), "last_name": st.sampled_from(["null", "Łódź"]),
+    "customers": {"first_name": st.sampled_from(["ANNA", "bob", ""]),
+                  "last_name": st.sampled_from(["null", "Łódź"]),
                   "segment": st.sampled_from(["vip", "RETAIL", ""])},
-    "products": {"product_name": st.sampled_from(["Cup, blue", 'A "B"', "x\ny"]), "unit_price": optional_cents},
-    "orders": {"customer_id": st.sampled_from(ids["customers"]), "order_date": days, "total_amount": optional_cents,
+    "products": {"product_name": st.sampled_from(["Cup, blue", 'A "B"', "x\ny"]),
+                 "unit_price": optional_cents},
+    "orders": {"customer_id": st.sampled_from(ids["customers"]), "order_date": days,
+               "total_amount": optional_cents,
                "status": st.sampled_from(["placed", "CANCELLED", "", "shipped"])},
-    "order_lines": {"order_id": st.sampled_from(ids["orders"]), "product_id": st.sampled_from(ids["products"]),
+    "order_lines": {"order_id": st.sampled_from(ids["orders"]),
+                    "product_id": st.sampled_from(ids["products"]),
                     "quantity": st.sampled_from(["1", "-2", "0", "2.5", "0.333"]), "unit_price": cents,
                     "discount_amount": optional_cents},
     "payments": {"order_id": st.sampled_from(ids["orders"]), "payment_date": st.one_of(st.just(""), days),
                  "payment_method": st.sampled_from(["card", "CASH", ""]),
-                 "payment_status": st.sampled_from(["SUCCESS", "failed", ""]), "payment_amount": optional_cents},
+                 "payment_status": st.sampled_from(["SUCCESS", "failed", ""]),
+                 "payment_amount": optional_cents},
 }
 
 
@@ -45,18 +51,20 @@ def deliveries(draw) -> tuple[str, str, tuple]:
 runs = st.fixed_dictionaries({
     "deliveries": st.lists(deliveries(), max_size=4),
     "full_refresh": st.sampled_from([False, False, False, True]),
-    "steps": st.sampled_from([("raw", "dimensions", "facts", "gold")] * 4 + [("raw",), ("raw", "facts"), ("raw", "dimensions")]),
+    "steps": st.sampled_from([("raw", "dimensions", "facts", "gold")] * 4
+                             + [("raw",), ("raw", "facts"), ("raw", "dimensions")]),
     "snapshot": st.sampled_from([()] * 4 + [("customers",), ("orders",), ("order_lines", "payments")]),
     "again": st.booleans(),
 })
 
 
 class Model:
-    """What a source's rows are now, by the rule of the raw layer: a file that repeats itself says nothing new."""
+    """A source's current rows, by the rule of the raw layer: a file that repeats itself brings nothing new.
+    """
 
     def __init__(self) -> None:
         self.now: dict[str, dict[str, dict | None]] = {source: {} for source in SOURCES}
-        self.said: dict[str, dict[str, dict | None]] = {}
+        self.held: dict[str, dict[str, dict | None]] = {}
         self.bytes: dict[str, bytes] = {}
         self.ever: set[bytes] = set()
 
@@ -65,19 +73,20 @@ class Model:
             return
         self.bytes[name] = content
         self.ever.add(content)
-        now, said = self.now[source], self.said.setdefault(name, {})
+        now, held = self.now[source], self.held.setdefault(name, {})
         last = {row[SOURCES[source].key]: row for row in rows}
         for key, row in last.items():
-            if row != (said[key] if key in said else now.get(key)):
+            if row != (held[key] if key in held else now.get(key)):
                 now[key] = row
-            said[key] = row
+            held[key] = row
         if is_snapshot:
             for key in [key for key, row in now.items() if row is not None and key not in last]:
-                now[key] = said[key] = None
+                now[key] = held[key] = None
 
     def rows(self) -> dict[str, dict[str, dict]]:
         return {source: {key: {name: value.strip() or None for name, value in row.items()}
-                         for key, row in rows.items() if row is not None} for source, rows in self.now.items()}
+                         for key, row in rows.items() if row is not None} for source,
+                rows in self.now.items()}
 
 
 def content_of(source: str, rows: list[dict]) -> bytes:

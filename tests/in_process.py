@@ -1,4 +1,4 @@
-"""Run the pipeline within the test's process: the same runner and the same notebooks' cells, without kernels and pages."""
+"""Run the pipeline in the test's process: the same runner and notebook cells, without kernels and pages."""
 
 import types
 from contextlib import nullcontext
@@ -19,10 +19,12 @@ from lib.storage.lock import run_lock
 
 @cache
 def cells(notebook: str) -> list[tuple[types.CodeType, bool]]:
-    """Return a notebook's code cells, compiled, and whether each holds the parameters; pictures are left out."""
+    """Return a notebook's code cells without pictures, compiled, and whether each holds the parameters."""
     content = nbformat.read(PROJECT / "notebooks" / notebook, 4)
-    return [(compile(cell.source, f"{notebook} {cell.id}", "exec"), "parameters" in cell.metadata.get("tags", []))
-            for cell in content.cells if cell.cell_type == "code" and "bars(" not in cell.source and "line(" not in cell.source]
+    return [(compile(cell.source, f"{notebook} {cell.id}", "exec"),
+             "parameters" in cell.metadata.get("tags", []))
+            for cell in content.cells if cell.cell_type == "code" and "bars(" not in cell.source
+            and "line(" not in cell.source]
 
 
 def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> dict:
@@ -43,12 +45,15 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, **options) ->
     """Run the pipeline on a shop and return the result; raises for a step that failed."""
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
-    monkeypatch.setattr("lib.runner.run._write_report", lambda result, reports, folder, manifests, *_: lib.storage.manifest.put(manifests, reports))
+    monkeypatch.setattr("lib.runner.run._write_report", lambda result, reports, folder, manifests,
+                        *_: lib.storage.manifest.put(manifests, reports))
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
-    monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
+    monkeypatch.setattr("lib.storage.lookup.hold_open",
+                        lambda *_: nullcontext())  # the steps are ADBC's, see lib.storage.layer
     monkeypatch.setattr("lib.runner.kernels.warm_up", lambda: None)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
-        result = lib.runner.run.run(lib.runner.run.Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options), log, tell,
+        result = lib.runner.run.run(lib.runner.run.Options(shop.source, shop.warehouse, shop.reports,
+                                                           settled_seconds=0, **options), log, tell,
                              lib.runner.kernels.KernelQueue())
     assert result.verdict != "failed", result.error
     return result

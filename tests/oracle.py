@@ -1,4 +1,4 @@
-"""Gold, computed from the CSV files alone in plain Python and exact decimals: what the pipeline's figures are held against."""
+"""Gold, computed from the CSV files alone in plain Python and exact decimals: the figures to compare with."""
 
 import csv
 import gzip
@@ -8,16 +8,18 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
-KEYS = {"customers": "customer_id", "products": "product_id", "orders": "order_id", "order_lines": "order_line_id",
+KEYS = {"customers": "customer_id", "products": "product_id", "orders": "order_id",
+        "order_lines": "order_line_id",
         "payments": "payment_id"}
 CENT = Decimal("0.01")
 
 
 def latest_rows(files: Iterable[Path], source: str) -> dict[str, dict]:
-    """Return a source's rows by key, stripped, the later file's and line's last."""
+    """Return a source's rows by key, stripped; a later file, and a later line, wins."""
     rows = {}
     for path in files:
-        with (gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")) as file:
+        with (gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix
+              == ".gz" else path.open(encoding="utf-8-sig")) as file:
             for row in csv.DictReader(file):
                 cells = {name: value.strip() or None for name, value in row.items()}
                 rows[cells[KEYS[source]]] = cells
@@ -41,7 +43,8 @@ def day_of(text: str) -> str:
 def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str, dict]]:
     """Return the three gold tables by key, from the current rows of the five sources."""
     orders, lines, payments = sources["orders"], sources["order_lines"], sources["payments"]
-    cancelled = {key for key, order in orders.items() if (order["status"] or "").upper() in ("CANCELLED", "CANCELED")}
+    cancelled = {key for key,
+                 order in orders.items() if (order["status"] or "").upper() in ("CANCELLED", "CANCELED")}
     paid, counts, methods = defaultdict(Decimal), defaultdict(int), defaultdict(set)
     for payment in payments.values():
         counts[payment["order_id"]] += 1
@@ -57,10 +60,12 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
             "order_id": line["order_id"], "order_date": order and day_of(order["order_date"]),
             "customer_id": order and order["customer_id"], "product_id": line["product_id"],
             "product_name": sources["products"].get(line["product_id"], {}).get("product_name"),
-            "segment": upper(sources["customers"].get(order["customer_id"], {}).get("segment")) if order else None,
+            "segment": upper(sources["customers"].get(order["customer_id"], {}).get("segment"))
+            if order else None,
             "quantity": Decimal(line["quantity"]), "gross_amount": gross,
             "net_amount": gross - money(line["discount_amount"]), "order_payments": counts[line["order_id"]],
-            "order_paid_amount": paid[line["order_id"]], "payment_method": min(methods[line["order_id"]], default=None)}
+            "order_paid_amount": paid[line["order_id"]],
+            "payment_method": min(methods[line["order_id"]], default=None)}
         if order:
             figures = day(daily, day_of(order["order_date"]))
             figures["units"] += Decimal(line["quantity"])
@@ -85,7 +90,8 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
             "average_order_value": cents(value / len(kept)) if kept else None, "first_order_date": days[0],
             "last_order_date": days[-1], "days_since_last_order": silent,
             "churn_risk": "LOW" if silent <= 30 else "MEDIUM" if silent <= 90 else "HIGH",
-            "value_tier": "PLATINUM" if value >= 5000 else "GOLD" if value >= 2000 else "SILVER" if value >= 500 else "BRONZE"}
+            "value_tier": "PLATINUM" if value >= 5000 else "GOLD" if value >= 2000 else "SILVER"
+            if value >= 500 else "BRONZE"}
     return {"reporting_sales_wide": wide, "sales_summary_daily": daily, "reporting_customer_stats": stats}
 
 
