@@ -101,8 +101,8 @@ def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
         shares = [entry["empty"] / entry["rows"] for entry in entries]
         share = profile.empty[name] / profile.rows if profile.rows else 0.0
         if len(shares) >= ENOUGH and _is_unusual(share, shares, 0.1):
-            findings.append(f"{filename}: {name} is empty in {share:.0%} of the rows; in the last {len(shares)} "
-                            f"of its kind in {min(shares):.0%} to {max(shares):.0%}")
+            findings.append(f"{filename}: {name} is empty in {share:.0%} of the rows; in the last "
+                            f"{len(shares)} of its kind in {min(shares):.0%} to {max(shares):.0%}")
     return findings
 
 

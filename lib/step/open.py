@@ -24,8 +24,8 @@ from lib.storage.lock import run_lock
 
 KINDS = {"raw": RawStep, "curated": CuratedStep, "gold": GoldStep}  # by the layer that a step writes
 ENGINES = ("sqlite", "spark")
-OPENED_AGAIN = ("abandoned before it published: the same process opened a step again, as when a notebook is run "
-                "again by hand after one of its cells failed")
+OPENED_AGAIN = ("abandoned before it published: the same process opened a step again, as when a notebook is "
+                "run again by hand after one of its cells failed")
 
 _still_open: list[Step] = []  # in this process: one step at most, as locks and transactions are a process's
 

@@ -33,7 +33,8 @@ def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: 
     starts = sorted({sample[len(sample) * number // ranges] for number in range(1, ranges)})
     if not starts:
         return rows, ["true"]
-    between = [f"{column} >= {literal(start)} and {column} < {literal(end)}" for start, end in pairwise(starts)]
+    between = [f"{column} >= {literal(start)} and {column} < {literal(end)}"
+               for start, end in pairwise(starts)]
     last = f"({column} >= {literal(starts[-1])} or {column} is null)"
     return rows, [f"{column} < {literal(starts[0])}", *between, last]
 

@@ -256,4 +256,5 @@ class RawStep(Step):
         if missing > limit * live:
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, "
-                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise --snapshot-limit.")
+                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise "
+                "--snapshot-limit.")

@@ -186,8 +186,8 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
     try:
         new_rows = work.sql(f"select i.* from incoming as i left join last_seen as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
-        seen_first = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i join last_seen as s "
-                              f"on i.{key} = s.{key} "
+        seen_first = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i "
+                              f"join last_seen as s on i.{key} = s.{key} "
                               f"where {same} and s.{quote(BY_FILE)} = 0").to_arrow_table()
     finally:
         work.unregister("incoming")

@@ -13,7 +13,8 @@ from lib.step import drift
 
 
 def orders(day: int, rows: int, channel: str = "web") -> list[str]:
-    return [ORDERS, *(f"D{day}-{row},C1,2025-02-{day:02},{channel if row % 2 else 'shop'},1.00,placed" for row in range(rows))]
+    return [ORDERS, *(f"D{day}-{row},C1,2025-02-{day:02},{channel if row % 2 else 'shop'},1.00,placed"
+                      for row in range(rows))]
 
 
 @pytest.fixture
@@ -58,12 +59,14 @@ def test_a_value_that_a_category_never_had_is_told_once(four_days: Shop, run):
 
 def test_many_new_values_are_counted(small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-01,,1.00,placed{n}" for n in range(5)))
-    assert "orders_2.csv: status has values never seen before: 'PLACED0', 'PLACED1', 'PLACED2' and 2 more" in run().warnings()
+    [warning] = [warning for warning in run().warnings() if "status" in warning]
+    assert warning.endswith("'PLACED0', 'PLACED1', 'PLACED2' and 2 more")
 
 
 def test_a_column_that_is_new_is_told_and_later_only_mentioned(small: Shop, run):
     small.deliver("customers_2.csv", CUSTOMERS + ",loyalty", "C3,Cy,C,,,,,,vip,gold")
-    assert run().warnings() == ["customers_2.csv: column loyalty is new, and not in the contract; kept in raw only"]
+    assert run().warnings() == [
+        "customers_2.csv: column loyalty is new, and not in the contract; kept in raw only"]
     small.deliver("customers_3.csv", CUSTOMERS + ",loyalty", "C4,Di,D,,,,,,vip,gold")
     assert run().warnings() == ["customers_3.csv: column loyalty is not in the contract; kept in raw only"]
     assert small.query("raw", "select customer_id, loyalty from customers where loyalty is not null") == [
@@ -71,7 +74,8 @@ def test_a_column_that_is_new_is_told_and_later_only_mentioned(small: Shop, run)
 
 
 def at(*hours: float) -> list[KnownDelivery]:
-    return [KnownDelivery("", "", "orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT)) for hour in hours]
+    return [KnownDelivery("", "", "orders", (datetime(2025, 1, 6) + timedelta(hours=hour)).strftime(FORMAT))
+            for hour in hours]
 
 
 def test_a_source_that_is_silent_for_longer_than_its_longest_gaps_is_told():

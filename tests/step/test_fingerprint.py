@@ -1,4 +1,5 @@
-"""A changed rule reaches all history, and only a rule: a step whose notebook, suite or contract changed is built anew."""
+"""A changed rule reaches all history: a step whose notebook, suite or contract changed rebuilds its tables.
+"""
 
 import ast
 import json
@@ -16,7 +17,7 @@ from lib.contract import SOURCES
 from lib.runner import console
 from lib.runner.plan import describe, make_plan
 from lib.step import fingerprint
-from lib.steps import STEPS, Options
+from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit
 
 
@@ -35,6 +36,10 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     in_process.cells.cache_clear()
 
 
+def fingerprints() -> dict[str, dict[str, str]]:
+    return {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()}
+
+
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -51,7 +56,8 @@ def edit_cells(project: Path, name: str, change: Callable[[list[dict]], object])
 
 
 def code_cell(*lines: str) -> dict:
-    return {"cell_type": "code", "id": "added", "metadata": {}, "outputs": [], "execution_count": None, "source": list(lines)}
+    return {"cell_type": "code", "id": "added", "metadata": {}, "outputs": [], "execution_count": None,
+            "source": list(lines)}
 
 
 def with_cell(project: Path, code: str) -> dict[str, str]:
@@ -63,7 +69,8 @@ def with_cell(project: Path, code: str) -> dict[str, str]:
 
 
 def value_tiers(shop: Shop) -> list[tuple]:
-    return shop.query("gold", "select customer_id, value_tier from reporting_customer_stats order by customer_id")
+    return shop.query(
+            "gold", "select customer_id, value_tier from reporting_customer_stats order by customer_id")
 
 
 def edit_suite(project: Path, name: str, change: Callable[[dict], object]) -> None:
@@ -75,24 +82,25 @@ def edit_suite(project: Path, name: str, change: Callable[[dict], object]) -> No
 
 
 def steps_run(result) -> dict[str, bool]:
-    """Return the steps that ran, and whether each built its tables anew."""
+    """Return the steps that ran, and whether each rebuilt its tables."""
     return {step.name: step.record["is_full"] for step in result.steps if step.record}
 
 
-def test_a_changed_cell_builds_its_step_and_those_behind_it_anew(small: Shop, run, project: Path):
+def test_a_changed_cell_rebuilds_its_step_and_the_later_ones(small: Shop, run, project: Path):
     edit(project / "notebooks" / "4_gold.ipynb", "lifetime_value >= 5000", "lifetime_value >= 12")
     result = run()
     assert steps_run(result) == {"gold": True}
     [note] = result.warnings()
-    assert re.match(r"step gold: notebook 4_gold\.ipynb changed since 20.*: its tables .*rebuilt", note)
+    assert note.startswith("step gold: notebook 4_gold.ipynb changed since 20")
     assert small.query("gold", "select customer_id, value_tier from reporting_customer_stats order by 1") == [
         ("C1", "PLATINUM"), ("C2", "BRONZE")]
-    assert re.match(r"notebook 4_gold\.ipynb changed since 20.*rebuilt", result.steps[3].why)
+    assert result.steps[3].why.startswith("notebook 4_gold.ipynb changed since 20")
     assert steps_run(run()) == {}
 
 
-def test_what_is_built_anew_is_what_a_full_load_gives(small: Shop, run, project: Path, tmp_path: Path, monkeypatch):
-    small.deliver("orders_2.csv", ORDERS, "O2,C2,2025-01-03,web,12.00,placed", "O3,C1,2025-01-03,,1.00,placed")
+def test_a_rebuild_gives_what_a_full_load_gives(small: Shop, run, project: Path, tmp_path: Path, monkeypatch):
+    small.deliver("orders_2.csv", ORDERS, "O2,C2,2025-01-03,web,12.00,placed",
+                  "O3,C1,2025-01-03,,1.00,placed")
     run()
     edit(project / "notebooks" / "3_facts.ipynb",
          'channel=rows[\\"channel\\"].str.upper()', 'channel=rows[\\"channel\\"].fillna(\\"none\\")')
@@ -101,9 +109,10 @@ def test_what_is_built_anew_is_what_a_full_load_gives(small: Shop, run, project:
     fresh = Shop(tmp_path / "fresh")
     shutil.copytree(small.source, fresh.source)
     loaded = in_process.run(fresh, monkeypatch)
-    for anew, first in zip(result.steps[2:], loaded.steps[2:], strict=True):
-        assert anew.record["digests"] == first.record["digests"]
-    assert small.query("curated", "select channel from fact_orders order by order_id") == [("none",), ("web",), ("none",)]
+    for rebuilt, first in zip(result.steps[2:], loaded.steps[2:], strict=True):
+        assert rebuilt.record["digests"] == first.record["digests"]
+    assert small.query("curated", "select channel from fact_orders order by order_id") == [
+        ("none",), ("web",), ("none",)]
 
 
 def test_a_changed_suite_reaches_the_rows_that_were_loaded_before_it(small: Shop, run, project: Path):
@@ -125,11 +134,12 @@ def test_a_changed_suite_reaches_the_rows_that_were_loaded_before_it(small: Shop
     assert small.query("gold", "select count(*) from reporting_sales_wide") == [(3,)]
 
 
-def test_a_changed_contract_builds_the_steps_anew_that_read_the_source(small: Shop, run, project: Path, monkeypatch):
+def test_a_changed_contract_rebuilds_the_steps_that_read_the_source(small: Shop, run, project: Path,
+                                                                    monkeypatch):
     products = SOURCES["products"]
-    first, *others = products.columns
-    monkeypatch.setitem(SOURCES, "products", replace(products, columns=(first, *(replace(one, optional=True) for one in others[:-1]),
-                                                                        replace(others[-1], type="text"))))
+    first, *others, last = products.columns
+    columns = (first, *(replace(column, optional=True) for column in others), replace(last, type="text"))
+    monkeypatch.setitem(SOURCES, "products", replace(products, columns=columns))
     result = run()
     assert steps_run(result) == {"dimensions": True, "gold": True}
     assert "step dimensions: contract of products changed since" in result.warnings()[0]
@@ -137,32 +147,35 @@ def test_a_changed_contract_builds_the_steps_anew_that_read_the_source(small: Sh
 
 def test_what_an_expectation_asks_for_counts(project: Path):
     before = fingerprint.take_fingerprint(STEPS["facts"])
-    edit(project / "gx" / "expectations" / "fact_orders.json", '"column": "customer_id"', '"column": "channel"')
-    assert fingerprint.changed_parts(before, fingerprint.take_fingerprint(STEPS["facts"])) == ["suite fact_orders"]
+    edit(project / "gx" / "expectations" / "fact_orders.json", '"column": "customer_id"',
+         '"column": "channel"')
+    assert fingerprint.changed_parts(before, fingerprint.take_fingerprint(STEPS["facts"])) == [
+        "suite fact_orders"]
 
 
 def test_prose_formatting_and_order_change_nothing(small: Shop, run, project: Path):
-    before = {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()}
+    before = fingerprints()
     for path in (project / "notebooks").glob("*.ipynb"):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         notebook["metadata"]["edited"] = True
         for cell in notebook["cells"]:
-            cell["source"] = ["# said otherwise\n\n" if cell["cell_type"] == "code" else "Said otherwise. ", *cell["source"]]
-        notebook["cells"].append({"cell_type": "code", "id": "shown", "metadata": {}, "outputs": [], "execution_count": None,
-                                  "source": ["step.summary()  # shown only"]})
+            note = "# another note\n\n" if cell["cell_type"] == "code" else "Another sentence. "
+            cell["source"] = [note, *cell["source"]]
+        notebook["cells"].append(code_cell("step.summary()  # shown only"))
         path.write_text(json.dumps(notebook), encoding="utf-8")
     for path in (project / "gx" / "expectations").glob("*.json"):
         suite = json.loads(path.read_text(encoding="utf-8"))
         suite["expectations"].reverse()
         path.write_text(json.dumps(suite, sort_keys=True), encoding="utf-8")
-        edit_suite(project, path.stem, lambda one: one.update(notes="Said otherwise.", id="0f7b7a0e-0000-4000-8000-000000000002"))
-    assert {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()} == before
+        edit_suite(project, path.stem, lambda one: one.update(
+            notes="Another reason.", id="0f7b7a0e-0000-4000-8000-000000000002"))
+    assert fingerprints() == before
     result = run()
     assert (steps_run(result), result.warnings(), result.verdict) == ({}, [], "nothing new")
 
 
 def test_how_code_and_sql_are_laid_out_changes_nothing(project: Path):
-    before = {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()}
+    before = fingerprints()
 
     def split(cells: list[dict]) -> None:
         place = next(place for place, cell in enumerate(cells) if "ORDERS = " in "".join(cell["source"]))
@@ -170,24 +183,70 @@ def test_how_code_and_sql_are_laid_out_changes_nothing(project: Path):
         cells[place:place + 1] = [code_cell(first), code_cell("# nothing but a comment"), code_cell(rest)]
 
     edit_cells(project, "3_facts.ipynb", split)
-    edit(project / "notebooks" / "4_gold.ipynb", "    group by order_id", "  group   by order_id -- one row each, don't forget")
-    edit(project / "notebooks" / "4_gold.ipynb", "    from order_amounts\\n", "        from /* all */ order_amounts\\n\\n")
-    assert {name: fingerprint.take_fingerprint(step) for name, step in STEPS.items()} == before
-    edit(project / "notebooks" / "4_gold.ipynb", "when days_since_last_order <= 30", "when days_since_last_order <= 3 0")
+    edit(project / "notebooks" / "4_gold.ipynb", "    group by order_id",
+         "  group   by order_id -- one row each, don't forget")
+    edit(project / "notebooks" / "4_gold.ipynb", "    from order_amounts\\n",
+         "        from /* all */ order_amounts\\n\\n")
+    assert fingerprints() == before
+    edit(project / "notebooks" / "4_gold.ipynb", "when days_since_last_order <= 30",
+         "when days_since_last_order <= 3 0")
     assert fingerprint.take_fingerprint(STEPS["gold"]) != before["gold"]
+
+
+def defaults_of(notebook: str) -> list[str]:
+    """Return the lines of a notebook's parameters cell."""
+    cells = json.loads((PROJECT / "notebooks" / notebook).read_text(encoding="utf-8"))["cells"]
+    [cell] = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    return "".join(cell["source"]).splitlines()
+
+
+@pytest.mark.parametrize(("step", "line"), [
+    pytest.param(step, line, id=f"{step.name}: {line.partition(':')[0]}")
+    for step in STEPS.values() for line in defaults_of(step.notebook)])
+def test_a_default_is_a_rule_unless_it_tunes_the_machine_or_tells_where_things_are(
+        step: StepSpec, line: str, project: Path):
+    name, _, rest = line.partition(": ")
+    declared, _, default = rest.partition("  # ")[0].partition(" = ")
+    other = {"str": '"another"', "bool": "True", "int": "7", "float": "0.7"}[declared]
+    before = fingerprint.take_fingerprint(step)
+    edit(project / "notebooks" / step.notebook, json.dumps(f"{name}: {declared} = {default}")[1:-1],
+         json.dumps(f"{name}: {declared} = {other}")[1:-1])
+    is_rule = name in ("quarantine_limit", "snapshot", "snapshot_limit", "as_of")
+    assert (fingerprint.take_fingerprint(step) != before) == is_rule
+
+
+def test_a_parameter_that_an_analyst_adds_is_a_rule(project: Path):
+    before = fingerprint.take_fingerprint(STEPS["facts"])
+    edit(project / "notebooks" / "3_facts.ipynb", "batch_rows: int",
+         'currency: str = \\"EUR\\"\\n",\n    "batch_rows: int')
+    added = fingerprint.take_fingerprint(STEPS["facts"])
+    edit(project / "notebooks" / "3_facts.ipynb", '\\"EUR\\"', '\\"USD\\"')
+    assert before != added != fingerprint.take_fingerprint(STEPS["facts"])
+
+
+def test_how_a_notebook_finds_and_opens_its_step_is_no_rule(project: Path):
+    before = fingerprints()
+    edit(project / "notebooks" / "3_facts.ipynb", "from lib.step.open import open_step",
+         "from lib.step import open")
+    edit(project / "notebooks" / "3_facts.ipynb", 'open_step(\\"facts\\", globals())',
+         'open_step(\\"facts\\", dict(globals()))')
+    assert fingerprints() == before
 
 
 @pytest.mark.parametrize(("one", "other"), [
     ("x = 1", "x = '1'"), ("x = 1", "x = True"), ("x = None", "x = 'None'"), ("x = 'a  b'", "x = 'a b'"),
     ("x = \"select 'a  b'\"", "x = \"select 'a b'\""), ("x = f'select {a}, {b}'", "x = f'select {b}, {a}'"),
-    ("x = 'with  a'", "x = 'with a'"), ("f(*a)", "f(**a)"), ("x = f'{a:.2f}'", "x = f'{a:.3f}'"), ("x = []", "x = ()")])
+    ("x = 'with  a'", "x = 'with a'"), ("f(*a)", "f(**a)"), ("x = f'{a:.2f}'", "x = f'{a:.3f}'"),
+    ("x = []", "x = ()")])
 def test_what_code_says_is_told_apart(project: Path, one: str, other: str):
     assert with_cell(project, one) != with_cell(project, other)
 
 
 @pytest.mark.parametrize(("one", "other"), [
-    ("def f():\n    'Say.'\n    return 1", "def f():\n    return 1"), ("x = 1\n'a note'", "x = 1"), ("f(1, 2,)", "f(1,\n  2)  # both"),
-    ("x = 'a'", 'x = "a"'), ("x = 'with a as (select 1) select 2'", "x = 'with a as ( select 1 )  select 2 -- two'")])
+    ("def f():\n    'Say.'\n    return 1", "def f():\n    return 1"), ("x = 1\n'a note'", "x = 1"),
+    ("f(1, 2,)", "f(1,\n  2)  # both"),
+    ("x = 'a'", 'x = "a"'),
+    ("x = 'with a as (select 1) select 2'", "x = 'with a as ( select 1 )  select 2 -- two'")])
 def test_what_says_the_same_is_the_same(project: Path, one: str, other: str):
     assert with_cell(project, one) == with_cell(project, other)
 
@@ -207,18 +266,19 @@ def test_what_cannot_be_read_counts_as_it_is(small: Shop, project: Path):
     (project / "notebooks" / "4_gold.ipynb").write_text("{", encoding="utf-8")
     said = "\n".join(describe(make_plan(Options(small.source, small.warehouse, small.reports))))
     assert "runs: notebook 3_facts.ipynb, suite fact_payments changed since" in said
-    assert "runs: notebook 4_gold.ipynb, suite orphans, suite reconciliation, suite reporting_customer_stats" in said
+    assert "runs: notebook 4_gold.ipynb, suite orphans, suite reconciliation, suite reporting_c" in said
 
 
-def test_no_rebuild_leaves_what_is_there_and_warns_until_it_is_built_anew(small: Shop, run, project: Path):
+def test_no_rebuild_leaves_what_is_there_and_warns_until_it_is_rebuilt(small: Shop, run, project: Path):
     edit(project / "notebooks" / "4_gold.ipynb", "lifetime_value >= 5000", "lifetime_value >= 1")
     small.deliver("order_lines_2.csv", LINES, "L4,O2,P1,1,2.00,")
     for _ in range(2):
         result = run(no_rebuild=True)
         [note] = result.warnings()
-        assert re.search("stay .*--no-rebuild", note)
+        assert re.search(r"notebook 4_gold\.ipynb changed since .*--no-rebuild", note)
         assert True not in steps_run(result).values()
-    assert ("C1", "BRONZE") in small.query("gold", "select customer_id, value_tier from reporting_customer_stats")
+    assert ("C1", "BRONZE") in small.query(
+            "gold", "select customer_id, value_tier from reporting_customer_stats")
     assert steps_run(run()) == {"gold": True}
     assert small.query("gold", "select distinct value_tier from reporting_customer_stats") == [("PLATINUM",)]
     assert run().warnings() == []
@@ -233,7 +293,7 @@ def test_a_rule_that_came_and_went_under_no_rebuild_leaves_nothing_behind(small:
     assert value_tiers(small) == [("C1", "BRONZE"), ("C2", "PLATINUM")]
     edit(project / "notebooks" / "4_gold.ipynb", "lifetime_value >= 1 ", "lifetime_value >= 5000 ")
     result = run()
-    assert result.warnings()[0].startswith(f"step gold: notebook 4_gold.ipynb changed since {since[:19]}: its tables")
+    assert result.warnings()[0].startswith(f"step gold: notebook 4_gold.ipynb changed since {since[:19]}")
     assert (steps_run(result), value_tiers(small)) == ({"gold": True}, [("C1", "BRONZE"), ("C2", "BRONZE")])
     assert steps_run(run()) == {}
 
@@ -241,7 +301,7 @@ def test_a_rule_that_came_and_went_under_no_rebuild_leaves_nothing_behind(small:
 def test_a_full_refresh_follows_the_changed_rules_with_no_rebuild_too(small: Shop, run, project: Path):
     edit(project / "notebooks" / "4_gold.ipynb", "lifetime_value >= 5000", "lifetime_value >= 1")
     [note] = run(no_rebuild=True, full_refresh=True).warnings()
-    assert re.search("its tables .*rebuilt", note)
+    assert "notebook 4_gold.ipynb changed" in note and "--no-rebuild" not in note
     assert run(no_rebuild=True).warnings() == []
 
 
@@ -257,7 +317,8 @@ def test_the_run_says_why_when_the_step_begins(small: Shop, run, project: Path):
     told = []
     run(tell=lambda event, **about: told.append((event, about)))
     facts, gold = (about for event, about in told if event == "step_started")
-    assert facts["why"].startswith("suite fact_orders changed since 20") and gold["why"].startswith("fact_orders")
+    assert facts[
+        "why"].startswith("suite fact_orders changed since 20") and gold["why"].startswith("fact_orders")
     assert console.describe("step_started", facts) == [f"3/4 facts       {facts['why']}"]
     assert console.describe("step_started", gold) == []
 
@@ -275,17 +336,16 @@ def test_rules_of_raw_hold_from_now_on(small: Shop, run, project: Path):
     assert (steps_run(run()), run().warnings()) == ({}, [])
     small.deliver("customers_2.csv", CUSTOMERS, "C3,Cid,,,,,,,")
     result = run()
-    assert result.warnings()[0].startswith("step raw: suite raw_customers changed since")
-    assert result.warnings()[0].endswith("from now on; the rows in raw stay as they are")
+    assert re.match("step raw: suite raw_customers changed since .*raw keeps", result.warnings()[0])
     small.deliver("customers_3.csv", CUSTOMERS, "C4,Dan,,,,,,,")
     assert run().warnings() == []
 
 
-def test_the_plan_says_what_is_built_anew_and_why(small: Shop, project: Path):
+def test_the_plan_tells_what_is_rebuilt_and_why(small: Shop, project: Path):
     edit_suite(project, "fact_orders", lambda one: one["meta"].update(on_failure="warn"))
     said = "\n".join(describe(make_plan(Options(small.source, small.warehouse, small.reports))))
     assert "3/4 facts      runs: suite fact_orders changed since" in said
-    assert re.search("4/4 gold       runs: step facts rebuilds ", said)
+    assert "4/4 gold       runs: step facts: " in said
     assert "2/4 dimensions nothing new" in said
 
 
@@ -293,8 +353,9 @@ def test_the_plan_warns_of_what_stays_and_of_what_holds_from_now_on(small: Shop,
     for suite in ("raw_customers", "fact_orders"):
         edit_suite(project, suite, lambda one: one["meta"].update(on_failure="warn"))
     small.deliver("customers_2.csv", CUSTOMERS, "C3,Cid,,,,,,,")
-    plan = make_plan(Options(small.source, small.warehouse, small.reports, settled_seconds=0, no_rebuild=True))
+    plan = make_plan(Options(small.source, small.warehouse, small.reports, settled_seconds=0,
+                             no_rebuild=True))
     raw, facts = plan.warnings
-    assert "from now on" in raw
-    assert facts.startswith("step facts: suite fact_orders changed since") and facts.endswith("because of --no-rebuild")
+    assert "suite raw_customers changed since" in raw and "raw keeps" in raw
+    assert re.match("step facts: suite fact_orders changed since .*--no-rebuild", facts)
     assert plan.steps[2].why == "nothing new"

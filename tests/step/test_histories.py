@@ -1,7 +1,9 @@
-"""Whatever way the data was cut into deliveries and runs, curated and gold equal one full load of everything delivered.
+"""However the data was cut into deliveries and runs, curated and gold equal one full load of everything
+delivered.
 
-Random histories (insert, change, move, deliver again, reorder, split, duplicate, delete) run through the real steps, and
-after every run the tables are held against a model of a few lines: what each file said last, and gold from the oracle.
+Random histories (insert, change, move, deliver again, reorder, split, duplicate, delete) run through the real
+steps. After every run the tables are compared with a model of a few lines: what each file held last, and gold
+from the oracle.
 """
 
 import csv
@@ -23,7 +25,8 @@ from hypothesis import strategies as st
 from lib.contract import SOURCES
 
 HISTORIES = 12 * int(os.environ.get("SOAK", "1"))
-GOLD_KEYS = {"reporting_sales_wide": "order_line_id", "sales_summary_daily": "order_date", "reporting_customer_stats": "customer_id"}
+GOLD_KEYS = {"reporting_sales_wide": "order_line_id", "sales_summary_daily": "order_date",
+             "reporting_customer_stats": "customer_id"}
 
 def assert_totals_are_those_of_all_rows(shop: Shop) -> None:
     kept = shop.query("gold", "select definition, gold, curated from balances where balance_id in "
@@ -41,9 +44,13 @@ def assert_equals_one_full_load(shop: Shop, model: Model) -> None:
     rows = model.rows()
     for source in SOURCES.values():
         table = f"{'dim' if source.name in ('customers', 'products') else 'fact'}_{source.name}"
-        found = [key for (key,) in shop.query("curated", f"select {source.key} from {table} where is_deleted = 0")]
+        found = [key for (key,) in shop.query("curated",
+                                              f"select {source.key} from {table} where is_deleted = 0")]
         assert sorted(found) == sorted(rows[source.name]), table
-    [as_of] = [day for (day,) in shop.query("gold", "select distinct as_of_date from reporting_customer_stats")] or ["2025-01-01"]
+    [as_of] = [day
+               for (day,) in shop.query(
+                       "gold", "select distinct as_of_date from reporting_customer_stats")] or [
+                               "2025-01-01"]
     for table, expected in oracle.gold(rows, as_of).items():
         columns = [name for (name,) in shop.query("gold", f"select name from pragma_table_info('{table}')")]
         found = {}
@@ -56,12 +63,12 @@ def assert_equals_one_full_load(shop: Shop, model: Model) -> None:
             assert {name: found[key][name] for name in row} == row, f"{table} {key}"
 
 
-@pytest.mark.whole_run
-@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck),
+          phases=[Phase.generate])
 @given(history=st.lists(runs, min_size=1, max_size=5))
 def test_every_history_equals_one_full_load(history: list[dict]):
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lib.step.base.Step.check", lambda step, suite, rows: rows)  # all values are good: gates have their tests
+        patch.setattr("lib.step.base.Step.check", lambda step, suite, rows: rows)  # all values are good
         SOAKED["histories"] += 1
         shop, model = Shop(Path(folder)), Model()
         shop.source.mkdir()
@@ -72,17 +79,19 @@ def test_every_history_equals_one_full_load(history: list[dict]):
                 continue
             options = {name: one[name] for name in ("full_refresh", "steps", "snapshot")}
             in_process.run(shop, patch, **options, snapshot_limit=1.0)
-            for path in sorted(shop.source.rglob("*.csv*"), key=lambda path: path.relative_to(shop.source).as_posix()):
+            for path in sorted(shop.source.rglob("*.csv*"),
+                               key=lambda path: path.relative_to(shop.source).as_posix()):
                 name = path.relative_to(shop.source).as_posix()
                 source = next(source for source, names in FILES.items() if name in names)
                 content = path.read_bytes()
                 text = gzip.decompress(content) if path.suffix == ".gz" else content
-                model.deliver(source, name, content, list(csv.DictReader(io.StringIO(text.decode(), newline=""))),
+                model.deliver(source, name, content,
+                              list(csv.DictReader(io.StringIO(text.decode(), newline=""))),
                               source in one["snapshot"])
             if len(one["steps"]) == 4:
                 assert_equals_one_full_load(shop, model)
             if one["again"] or number == len(history) - 1:
-                in_process.run(shop, patch)  # whatever an earlier run left undone
+                in_process.run(shop, patch)  # which does what an earlier run left undone
                 assert_equals_one_full_load(shop, model)
         if (shop.warehouse / "gold.db").exists():
             before = digests(shop)
@@ -92,7 +101,9 @@ def test_every_history_equals_one_full_load(history: list[dict]):
 
 
 def digests(shop: Shop) -> dict[str, str]:
-    """Return the digest that the layers recorded last for each table of curated and gold that is not empty."""
+    """Return the digest that was recorded last for each table of curated and gold that is not empty."""
     return {table: digest for layer in ("curated", "gold") for table, digest in shop.query(
-        layer, "select table_name, digest from layer_commits where commit_id in (select max(commit_id) from layer_commits "
+        layer,
+        "select table_name, digest from layer_commits where commit_id in (select max(commit_id) from "
+        "layer_commits "
                "group by table_name) and table_name not like '%\\_replaced' escape '\\' and rows_after > 0")}

@@ -1,10 +1,12 @@
-"""The quarantine: what is set aside is kept and shown, a later good row resolves it, and too much of it stops the step."""
+"""The quarantine keeps and shows what is set aside, a later good row resolves it, and too much stops the
+step.
+"""
 
 import json
 import re
 
 import pytest
-from conftest import LINES, ORDERS, PAYMENTS, Shop
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 
 GOOD = [f"G{n},C1,2025-03-01,,1.00,placed" for n in range(18)]
 
@@ -20,14 +22,16 @@ def test_a_tenth_of_a_delivery_may_be_set_aside_and_more_of_it_stops_the_step(sm
     small.deliver("orders_2.csv", ORDERS, *GOOD, "B1,C1,2025-02-30,,1.00,", "B2,C1,01/02/2025,,1.00,")
     run()
     assert small.query("curated", "select count(*) from fact_orders where order_id like 'G%'") == [(18,)]
-    small.deliver("orders_3.csv", ORDERS, *GOOD[:17], "B3,C1,2025-02-30,,1.00,", "B4,C1,,,1.00,", "B5,C1,x,,1.00,")
+    small.deliver("orders_3.csv", ORDERS, *GOOD[:17], "B3,C1,2025-02-30,,1.00,", "B4,C1,,,1.00,",
+                  "B5,C1,x,,1.00,")
     before = small.state()
     message = refused(run)
-    assert re.match(r"orders_3\.csv: 3 of 20 rows cannot be loaded, more than 10%.*--quarantine-limit", message)
+    assert re.match(r"orders_3\.csv: 3 of 20 rows cannot be loaded, more than 10%.*--quarantine-limit",
+                    message)
     assert [re.sub("{.*}", "…", line).partition(" was ")[0] for line in message.splitlines()[1:]] == [
         "  orders_3.csv, line 19: …: order_date", "  orders_3.csv, line 20: …: An order belongs to a day. "
         "(expect_column_values_to_not_be_null(order_date))", "  orders_3.csv, line 21: …: order_date"]
-    assert '"order_id":"B3"' in message and "(expect_column_values_to_be_null(order_date_unreadable))" in message
+    assert '"order_id":"B3"' in message and "null(order_date_unreadable)" in message
     after = small.state()
     assert {name: rows for name, rows in after.items() if name.startswith("curated")} == {
         name: rows for name, rows in before.items() if name.startswith("curated")}
@@ -46,7 +50,8 @@ def test_a_delivery_whose_lines_are_no_rows_stops_the_raw_step(small: Shop, run)
     small.deliver("orders_2.csv", ORDERS, *GOOD, "B1,C1", "B2,C1", "B3,C1")
     message = refused(run)
     assert message.startswith("orders_2.csv: 3 of 21 rows cannot be loaded, more than 10%")
-    assert [f"  orders_2.csv, line {number}: B{number - 19},C1: " in message for number in (20, 21, 22)] == [True] * 3
+    assert [f"  orders_2.csv, line {number}: B{number - 19},C1: " in message for number in (20, 21, 22)] == [
+        True] * 3
     assert small.counts("raw", "orders", "quarantine") == [2, 0]
 
 
@@ -55,7 +60,9 @@ def test_a_corrected_delivery_takes_the_step_that_was_stopped_on(small: Shop, ru
     refused(run)
     small.deliver("orders_2.csv", ORDERS, "B1,C1,2025-02-28,,1.00,", "B2,C1,2025-02-28,,2.00,")
     assert run().verdict == "success"
-    assert small.query("gold", "select total_sales from sales_summary_daily where order_date = '2025-02-28'") == [(3.0,)]
+    assert small.query(
+            "gold", "select total_sales from sales_summary_daily where order_date = '2025-02-28'") == [
+                           (3.0,)]
     assert small.query("curated", "select count(*) from quarantine where resolved_batch_id is null") == [(0,)]
 
 
@@ -68,7 +75,8 @@ def test_the_record_shows_the_first_rows_of_each_rule_with_file_line_and_text(sm
         "fact_order_lines", "expect_column_values_to_be_null(quantity_unreadable)", 5)
     assert [(row["source_filename"], row["source_row"], json.loads(row["raw_text"])["quantity"])
             for row in unreadable["samples"]] == [("order_lines_2.csv", n + 2, f"{n}x") for n in range(3)]
-    assert (negative["rows"], negative["reason"]) == (1, "A price is not negative; a return has a negative quantity.")
+    assert (negative["rows"], negative["reason"]) == (
+        1, "A price is not negative; a return has a negative quantity.")
     assert facts["rows_quarantined"] == facts["tables"]["fact_order_lines"]["quarantined"] == 6
 
 
@@ -77,44 +85,54 @@ def test_orphans_are_loaded_counted_and_healed(small: Shop, run):
     small.deliver("order_lines_2.csv", LINES, "L8,O9,P1,1,2.00,", "L9,O8,P9,1,2.00,")
     small.deliver("payments_2.csv", PAYMENTS, "Y8,O9,,card,SUCCESS,3.00")
     said = [warning for warning in run().warnings() if warning.startswith("orphans")]
-    assert [re.search(r": 1 of 4 rows, such as '(\w+)': .*\((.*)\)$", line).groups() for line in said] == [
-        (key, f"expect_column_values_to_be_null({child}_without_{parent})") for key, child, parent in (
-            ("L8", "line", "order"), ("L9", "line", "product"), ("O8", "order", "customer"), ("Y8", "payment", "order"))]
+    assert [re.search("(1 of 4 rows, such as '..').*whose (.*) has not arrived", line).groups()
+            for line in said] == [
+        ("1 of 4 rows, such as 'L8'", "order"), ("1 of 4 rows, such as 'L9'", "product"),
+        ("1 of 4 rows, such as 'O8'", "customer"), ("1 of 4 rows, such as 'Y8'", "order")]
     assert small.query("gold", "select order_line_id, order_date, product_name from reporting_sales_wide "
-                               "where order_line_id in ('L8', 'L9') order by 1") == [("L8", None, "Cup"), ("L9", "2025-01-08", None)]
-    small.deliver("customers_2.csv", "customer_id,first_name,last_name,email,phone,city,state,country,segment", "C9,Zed,Z,,,,,,")
-    small.deliver("products_2.csv", "product_id,product_name,category,sub_category,brand,unit_price,status", "P9,Pot,,,,1.00,")
+                               "where order_line_id in ('L8', 'L9') order by 1") == [
+                                   ("L8", None, "Cup"), ("L9", "2025-01-08", None)]
+    small.deliver("customers_2.csv", CUSTOMERS, "C9,Zed,Z,,,,,,")
+    small.deliver("products_2.csv", PRODUCTS, "P9,Pot,,,,1.00,")
     small.deliver("orders_3.csv", ORDERS, "O9,C9,2025-01-09,,2.00,")
     assert [warning for warning in run().warnings() if warning.startswith("orphans")] == []
-    assert small.query("gold", "select order_line_id, order_date, product_name, first_name, order_paid_amount "
-                               "from reporting_sales_wide where order_line_id in ('L8', 'L9') order by 1") == [
+    assert small.query(
+            "gold", "select order_line_id, order_date, product_name, first_name, order_paid_amount "
+                    "from reporting_sales_wide where order_line_id in ('L8', 'L9') order by 1") == [
         ("L8", "2025-01-09", "Cup", "Zed", 3.0), ("L9", "2025-01-08", "Pot", "Zed", 0.0)]
 
 
 def test_a_moment_with_an_offset_is_converted_to_utc_and_said(small: Shop, run):
-    small.deliver("orders_2.csv", ORDERS, "Z1,C1,2025-01-08T01:30:00+02:00,,5.00,", "Z2,C1,2025-01-08T01:30:00Z,,5.00,",
+    small.deliver("orders_2.csv", ORDERS, "Z1,C1,2025-01-08T01:30:00+02:00,,5.00,",
+                  "Z2,C1,2025-01-08T01:30:00Z,,5.00,",
                   "Z3,C1,2025-01-08 01:30:00+00:00,,5.00,")
-    said = run().warnings()
-    assert small.query("curated", "select order_id, order_date, order_timestamp from fact_orders where order_id like 'Z%'") == [
+    [warning] = run().warnings()
+    assert small.query(
+            "curated", "select order_id, order_date, order_timestamp from fact_orders where order_id like "
+                       "'Z%'") == [
         ("Z1", "2025-01-07", "2025-01-07 23:30:00"), ("Z2", "2025-01-08", "2025-01-08 01:30:00"),
         ("Z3", "2025-01-08", "2025-01-08 01:30:00")]
-    assert said == ["fact_orders: 1 of 3 rows, such as '2025-01-08T01:30:00+02:00': order_date was delivered with an offset from UTC: "
-                    "it is converted to UTC, which may be another day. (expect_column_values_to_be_null(order_date_zoned))"]
+    assert re.match(r"fact_orders: 1 of 3 rows, such as '2025-01-08T01:30:00\+02:00'.*order_date_zoned",
+                    warning)
 
 
 def test_an_amount_that_gold_could_not_add_exactly_is_set_aside(small: Shop, run):
-    small.deliver("order_lines_2.csv", LINES, "B1,O1,P1,999999999999,9999999999999.99,", "B2,O1,P1,1000000,1000000.00,")
+    small.deliver("order_lines_2.csv", LINES, "B1,O1,P1,999999999999,9999999999999.99,",
+                  "B2,O1,P1,1000000,1000000.00,")
     run()
     assert small.query("curated", "select record_key, rule from quarantine") == [
         ("B1", "expect_column_values_to_be_between(gross_amount)")]
-    assert small.query("gold", "select net_amount from reporting_sales_wide where order_line_id = 'B2'") == [(1_000_000_000_000.0,)]
+    assert small.query("gold", "select net_amount from reporting_sales_wide where order_line_id = 'B2'") == [
+        (1_000_000_000_000.0,)]
 
 
 def test_a_value_of_many_characters_is_shown_by_its_beginning(small: Shop, run):
-    small.deliver("orders_2.csv", ORDERS, f"O1,C1,2025-01-01,,14.00,{'x' * 1_000_000}", f"O5,C1,{'y' * 1_000_000},,14.00,")
+    small.deliver("orders_2.csv", ORDERS, f"O1,C1,2025-01-01,,14.00,{'x' * 1_000_000}",
+                  f"O5,C1,{'y' * 1_000_000},,14.00,")
     result = run()
     assert max(map(len, result.warnings())) < 400
-    assert small.query("curated", "select length(status) from fact_orders where order_id = 'O1'") == [(1_000_000,)]
+    assert small.query("curated", "select length(status) from fact_orders where order_id = 'O1'") == [
+        (1_000_000,)]
     [entry] = [entry for step in result.steps if step.record for entry in step.record["quarantine"]]
     assert len(entry["samples"][0]["raw_text"]) == 300
 
@@ -125,5 +143,7 @@ def test_an_extra_column_may_be_called_like_a_name_used_inside(small: Shop, run)
         small.deliver(f"orders_{number}.csv", header, f"O1,C1,2025-01-01,,14.00,placed,a{number},b,c",
                       "O7,C1,2025-01-01,,1.00,placed,a,b,c")
         run()
-    assert small.query("raw", "select by_file, said, incoming from orders where order_id = 'O1' and by_file is not null") == [
+    assert small.query(
+            "raw", "select by_file, said, incoming from orders where order_id = 'O1' and by_file is not "
+                   "null") == [
         ("a1", "b", "c"), ("a2", "b", "c")]
