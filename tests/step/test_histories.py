@@ -63,6 +63,7 @@ def assert_equals_one_full_load(shop: Shop, model: Model) -> None:
             assert {name: found[key][name] for name in row} == row, f"{table} {key}"
 
 
+@pytest.mark.whole_run
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck),
           phases=[Phase.generate])
 @given(history=st.lists(runs, min_size=1, max_size=5))

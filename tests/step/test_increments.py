@@ -290,6 +290,7 @@ def test_a_bad_version_never_hides_the_last_good_one_not_even_in_a_full_refresh(
     assert small.counts("curated", "quarantine") == [1]
 
 
+@pytest.mark.whole_run
 @pytest.mark.parametrize("batch_rows", [1, 3],
                          ids=["gold in as many ranges as there may be", "a batch at a time"])
 def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch, batch_rows: int):
