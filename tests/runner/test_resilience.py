@@ -237,7 +237,6 @@ STOPS = [("imports", signal.SIGINT), ("warm-up", signal.SIGINT), ("warm-up", sig
          ("data docs", signal.SIGINT)]
 
 
-<<<<<<< HEAD
 def test_a_run_that_is_stopped_leaves_no_process_and_the_next_run_goes_on(
         first_load: Delivered, warm: WarmRuns):
     shop = first_load.shop
@@ -264,34 +263,6 @@ def test_a_run_that_is_stopped_leaves_no_process_and_the_next_run_goes_on(
         if phase in TABLES or phase == "data docs":
             assert '"verdict": "interrupted"' in max(shop.reports.glob("runs/*/run.json")).read_text()
     assert_finished(first_load, warm)
-=======
-@pytest.mark.parametrize(("phase", "signum"), [*((phase, signal.SIGINT) for phase in PHASES), ("warm-up", signal.SIGTERM),
-                                               ("facts", signal.SIGTERM)])
-def test_a_run_that_is_stopped_ends_within_two_seconds_and_leaves_no_process(
-        phase: str, signum: signal.Signals, tmp_path: Path, loaded: Shop, warm: WarmRuns):
-    delivered = Delivered(new_shop(tmp_path / "shop"), content(Shop(tmp_path)), content(loaded))
-    shop, command = delivered.shop, Command(delivered.shop)
-    command.wait_for(lambda: PHASES[phase](command))
-    begun = time.monotonic()
-    if signum == signal.SIGINT:
-        os.killpg(command.process.pid, signum)  # as a terminal does
-    else:
-        command.process.send_signal(signum)
-    done = command.ended()
-    assert time.monotonic() - begun < 2
-    assert done.returncode == 130
-    assert done.stderr.startswith("stopped: ") and "run again" in done.stderr
-    assert processes(command.mark) == {}
-    assert_whole(delivered)
-    if phase in TABLES:
-        assert shop.query("audit", "select process_name, error_message from pipeline_execution_log where status = 'FAILED'") == [
-            (phase, "stopped by Ctrl-C or a termination signal")]
-        assert [name for (name,) in shop.query("audit", "select process_name from pipeline_execution_log order by execution_id")
-                ] == list(TABLES)  # one row per step of every run
-    if phase in TABLES or phase == "data docs":
-        assert '"verdict": "interrupted"' in next(shop.reports.glob("runs/*/run.json")).read_text()
-    assert_finished(delivered, lambda: warm.run(shop))
->>>>>>> w-cli
 
 
 def test_a_warm_process_whose_runner_died_while_it_started_ends_at_once():
