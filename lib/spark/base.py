@@ -1,53 +1,62 @@
-"""What the steps share on Spark: a session, the tables of the layer that they write, and gates that run where the rows are."""
+"""What the steps share on Spark: a session, the tables of the layer that they write, and gates that run where
+the rows are.
+"""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pandas as pd
 from deltalake.exceptions import DeltaError
 
 from lib.errors import first_line
+from lib.spark.address import warehouse_address
 from lib.spark.gate import SparkGate
 from lib.spark.rows import Rows
 from lib.spark.session import open_session, scratch
 from lib.spark.sql import in_spark
 from lib.spark.tables import VERSIONS, Tables
-from lib.step.base import Step
 from lib.step.phases import timed
 from lib.storage import commits
 from lib.storage.sql import quoted
 
 
-class SparkStep(Step):
-    """What the steps share on Spark. The layer's file is opened as always: it is the catalog, and holds what is small.
+class SparkStep:
+    """Mixed in before a RawStep, CuratedStep or GoldStep: its rows are on Spark, and the layer's file is
+    their catalog.
 
-    Mixed in before the step whose work is done on Spark.
+    The file also holds what is small, such as the log of commits, the deliveries and the quarantine.
     """
 
     engine = "spark"
-    master = ""
-    address = ""  # of the warehouse
     more_tables: Sequence[str] = ()  # that the step writes besides its outputs
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.address = warehouse_address(self.parameters.warehouse)
 
     def _open_output(self) -> None:
         super()._open_output()
         self.output.create_table("table_versions", VERSIONS, serial="version_id")
         self.session = self._commit.enter_context(ExitStack())
         self.spark = self.session.enter_context(open_session(
-            self.master, f"{self.spec.name} {self.batch_id}", self.reports / "runs" / self.batch_id / "spark.log"))
+            self.parameters.master, f"{self.spec.name} {self.batch_id}", self.run_folder / "spark.log"))
         self.tables = Tables(self.spark, self.address, self.output)
         self.tables.take_back([*self.spec.outputs, *self.more_tables])
         self._commit.push(self._commit_tables)
 
     def _commit_tables(self, kind: type | None, *_: object) -> None:
-        """Publish the tables with the layer's file, which commits next; or not, as it does not."""
+        """Commit the tables, unless the step failed. The layer's file, which is committed next, publishes
+        them.
+        """
         if kind is None:
-            self.tables.commit({change.table: change.next_row_id for change in self._changes.values()}, self.batch_id)
+            next_row_ids = {table: change.next_row_id for table, change in self.table_changes.items()}
+            self.tables.commit(next_row_ids, self.batch_id)
             self._pins = self.tables.pins()
-            self._kept_session = self.session.pop_all()  # what was published is yet to be shown
+            self._kept_session = self.session.pop_all()  # the notebook goes on to show what was published
 
-    def _begin_change(self, table: str, serial: str | None) -> commits.TableChange:
-        change = super()._begin_change(table, None)
+    def begin_change(self, table: str, serial: str | None) -> commits.TableChange:
+        change = super().begin_change(table, None)
         change.first_row_id = change.next_row_id = self.tables.next_row_id(table)
         return change
 
@@ -56,29 +65,35 @@ class SparkStep(Step):
         record = super().publish()
         try:
             self.tables.prune(self._pins)
-        except (DeltaError, OSError) as error:  # what is published stays so; the next step that changes a table prunes it
-            record["warnings"].append(f"old files of {self.spec.writes} could not be deleted from the warehouse: "
+        except (DeltaError,
+                OSError) as error:  # it is published all the same; the next change of a table prunes it
+            record["warnings"].append(
+                f"old files of {self.spec.writes} could not be deleted from the warehouse: "
                                       f"{first_line(error)}")
         return record
 
     @timed("gates")
     def check(self, suite: str, rows: Rows | pd.DataFrame) -> Rows | pd.DataFrame:
-        """Return the rows that may pass the suite; the others go to the quarantine, or the step fails (see lib.step.gate)."""
+        """Return the rows that pass the suite; the others are quarantined, or the step fails (see
+        lib.step.gate).
+        """
         if isinstance(rows, pd.DataFrame):
             self.check(suite, Rows(self.spark.createDataFrame(rows)))
             return rows
         if rows.frame.isEmpty():
             return rows
         if not isinstance(self._gate, SparkGate):
-            self._gate = SparkGate(self.reports / "runs" / self.batch_id, self.batch_id, scratch())
+            self._gate = SparkGate(self.run_folder, self.batch_id, scratch())
         refused = self._gate.check(suite, rows, self.describe_rows)
         if refused is None:
             return rows
         refused.persist()
-        self.quarantine(suite, rows, refused)
+        self.refuse(suite, rows, refused)
         return rows.of(rows.frame.join(refused.select(rows.key), rows.key, "left_anti"))
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
-        """Return columns of a table as it is published; `rest` is the SQL behind its name (where, order by, limit)."""
+        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by,
+        limit).
+        """
         self.tables.read(table).createOrReplaceTempView("shown")
         return self.spark.sql(in_spark(f"select {quoted(columns)} from shown {rest}", "sqlite")).toPandas()

@@ -14,11 +14,14 @@ def of_frame(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
     def sums(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = pa.Table.from_batches([batch]).rename_columns(list(columns))
-            yield pa.RecordBatch.from_pydict({"rows": [rows.num_rows], "digest": [digest.of_rows(rows, columns)]})
+            yield pa.RecordBatch.from_pydict({"rows": [rows.num_rows],
+                                              "digest": [digest.of_rows(rows, columns)]})
 
-    # By number, as mapInArrow takes no name that holds a dot.
+    # Columns are numbered, as mapInArrow takes no name with a dot.
     numbered = frame.select(*(column(name).alias(f"column_{number}") for number, name in enumerate(columns)))
     rows, total = 0, digest.EMPTY
-    for count, part in numbered.mapInArrow(sums, "rows long, digest string").collect():  # a row for each batch of rows: few
+    for count, part in numbered.mapInArrow(sums,
+                                           "rows long, digest string").collect(
+                                               ):  # one row for each batch of rows
         rows, total = rows + count, digest.add(total, part)
     return rows, total

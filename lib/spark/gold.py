@@ -1,4 +1,6 @@
-"""The step from curated to gold on Spark: the notebook's SQL, transpiled, over named frames of what the changes touch."""
+"""The step from curated to gold on Spark: the notebook's SQL, transpiled, over named frames of what the
+changes touch.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,24 +12,28 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
+from lib.spark.base import SparkStep
 from lib.spark.rows import Rows
 from lib.spark.sql import in_spark
 from lib.spark.tables import Tables, broadcast_few
-from lib.spark.upserts import SparkWritingStep
-from lib.step.control_totals import Figure, sum_amounts
-from lib.step.curated import DELETED, REPLACED_SERIAL
+from lib.spark.writer import SparkWriter
+from lib.step.control_totals import ControlTotals, Figure, sum_amounts
+from lib.step.curated import DELETED
 from lib.step.gold import GoldStep
 from lib.step.phases import timed
 from lib.step.raw_tables import SERIAL
+from lib.step.writer import REPLACED_SERIAL
 from lib.storage import commits
 from lib.storage.sql import quoted
 
 
-class SparkGoldStep(SparkWritingStep, GoldStep):
+class SparkGoldStep(SparkStep, GoldStep):
     """The step from curated to gold on Spark."""
 
     def begin(self, stack: ExitStack) -> None:
         super().begin(stack)
+        self._totals = SparkControlTotals(self)
+        self.writer = SparkWriter(self, self._stamp, follow=self._totals.follow)
         self._produced: dict[str, DataFrame] = {}
 
     def _open_input(self, stack: ExitStack) -> None:
@@ -39,21 +45,23 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         if self.is_full:
             return self.load(name, table)
         history = f"{table}_replaced"
-        new = {table: self._new[table], history: commits.new_rows(self.input, history, self.watermark.timestamp)}
-        parts = [self.curated.read(origin, [SERIAL, *columns]).where(sf.col(SERIAL) >= rows.first_row_id).select(*columns)
+        new = {table: self.new[table],
+               history: commits.new_rows(self.input, history, self.watermark.timestamp)}
+        parts = [self.curated.read(origin, [SERIAL, *columns]).where(sf.col(SERIAL) >= rows.first_row_id)
                  for origin, rows in new.items() if rows]
-        self._name(name, reduce(DataFrame.unionAll, parts) if parts else self.curated.read(table, columns, files=()))
+        changed = reduce(DataFrame.unionAll, parts) if parts else self.curated.read(table, columns, files=())
+        self._name(name, changed.select(*columns))
 
     @timed("read")
     def load(self, name: str, table: str, **wanted: str) -> None:
-        names = self._business_columns(table)
+        names = self._reader.columns(table)
         live = self.curated.read(table).where(f"{DELETED} = 0").select(*names)
         if self.is_full:
             live.createOrReplaceTempView(name)
             return
         parts = []
         for column, query in wanted.items():
-            keys = self._sql(query)
+            keys = self.sql(query)
             keys = broadcast_few(keys.select(sf.col(keys.columns[0]).alias("_wanted")).distinct())
             parts.append(live.join(keys, sf.col(column) == sf.col("_wanted"), "left_semi"))
         self._name(name, reduce(DataFrame.unionAll, parts).dropDuplicates([names[0]]))
@@ -61,25 +69,27 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
     @timed("read")
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
         if self.is_full or self.output.schema(table) is None:
-            self._name(name, self.spark.createDataFrame([], ", ".join(f"{column} string" for column in columns)))
+            self._name(name,
+                       self.spark.createDataFrame([], ", ".join(f"{column} string" for column in columns)))
         else:
             self.tables.read(table).createOrReplaceTempView("published")
-            self._name(name, self.spark.sql(in_spark(f"select {quoted(columns)} from published where {where}", "sqlite")))
+            query = f"select {quoted(columns)} from published where {where}"
+            self._name(name, self.spark.sql(in_spark(query, "sqlite")))
 
     def define(self, name: str, sql: str) -> None:
-        self._sql(sql).createOrReplaceTempView(name)
+        self.sql(sql).createOrReplaceTempView(name)
 
     @timed("compute")
     def table(self, name: str, sql: str) -> None:
-        self._name(name, self._sql(sql))
+        self._name(name, self.sql(sql))
 
     def sizes(self, *names: str) -> pd.DataFrame:
         return pd.DataFrame([{"table": name, "rows": self.spark.table(name).count()} for name in names])
 
     @timed("compute")
     def batches(self, sql: str, *, by: str = "") -> Iterator[Rows]:
-        """Yield a query's result, once: how long it is does not matter here."""
-        frame = _storable(self._sql(sql)).persist()
+        """Yield a query's result at once: on Spark it may be as long as it is."""
+        frame = _storable(self.sql(sql)).persist()
         frame.count()
         yield Rows(frame)
 
@@ -88,64 +98,78 @@ class SparkGoldStep(SparkWritingStep, GoldStep):
         count, frame = self.count(table), rows.frame
         read = frame.count()
         count.read += read
-        before = count.added + count.changed
-        self._write(table, frame, key)
-        count.unchanged += read - (count.added + count.changed - before)
+        written = self.writer.write(table, frame, key)
+        count.added += written.added
+        count.changed += written.changed
+        count.unchanged += read - written.added - written.changed
         self.progress.say(table, count.read)
         self._produced[table] = frame.select(key)
-        self._indexes += [(table, column, False) for column in indexes]
+        for column in indexes:
+            self.index_later(table, column)
 
     @timed("write")
     def remove_missing(self, table: str, *, key: str, affected: str) -> None:
-        if not self._changes[table].was_empty:
-            wanted = self._sql(affected)
-            gone = wanted.select(sf.col(wanted.columns[0]).alias(key)).distinct().join(self._produced[table], key, "left_anti")
-            self._remove(table, gone, key)
+        if not self.table_changes[table].was_empty:
+            wanted = self.sql(affected)
+            keys = wanted.select(sf.col(wanted.columns[0]).alias(key)).distinct()
+            missing = keys.join(self._produced[table], key, "left_anti")
+            self.count(table).removed += self.writer.remove(table, missing, key)
 
     def _name(self, name: str, frame: DataFrame) -> None:
-        """Keep a frame under a name, for the queries behind.
+        """Keep a frame under a name, for later queries, which are planned over its rows and not over how they
+        were made.
 
-        They are planned over its rows, not over how these came about: Spark writes out the plans of all kept frames below a query,
-        of one that many are made of many times, until memory runs out. Rows of an executor that dies are computed again.
+        Spark writes out the plans of all kept frames below a query. A frame that many others are made of is
+        then written many times, until memory runs out. If an executor dies, its rows are computed again.
         """
         frame.persist()
+        # There is no public way: a local checkpoint loses the rows of an executor that dies, one in files
+        # needs a folder that all workers reach, and createDataFrame(frame.rdd) takes every row through
+        # Python.
         kept = frame.select("*")._jdf
-        rows = self.spark._jsparkSession.internalCreateDataFrame(kept.queryExecution().toRdd(), kept.schema(), False)
-        DataFrame(rows, self.spark).createOrReplaceTempView(name)
+        rows, schema = kept.queryExecution().toRdd(), kept.schema()
+        planned = self.spark._jsparkSession.internalCreateDataFrame(rows, schema, False)
+        DataFrame(planned, self.spark).createOrReplaceTempView(name)
 
-    def _sql(self, sql: str) -> DataFrame:
+    def sql(self, sql: str) -> DataFrame:
         return self.spark.sql(in_spark(sql))
 
-    def _account(self, change: commits.TableChange, rows: DataFrame, sign: int) -> None:
-        super()._account(change, rows, sign)
-        figures = [figure for figure in self._totals if figure.gold_table == change.table]
-        if figures:
-            for figure, total in zip(figures, self._sums(rows, [figure.gold_amount for figure in figures]), strict=True):
-                self._totals[figure]["gold"] += sign * total
+
+class SparkControlTotals(ControlTotals):
+    """The figures of a step on Spark, summed where the rows are."""
+
+    def __init__(self, step: SparkGoldStep):
+        super().__init__(step.output, step.input, None, None)
+        self._step = step
 
     def _sums(self, rows: DataFrame, amounts: Sequence[str]) -> list[Decimal]:
         rows.createOrReplaceTempView("counted")
-        return list(self._sql(sum_amounts(amounts, "counted")).first())
+        return list(self._step.sql(sum_amounts(amounts, "counted")).first())
 
-    def _sum_output(self, figure: Figure) -> Decimal:
-        if self.output.schema(figure.gold_table) is None:
+    def _sum_gold(self, figure: Figure) -> Decimal:
+        if self._gold.schema(figure.gold_table) is None:
             return Decimal(0)
-        return self._sums(self.tables.read(figure.gold_table), [figure.gold_amount])[0]
+        return self._sums(self._step.tables.read(figure.gold_table), [figure.gold_amount])[0]
 
-    def _sum_input(self, figure: Figure) -> Decimal:
-        return self._sums(self.curated.read(figure.curated_table).where(f"{DELETED} = 0"), [figure.curated_amount])[0]
+    def _sum_curated(self, figure: Figure) -> Decimal:
+        live = self._step.curated.read(figure.curated_table).where(f"{DELETED} = 0")
+        return self._sums(live, [figure.curated_amount])[0]
+
+    _sum_loaded = _sum_curated
 
     def _sum_change(self, figure: Figure, since: str) -> Decimal:
-        table = figure.curated_table
-        new, replaced = (commits.new_rows(self.input, name, since) for name in (table, f"{table}_replaced"))
+        table, history = figure.curated_table, f"{figure.curated_table}_replaced"
+        new, replaced = (commits.new_rows(self._curated, name, since) for name in (table, history))
         total = Decimal(0)
         if new:
-            come = self.curated.read(table).where((sf.col(SERIAL) >= new.first_row_id) & (sf.col(DELETED) == 0))
-            total += self._sums(come, [figure.curated_amount])[0]
+            added = self._step.curated.read(table).where(
+                (sf.col(SERIAL) >= new.first_row_id) & (sf.col(DELETED) == 0))
+            total += self._sums(added, [figure.curated_amount])[0]
         if replaced:
-            gone = self.curated.read(f"{table}_replaced").where(
-                (sf.col(SERIAL) >= replaced.first_row_id) & (sf.col(REPLACED_SERIAL) < new.first_row_id) & (sf.col(DELETED) == 0))
-            total -= self._sums(gone, [figure.curated_amount])[0]
+            removed = self._step.curated.read(history).where(
+                (sf.col(SERIAL) >= replaced.first_row_id) & (sf.col(REPLACED_SERIAL) < new.first_row_id)
+                & (sf.col(DELETED) == 0))
+            total -= self._sums(removed, [figure.curated_amount])[0]
         return total
 
 
@@ -159,4 +183,6 @@ def _stored(column: st.StructField) -> sf.Column:
         return sf.col(column.name).cast("double")  # the nearest one
     if isinstance(column.dataType, st.IntegralType | st.BooleanType):
         return sf.col(column.name).cast("long")
-    return sf.col(column.name).cast("string") if isinstance(column.dataType, st.NullType) else sf.col(column.name)
+    if isinstance(column.dataType, st.NullType):
+        return sf.col(column.name).cast("string")
+    return sf.col(column.name)

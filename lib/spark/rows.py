@@ -1,4 +1,6 @@
-"""Rows on a cluster, as a notebook handles them: it selects columns and looks at the first rows, and never holds them all."""
+"""Rows on a cluster as a notebook handles them: it selects columns and shows the first rows, and never holds
+them all.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -8,13 +10,13 @@ from pyspark.sql import DataFrame
 
 from lib.spark.sql import column
 
-CHUNK = 10_000  # rows that are fetched at once where all of a frame is wanted, however long it is
+CHUNK = 10_000  # rows that are fetched at a time where all of a frame is wanted
 
 
 class Rows:
     """A Spark frame. `key` names the column that tells its rows apart, as a pandas frame's index does.
 
-    `hidden` columns stay with the rows whatever columns are selected.
+    `hidden` columns always stay with the rows, also when others are selected.
     """
 
     def __init__(self, frame: DataFrame, key: str = "", hidden: Sequence[str] = ()):
@@ -28,7 +30,7 @@ class Rows:
         return self.of(self.frame.select(*map(column, [*names, *self.hidden])))
 
     def of(self, frame: DataFrame) -> "Rows":
-        """Return a frame made of these rows' one, as rows."""
+        """Return a frame that was made from these rows, as rows."""
         return Rows(frame, self.key, self.hidden)
 
     def head(self, n: int = 5) -> pd.DataFrame:
@@ -37,7 +39,7 @@ class Rows:
 
 
 def in_chunks(frame: DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield a frame's rows, so many at once that they fit: at least one chunk, empty when there are no rows."""
+    """Yield a frame's rows in chunks that fit into memory; at least one, empty when there are no rows."""
     rows = frame.toLocalIterator()
     chunk = list(islice(rows, CHUNK))
     while True:
