@@ -59,8 +59,7 @@ runs = st.fixed_dictionaries({
 
 
 class Model:
-    """A source's current rows, by the rule of the raw layer: a file that repeats itself brings nothing new.
-    """
+    """A source's current rows, by the rule of raw: a file that repeats itself brings nothing new."""
 
     def __init__(self) -> None:
         self.now: dict[str, dict[str, dict | None]] = {source: {} for source in SOURCES}

@@ -1,8 +1,9 @@
 """Where a column comes from, found by running the notebooks' own code on a stand-in for their step.
 
-The stand-in answers the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and notes what passes. To a cleaning
-function it hands probes: a delivery, and the same delivery with one column changed; what comes out differently depends on
-that column. The SQL of gold is read by sqlglot. So a rule that is changed in a notebook changes its lineage, too.
+The stand-in has the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and notes what passes. It
+gives a cleaning function a delivery, and then the same delivery with one column changed: columns of the
+result that differ depend on that column. sqlglot reads the SQL of gold. So a changed rule in a notebook
+changes the lineage, too.
 """
 
 import ast
@@ -19,10 +20,12 @@ from sqlglot import exp
 from lib.contract import SOURCES
 from lib.steps import NOTEBOOKS, STEPS
 
-# Two deliveries without a value in common, by the contract's types; a column's empty fields are where the other has none.
+# Two deliveries without a common value, by the contract's types. Fields that are empty in one are filled in
+# the other.
 PROBES = {
     "text": (["Ab Cd", "ab cd", "AB", "x", None, "y"], ["Zu Ve", "zu ve", "ZU", "w", "v", None]),
-    "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None], ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
+    "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None],
+             ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
     "money": (["1.50", "-2", None, "4"], ["7.25", "-8", "9", None]),
     "number": (["1", "-2", None, "4"], ["7", "-8", "9", None]),
 }
@@ -34,7 +37,7 @@ Column = tuple[str, str, str]  # layer, table, name; an empty name stands for th
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a column comes from: the columns it is computed of, and how, outermost step first ("" where it is handed on)."""
+    """The columns that a column is computed from, and how, outermost step first (none if it is passed on)."""
 
     columns: tuple[Column, ...]
     steps: tuple[str, ...] = ()
@@ -84,8 +87,8 @@ class CuratedRecorder(Recorder):
             for name in rows:
                 if not rows[name].equals(self._base[name]):
                     origin = self.origins["curated", table, name]
-                    self.origins["curated", table, name] = Origin(
-                        (*origin.columns, ("raw", self._source, self._changed)), origin.steps)
+                    columns = (*origin.columns, ("raw", self._source, self._changed))
+                    self.origins["curated", table, name] = Origin(columns, origin.steps)
 
 
 class GoldRecorder(Recorder):
@@ -93,7 +96,7 @@ class GoldRecorder(Recorder):
 
     def __init__(self, curated: dict[Column, Origin]):
         super().__init__()
-        self._tables: dict[str, tuple[str, str]] = {}  # layer and table, by the name under which they were loaded
+        self._tables: dict[str, tuple[str, str]] = {}  # layer and table, by the name that they got
         self._schemas: dict[str, dict[str, str]] = {}
         self._queries: dict[str, str] = {}
         self._curated: dict[str, dict[str, str]] = {}
@@ -107,7 +110,8 @@ class GoldRecorder(Recorder):
         self.load(name, table)
 
     def published(self, name: str, table: str, columns: list[str], where: str) -> None:
-        self._tables[name], self._schemas[name] = ("gold", table), dict.fromkeys(columns, "text")
+        self._tables[name] = ("gold", table)
+        self._schemas[name] = dict.fromkeys(columns, "text")
 
     def define(self, name: str, sql: str) -> None:
         self._queries[name] = sql
@@ -121,7 +125,8 @@ class GoldRecorder(Recorder):
 
     def upsert(self, table: str, rows: pd.DataFrame, **_: Any) -> None:
         nodes = sqlglot.lineage.lineage(
-            None, rows.attrs["sql"], self._schemas, sources=self._queries, dialect="duckdb", trim_selects=False)
+            None, rows.attrs["sql"], self._schemas, sources=self._queries, dialect="duckdb",
+            trim_selects=False)
         for name, node in nodes.items():
             self.origins["gold", table, name] = self._origin(node)
 
@@ -131,12 +136,13 @@ class GoldRecorder(Recorder):
             if isinstance(node.expression, exp.Table):
                 columns[*self._tables[node.expression.name], node.name.rpartition(".")[2]] = None
             else:
-                said = node.expression.unalias()
-                if not isinstance(said, exp.Column):
-                    steps[said.sql(dialect="duckdb")] = None
-                if said.find(exp.Count):
-                    counted = (self._tables.get(table.name) for table in node.source.args["from_"].find_all(exp.Table))
-                    columns |= {(*table, ""): None for table in counted if table}
+                expression = node.expression.unalias()
+                if not isinstance(expression, exp.Column):
+                    steps[expression.sql(dialect="duckdb")] = None
+                if expression.find(exp.Count):
+                    counted = node.source.args["from_"].find_all(exp.Table)
+                    tables = filter(None, (self._tables.get(table.name) for table in counted))
+                    columns |= {(*table, ""): None for table in tables}
         return Origin(tuple(columns), tuple(steps))
 
 
@@ -153,7 +159,7 @@ def find_origins(notebooks: Path = NOTEBOOKS) -> dict[Column, Origin]:
 
 
 def _run_cells(notebook: Path, recorder: Recorder) -> None:
-    """Run a notebook's cells up to `publish`, but for the statement that opens its step."""
+    """Run a notebook's cells up to `publish`, without the statement that opens its step."""
     names: dict[str, Any] = {"step": recorder}
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     try:
@@ -167,7 +173,8 @@ def _run_cells(notebook: Path, recorder: Recorder) -> None:
 
 
 def _opens_step(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Assign) and any(isinstance(node, ast.Name) and node.id == "step" for node in statement.targets)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "step" for target in targets)
 
 
 def _probe(source: str) -> pd.DataFrame:
