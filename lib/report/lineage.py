@@ -86,8 +86,8 @@ class CuratedRecorder(Recorder):
             for name in rows:
                 if not rows[name].equals(self._base[name]):
                     origin = self.origins["curated", table, name]
-                    self.origins["curated", table, name] = Origin(
-                        (*origin.columns, ("raw", self._source, self._changed)), origin.steps)
+                    columns = (*origin.columns, ("raw", self._source, self._changed))
+                    self.origins["curated", table, name] = Origin(columns, origin.steps)
 
 
 class GoldRecorder(Recorder):
@@ -109,7 +109,8 @@ class GoldRecorder(Recorder):
         self.load(name, table)
 
     def published(self, name: str, table: str, columns: list[str], where: str) -> None:
-        self._tables[name], self._schemas[name] = ("gold", table), dict.fromkeys(columns, "text")
+        self._tables[name] = ("gold", table)
+        self._schemas[name] = dict.fromkeys(columns, "text")
 
     def define(self, name: str, sql: str) -> None:
         self._queries[name] = sql

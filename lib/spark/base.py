@@ -1,6 +1,4 @@
-"""What the steps share on Spark: a session, the tables of the layer that they write, and gates that run where
-the rows are.
-"""
+"""What the steps share on Spark: a session, the tables that they write, and gates where the rows are."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,8 +20,7 @@ from lib.storage.sql import quoted
 
 
 class SparkStep:
-    """Mixed in before a RawStep, CuratedStep or GoldStep: its rows are on Spark, and the layer's file is
-    their catalog.
+    """Mixed in before the class of a step: rows are on Spark, and the layer's file is their catalog.
 
     The file also holds what is small, such as the log of commits, the deliveries and the quarantine.
     """
@@ -46,9 +43,7 @@ class SparkStep:
         self._commit.push(self._commit_tables)
 
     def _commit_tables(self, kind: type | None, *_: object) -> None:
-        """Commit the tables, unless the step failed. The layer's file, which is committed next, publishes
-        them.
-        """
+        """Commit the tables, unless the step failed. The layer's file, committed next, publishes them."""
         if kind is None:
             next_row_ids = {table: change.next_row_id for table, change in self.table_changes.items()}
             self.tables.commit(next_row_ids, self.batch_id)
@@ -74,9 +69,7 @@ class SparkStep:
 
     @timed("gates")
     def check(self, suite: str, rows: Rows | pd.DataFrame) -> Rows | pd.DataFrame:
-        """Return the rows that pass the suite; the others are quarantined, or the step fails (see
-        lib.step.gate).
-        """
+        """Return the rows that pass the suite; the others are quarantined, or the step fails."""
         if isinstance(rows, pd.DataFrame):
             self.check(suite, Rows(self.spark.createDataFrame(rows)))
             return rows
@@ -92,8 +85,6 @@ class SparkStep:
         return rows.of(rows.frame.join(refused.select(rows.key), rows.key, "left_anti"))
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
-        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by,
-        limit).
-        """
+        """Return columns of a table as published; `rest` is SQL after its name (where, order by, limit)."""
         self.tables.read(table).createOrReplaceTempView("shown")
         return self.spark.sql(in_spark(f"select {quoted(columns)} from shown {rest}", "sqlite")).toPandas()

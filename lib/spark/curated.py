@@ -1,5 +1,4 @@
-"""The steps from raw to curated on Spark: the same cleaning functions, gates and upserts, where the rows are.
-"""
+"""The steps from raw to curated on Spark: the same functions, gates and upserts, where the rows are."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -21,9 +20,7 @@ from lib.storage import commits
 
 
 class SparkCuratedStep(SparkStep, CuratedStep):
-    """A step from raw to curated on Spark: all changes of a source at once, cleaned, checked and upserted by
-    key.
-    """
+    """A step from raw to curated on Spark: all changes of a source at once, cleaned, checked and upserted."""
 
     def begin(self, stack: ExitStack) -> None:
         self.more_tables = [f"{table}_replaced" for table in self.spec.outputs]
@@ -36,9 +33,7 @@ class SparkCuratedStep(SparkStep, CuratedStep):
 
     @timed("read")
     def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[Rows]:
-        """Yield the rows of a source that are newer than the watermark, once. Executors clean them, a batch
-        at a time.
-        """
+        """Yield the rows of a source that are newer than the watermark, at once; executors clean them."""
         self._source, first_row_id = source, self._first_row_ids[source]
         in_raw = self.input.schema(source).names
         names = [name for name in SOURCES[source].column_names if name in in_raw]
@@ -113,8 +108,8 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         deletions = _stripped(delivered).groupBy("_key").agg(sf.max(SERIAL).alias("_deleted"))
         later = kept.select(sf.col(key).alias("_kept"), sf.col(SERIAL).alias("_delivered"))
         joined = deletions.join(later, sf.col("_key") == sf.col("_kept"), "left")
-        deleted = joined.where(
-            "_delivered is null or _delivered < _deleted").select(sf.col("_key").alias(key))
+        is_deleted = "_delivered is null or _delivered < _deleted"
+        deleted = joined.where(is_deleted).select(sf.col("_key").alias(key))
         if deleted.isEmpty():
             return
         names = [name for name in self.output.schema(table).names if name not in (*self._stamp, SERIAL)]
@@ -126,8 +121,7 @@ class SparkCuratedStep(SparkStep, CuratedStep):
 
 def _cleaned(rows: DataFrame, clean: Callable[[pd.DataFrame], pd.DataFrame],
              missing: Sequence[str]) -> DataFrame:
-    """Return rows as a function cleans them, a batch at a time, with SERIAL, which is the index of its
-    frames.
+    """Return rows as a function cleans them. It gets a batch at a time, whose index is SERIAL.
 
     It is called with no rows to find out which columns it returns, and of which types.
     """
@@ -144,9 +138,7 @@ def _cleaned(rows: DataFrame, clean: Callable[[pd.DataFrame], pd.DataFrame],
 
 
 def _stripped(deletions: DataFrame) -> DataFrame:
-    """Return the keys of deletions without surrounding spaces, stripped by Python as all text of this project
-    is.
-    """
+    """Return the keys of deletions without surrounding spaces, as Python strips the text of all rows."""
     def strip(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             yield pd.DataFrame({SERIAL: batch.iloc[:, 0], "_key": batch.iloc[:, 1].str.strip()})

@@ -1,6 +1,4 @@
-"""The step from curated to gold on Spark: the notebook's SQL, transpiled, over named frames of what the
-changes touch.
-"""
+"""The step from curated to gold on Spark: the notebook's SQL, transpiled, over named frames."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -69,8 +67,8 @@ class SparkGoldStep(SparkStep, GoldStep):
     @timed("read")
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
         if self.is_full or self.output.schema(table) is None:
-            self._name(name,
-                       self.spark.createDataFrame([], ", ".join(f"{column} string" for column in columns)))
+            schema = ", ".join(f"{column} string" for column in columns)
+            self._name(name, self.spark.createDataFrame([], schema))
         else:
             self.tables.read(table).createOrReplaceTempView("published")
             query = f"select {quoted(columns)} from published where {where}"
@@ -116,8 +114,7 @@ class SparkGoldStep(SparkStep, GoldStep):
             self.count(table).removed += self.writer.remove(table, missing, key)
 
     def _name(self, name: str, frame: DataFrame) -> None:
-        """Keep a frame under a name, for later queries, which are planned over its rows and not over how they
-        were made.
+        """Keep a frame under a name for later queries, which are planned over its rows, not over its plan.
 
         Spark writes out the plans of all kept frames below a query. A frame that many others are made of is
         then written many times, until memory runs out. If an executor dies, its rows are computed again.

@@ -1,6 +1,4 @@
-"""Rows on a cluster as a notebook handles them: it selects columns and shows the first rows, and never holds
-them all.
-"""
+"""Rows on a cluster as a notebook handles them: it selects columns and shows the first rows."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice

@@ -1,6 +1,4 @@
-"""Writes rows by key on Spark: finds where the rows are what differs, and rewrites only the files with a
-replaced row.
-"""
+"""Writes rows by key on Spark: only files with a replaced row are written again."""
 
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -28,8 +26,7 @@ class SparkWriter(Writer):
     _step: "SparkStep"
 
     def write(self, table: str, rows: DataFrame, key: str, *, is_deletion: bool = False) -> Written:
-        """Write those of some rows that are new or differ from the row of the same key, which they replace.
-        """
+        """Write the rows that are new or differ from the row of their key, which they replace."""
         change = self._change(table, schema_of(rows), key)
         differing = self._differing(change, rows, key)
         per_file = dict(differing.groupBy(f"{BEFORE}.{FILE}").count().collect())
@@ -63,8 +60,7 @@ class SparkWriter(Writer):
         return sum(per_file.values())
 
     def _differing(self, change: commits.TableChange, rows: DataFrame, key: str) -> DataFrame:
-        """Return the rows that are new or differ from the current ones of their keys, which are in BEFORE, or
-        null.
+        """Return the rows that are new or differ, with the current row of their key, or null, in BEFORE.
 
         The result is looked at several times, so it is kept, as the given rows are already.
         """
@@ -81,9 +77,7 @@ class SparkWriter(Writer):
 
     def _rewrite(self, change: commits.TableChange, files: list[str], key: str, rows: DataFrame, count: int,
                  removed: DataFrame) -> None:
-        """Stage `count` rows in place of some files, whose other rows, without the keys of `removed`, are
-        written again.
-        """
+        """Stage `count` rows in place of files, whose other rows, except those removed, are written again."""
         tables = self._step.tables
         stamped = rows.withColumns({name: sf.lit(value) for name, value in self._stamp.items()})
         if self._keeps_replaced:
@@ -110,9 +104,7 @@ class SparkWriter(Writer):
             self.samples.note_written(table, key, pa.concat_tables([after, added]), before)
 
     def _account(self, change: commits.TableChange, rows: DataFrame, sign: int) -> None:
-        """Bring up to date what is known of a table's content, by rows that are written (1) or taken out
-        (-1).
-        """
+        """Bring a table's digest and totals up to date by rows that are written (1) or taken out (-1)."""
         _, part = digests.of_frame(rows, [name for name in rows.columns if name != SERIAL])
         change.digest = digest.add(change.digest, part) if sign > 0 else digest.subtract(change.digest, part)
         self._follow(change.table, rows, sign)

@@ -1,6 +1,4 @@
-"""What all steps share: opening the layers, the gate, the counts that must add up, and publishing all of it
-or nothing.
-"""
+"""What all steps share: opening layers, the gate, counts that add up, and publishing all of it or nothing."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -84,8 +82,7 @@ class Step:
         self.input = stack.enter_context(open_layer(self.warehouse, self.spec.reads))
 
     def _find_new_rows(self, is_lost: bool) -> None:
-        """Find where the new rows of each input begin, and whether everything is to be made from all rows
-        instead.
+        """Find where the new rows of each input begin, or that all rows are to be read again.
 
         `is_lost` is whether the step has written before and its tables are not there: its file was moved
         away.
@@ -99,16 +96,13 @@ class Step:
         self.reached = self.input.scalar("select max(committed_timestamp) from layer_commits") or self.reached
 
     def begin_change(self, table: str, serial: str | None) -> commits.TableChange:
-        """Return a table's state before the step changes it, to be kept current; `serial` is the column that
-        numbers rows.
-        """
+        """Return a table's state before the step changes it; `serial` is the column that numbers rows."""
         change = self.table_changes[table] = commits.begin_change(self.output, table, serial)
         return change
 
     @timed("gates")
     def check(self, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that pass the suite; the others are quarantined, or the step fails (see
-        lib.step.gate).
+        """Return the rows that pass the suite; the others are quarantined, or the step fails.
 
         An empty batch passes.
         """
@@ -166,9 +160,7 @@ class Step:
         self._indexes.append((table, column, unique))
 
     def begin_indexes(self, table: str, key: str) -> None:
-        """Have the indexes of the tables that are finished made, and ask for that of the key of the one that
-        comes next.
-        """
+        """Have the indexes of finished tables made, and ask for that of the next table's key."""
         self._submit_indexes()
         self.index_later(table, key, unique=True)
 
@@ -195,9 +187,7 @@ class Step:
         return mixed if mixed != before else None
 
     def abandon(self, message: str) -> None:
-        """Roll back what the step has written, let go of every file and lock, and log the message as its
-        error.
-        """
+        """Roll back what the step wrote, let go of every file and lock, and log the message as its error."""
         with suppress(Abandoned), self.stack:
             with suppress(PipelineError):  # the row is final if the step failed after it had committed
                 audit.finish_execution(self._log, self._execution, "FAILED", error_message=message)
@@ -239,9 +229,7 @@ class Step:
         return self.quarantine.shown()
 
     def show(self, table: str, columns: Sequence[str], rest: str = "") -> pd.DataFrame:
-        """Return columns of a table as it is published; `rest` is the SQL after its name (where, order by,
-        limit).
-        """
+        """Return columns of a table as published; `rest` is SQL after its name (where, order by, limit)."""
         with open_layer(self.warehouse, self.spec.writes) as layer:
             return layer.read(table, columns, rest).to_pandas()
 

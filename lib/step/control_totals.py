@@ -1,6 +1,4 @@
-"""Totals that must agree in gold and curated, kept from commit to commit at the cost of what changed, as
-digests are.
-"""
+"""Totals that must agree in gold and curated, kept up to date at the cost of what changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +25,7 @@ BALANCES = pa.schema([
 
 @dataclass(frozen=True)
 class Figure:
-    """A total that gold and curated must agree on: on each side a table, and what one of its rows counts for,
-    in SQL.
+    """A total that gold and curated must agree on: for each, a table and what one of its rows counts for.
 
     It is summed in decimals with two places, so that a sum does not depend on the order of rows.
     """
@@ -46,9 +43,7 @@ class Figure:
 
 
 class ControlTotals:
-    """The figures of a step, and what each adds up to in gold and in curated, the step's own changes
-    included.
-    """
+    """The figures of a step and their totals in gold and curated, its own changes included."""
 
     def __init__(self, gold: Layer, curated: Layer, reader: CuratedReader, work: duckdb.DuckDBPyConnection):
         self._gold, self._curated, self._reader, self._work = gold, curated, reader, work
@@ -56,9 +51,7 @@ class ControlTotals:
         self._moved: dict[tuple[str, str], tuple[pa.Table, pa.Table]] = {}  # by curated table and commit
 
     def declare(self, figures: dict[str, tuple[str, str, str, str]], *, is_full: bool) -> None:
-        """Take up the figures where the last commit left them; those of a full load, and new ones, are summed
-        over all rows.
-        """
+        """Go on from the last commit's totals; new figures, and those of a full load, are summed over all rows."""
         self._gold.create_table("balances", BALANCES, serial="balance_id")
         columns = ["definition", "gold", "curated", "curated_timestamp"]
         # Only the last commit's: a figure that it left out has missed changes since, and counts as new.
@@ -129,9 +122,7 @@ class ControlTotals:
 
 
 def sum_amounts(amounts: Sequence[str], source: str) -> str:
-    """Return the query of the sums of some amounts over `source`, a table or query: one row, zeros where
-    there are no rows.
-    """
+    """Return the query of the sums of some amounts over a table or query; zeros if it has no rows."""
     sums = ", ".join(f"coalesce(sum(cast({amount} as decimal(18, 2))), 0) as {quote(f'total_{number}')}"
                      for number, amount in enumerate(amounts))
     return f"select {sums} from {source}"

@@ -45,8 +45,7 @@ class CuratedStep(Step):
 
     @timed("read")
     def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Yield the rows of a source that are newer than the watermark, cleaned, in batches in order of
-        arrival.
+        """Yield the rows of a source that are newer than the watermark, cleaned, in batches as they arrived.
 
         `clean` is given rows as delivered and must keep their index. It is called at least once, with no rows
         when there is nothing new. Keys that a snapshot left out are not among the rows: `upsert` marks them
@@ -117,9 +116,7 @@ class CuratedStep(Step):
             index=rows.index))
 
     def publish(self) -> dict:
-        """Commit as every step does, unless too many rows of a delivery were refused and no later row
-        corrected them.
-        """
+        """Commit as every step does, unless too many rows of a delivery stayed refused."""
         refused = self.output.read("quarantine", ["source_name", "source_filename"],
                                    "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
         since = audit.INITIAL if self.is_full else self.watermark.timestamp

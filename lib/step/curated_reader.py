@@ -1,6 +1,4 @@
-"""Reads tables of curated for the gold step: what matches some keys, or in a full load everything, by two
-connections.
-"""
+"""Reads curated for the gold step: what matches some keys, or in a full load everything."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,8 +20,7 @@ MANY_KEYS = 10_000  # that two connections look up faster than one
 
 
 class CuratedReader:
-    """Reads curated's rows, without those that are deleted, into Arrow or into tables of a working database.
-    """
+    """Reads curated's rows, except deleted ones, into Arrow or into tables of a working database."""
 
     def __init__(self, layer: Layer, work: duckdb.DuckDBPyConnection, warehouse: Path, tables: Sequence[str],
                  stack: ExitStack):
@@ -41,9 +38,7 @@ class CuratedReader:
         return self._layer.columns(table, self.columns(table))
 
     def load_all(self, table: str) -> int:
-        """Wait until the working database has a whole table, and return its rows; the first call begins to
-        read all tables.
-        """
+        """Wait until a whole table is loaded; return its rows. The first call begins to load all tables."""
         if not self._loading:
             readers = self._stack.enter_context(ThreadPoolExecutor(READERS))
             for name in reversed(self._tables):  # the facts, the longest, come last and are wanted first
@@ -51,8 +46,7 @@ class CuratedReader:
         return self._loading[table].result()
 
     def look_up(self, table: str, column: str, keys: pa.ChunkedArray) -> pa.Table:
-        """Return the rows whose `column` is among the keys; each connection looks up its share of many keys.
-        """
+        """Return the rows whose `column` is among the keys; of many keys, each connection gets a share."""
         names = self.columns(table)
 
         def look_up(layer: Layer, part: pa.ChunkedArray) -> pa.Table:
@@ -70,9 +64,7 @@ class CuratedReader:
             return pa.concat_tables(readers.map(look_up_apart, parts))
 
     def removed_and_added(self, table: str, since: str) -> tuple[pa.Table, pa.Table]:
-        """Return the rows that were there at a commit and are no longer, and those that have been there only
-        since.
-        """
+        """Return the rows that have gone since a commit, and those that have come."""
         names = self.columns(table)
         removed = added = self.schema(table).empty_table()
         new, replaced = (commits.new_rows(self._layer, name, since) for name in (table, f"{table}_replaced"))
@@ -86,8 +78,7 @@ class CuratedReader:
         return removed, added
 
     def _load(self, table: str, schema: pa.Schema) -> int:
-        """Read a whole table by a connection of its own; the run's lock keeps all connections in one state.
-        """
+        """Load a whole table by a connection of its own; the run's lock keeps all of them in one state."""
         query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
         with open_layer(self._warehouse, self._layer.name) as layer, self._work.cursor() as cursor:
             rows = pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema))

@@ -1,6 +1,4 @@
-"""Drift: what is unusual about a delivery, compared with the last ones of its kind. It only warns; gates
-decide.
-"""
+"""Drift: what is unusual about a delivery, compared with the last ones of its kind. It only warns."""
 
 import re
 from collections.abc import Sequence
@@ -50,9 +48,7 @@ class Profile:
 
 
 def series(filename: str) -> str:
-    """Return the name of a kind of deliveries: a file's name without its numbers. A day's file is not a full
-    export.
-    """
+    """Return the kind of a delivery: its name without numbers. A day's file is not a full export."""
     return re.sub(r"\d+", "#", filename)
 
 
@@ -64,8 +60,7 @@ def create_tables(raw: Layer) -> None:
 
 
 def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[str]:
-    """Return what is unusual about a delivery, one line for each finding, and remember the delivery for the
-    next.
+    """Return what is unusual about a delivery, and remember the delivery for the next.
 
     A number is unusual by its modified z-score (Iglewicz and Hoaglin, "How to Detect and Handle Outliers",
     1993): more than 3.5 median absolute deviations, scaled by 0.6745, from the median of the last deliveries

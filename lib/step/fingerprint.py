@@ -1,6 +1,4 @@
-"""The rules of a step, as hashes: its notebook, its suites and the contract. Prose and layout change none of
-them.
-"""
+"""The rules of a step, as hashes of its notebook, its suites and the contract."""
 
 import ast
 import hashlib
@@ -20,8 +18,7 @@ SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w
 
 
 def take_fingerprint(step: StepSpec) -> dict[str, str]:
-    """Return hashes of the notebook's code up to the cell that publishes, of each suite it checks, of each
-    source's contract.
+    """Return hashes of a notebook's code up to publishing, of its suites, and of its sources' contracts.
 
     Comments, docstrings, formatting (also of SQL), cells, markdown, notes, ids and the order of expectations
     change none of them. Neither does the version of Python, what a notebook imports from `lib`, nor a default
@@ -43,9 +40,7 @@ def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def mix(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
-    """Return the fingerprint of rows of which some were made by the rules `before` and some by those of
-    `now`.
-    """
+    """Return the fingerprint of rows that were made partly by the rules `before`, partly by `now`."""
     return before | dict.fromkeys(changed_parts(before, now), SEVERAL)
 
 
@@ -58,9 +53,7 @@ def _read(path: Path, what: Callable[[Any], list]) -> list:
 
 
 def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
-    """Return a notebook's statements up to those of the cell that publishes; of a cell that is no Python, its
-    text.
-    """
+    """Return the statements up to the cell that publishes; of a cell that is no Python, its text."""
     code: list[ast.AST | str] = []
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -78,9 +71,7 @@ def _code(notebook: dict[str, Any]) -> list[ast.AST | str]:
 
 
 def _opens_step(statement: ast.AST | str) -> bool:
-    """Return whether a statement only finds and opens the step: an import from `lib`, or what is needed for
-    one.
-    """
+    """Return whether a statement only opens the step, or imports what is needed for that from `lib`."""
     match statement:
         case ast.ImportFrom(module=str(module)):
             return module.partition(".")[0] == "lib"
@@ -114,9 +105,7 @@ def _pattern(call: ast.Call) -> str:
 
 
 def _plain(code: Any) -> Any:
-    """Return code as lists: without text that does nothing and without empty fields, which differ between
-    Pythons.
-    """
+    """Return code as lists, without text that does nothing and fields that are empty in some Pythons."""
     if isinstance(code, ast.JoinedStr):
         text = "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in code.values)
         inserted = [_plain(part) for part in code.values if not isinstance(part, ast.Constant)]

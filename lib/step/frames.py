@@ -9,9 +9,7 @@ ROW_TEXT = 300  # characters shown of a row
 
 
 def to_arrow(rows: pd.DataFrame) -> pa.Table:
-    """Return a frame as Arrow in the three types that a layer knows: text, integers and reals. NaN becomes
-    null.
-    """
+    """Return a frame as Arrow in the three types of a layer: text, integers, reals. NaN becomes null."""
     table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
     return table.cast(pa.schema([(column.name, _stored_type(column.type)) for column in table.schema]))
 

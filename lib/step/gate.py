@@ -76,9 +76,7 @@ class Gate:
         return bad_rows[~bad_rows.index.duplicated()]
 
     def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
-        """Run the checkpoint of a suite on `count` rows and return what failed and does not only warn, with
-        its tally.
-        """
+        """Run a suite's checkpoint on `count` rows; return what failed, but for warnings, with its tally."""
         from great_expectations import RunIdentifier
 
         result = self._context.checkpoints.get(suite).run(
@@ -90,9 +88,7 @@ class Gate:
                 if not outcome.success and tally.on_failure != "warn"]
 
     def _drop_surplus(self, suite: str, result: Any) -> None:
-        """Keep the results of a suite's first batches, passed and failed, so that a large load's docs stay
-        small.
-        """
+        """Keep the results of a suite's first batches only: a large load's docs stay small."""
         for key, outcome in result.run_results.items():
             self._kept[suite, outcome.success] += 1
             if self._kept[suite, outcome.success] > KEPT_RESULTS:
@@ -135,9 +131,7 @@ class Gate:
 
 
 def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:
-    """Raise PipelineError for the expectations that stop a step, each with its first failing rows, one line
-    each.
-    """
+    """Raise PipelineError for expectations that stop a step, each with its first failing rows."""
     lines = ["\n  ".join([_describe_failure(tally), *first_rows]) for tally, first_rows in stops]
     if lines:
         raise PipelineError("\n".join(lines))

@@ -33,8 +33,7 @@ class GoldStep(Step):
 
     @timed("read")
     def changed(self, name: str, table: str, columns: Sequence[str]) -> None:
-        """Make the table `name` of the rows of a curated table that are new since the watermark, and of those
-        they replaced.
+        """Make the table `name` of a curated table's rows that are new, and of those that they replaced.
 
         In a full load that is every row.
         """
@@ -51,8 +50,7 @@ class GoldStep(Step):
 
     @timed("read")
     def load(self, name: str, table: str, **wanted: str) -> None:
-        """Make the table `name` of the rows of a curated table, except deleted ones, whose column a query
-        returns.
+        """Make the table `name` of a curated table's rows, except deleted ones, whose column a query returns.
 
         `load("orders", "fact_orders", order_id="select …", order_date="select …")` loads what matches either.
         A full load loads every row.
@@ -78,9 +76,7 @@ class GoldStep(Step):
 
     @timed("read")
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
-        """Make the table `name` of columns of a gold table's published rows that meet a condition; empty in a
-        full load.
-        """
+        """Make the table `name` of published rows of gold that meet a condition; empty in a full load."""
         if self.is_full or self.output.schema(table) is None:
             create_table(self.comparing, name, pa.schema([(column, pa.string()) for column in columns]))
         else:
@@ -114,9 +110,7 @@ class GoldStep(Step):
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
-        """Write rows by key; only what differs is written. `remove_missing` then takes out what is no longer
-        there.
-        """
+        """Write rows by key; only what differs is written. `remove_missing` then takes out the others."""
         count, incoming = self.count(table), to_arrow(rows)
         if not count.read:
             self._report_progress(table, 0)
@@ -155,9 +149,7 @@ class GoldStep(Step):
 
     @timed("reconcile")
     def reconcile(self) -> pd.DataFrame:
-        """Return each figure's total in gold, as it will be after `publish`, and in curated, one row per
-        figure.
-        """
+        """Return each figure's total in gold, as `publish` will leave it, and in curated."""
         self.output.flush()
         return self._totals.compare()
 

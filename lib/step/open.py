@@ -31,8 +31,7 @@ _still_open: list[Step] = []  # in this process: one step at most, as locks and 
 
 
 def open_step(name: str, namespace: Mapping[str, Any]) -> Step:
-    """Open a step with the parameters that its notebook's namespace holds: lock, log row, watermark, input
-    and output.
+    """Open a step with its notebook's parameters: lock, log row, watermark, input and output.
 
     With an empty `batch_id` (a notebook run by hand) the step takes the run lock, makes an id of its own and
     begins a manifest, which the next run completes; otherwise the runner has done so. `now` is the run's
@@ -60,9 +59,7 @@ def open_step(name: str, namespace: Mapping[str, Any]) -> Step:
 
 
 def abandon_open_step(message: str) -> None:
-    """Abandon the step that this process opened and did not publish, if there is one, and log the message as
-    its error.
-    """
+    """Abandon the step that this process has open, if any, and log the message as its error."""
     for step in list(_still_open):
         step.abandon(message)
 
@@ -82,9 +79,7 @@ def _begin_run(log: Connection, name: str, parameters: Parameters) -> Parameters
 
 
 def _kind(name: str, engine: str) -> type[Step]:
-    """Return the class of a step, which on Spark is found by name: Spark is imported only where it was asked
-    for.
-    """
+    """Return the class of a step. Spark's is found by name: it is imported only if it is asked for."""
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}{closest(engine, ENGINES)}; there are "
                          f"{' and '.join(ENGINES)}.")

@@ -16,9 +16,7 @@ NO_RULE = frozenset({"source", "warehouse", "reports", "engine", "master", "audi
 
 @dataclass(frozen=True)
 class Parameters:
-    """The parameters that a step takes from its notebook. What they mean is written beside each in the
-    notebook.
-    """
+    """The parameters that a step takes from its notebook, which says beside each what it means."""
 
     source: str = "../data/source"
     warehouse: str = "../data/warehouse"
@@ -37,8 +35,7 @@ class Parameters:
 
     @property
     def folder(self) -> Path:
-        """The folder of the four SQLite files. With Spark the rows are elsewhere, at the address `warehouse`.
-        """
+        """The folder of the four SQLite files. On Spark the rows are at the address `warehouse`."""
         return Path(self.audit or self.warehouse).resolve()
 
     @property
@@ -48,8 +45,7 @@ class Parameters:
 
 
 def read_parameters(namespace: Mapping[str, Any]) -> Parameters:
-    """Return the parameters that a notebook's namespace holds, by name; a name that is missing there keeps
-    its default.
+    """Return the parameters that a notebook's namespace holds, by name; others keep their defaults.
 
     Raises UsageError for a value of another type.
     """

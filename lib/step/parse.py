@@ -43,9 +43,7 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _each_once(text: pd.Series, read: Callable[[pd.Series], pd.Series]) -> pd.Series:
-    """Return the text as `read` returns it. Each distinct text is read once: there are few dates, quantities
-    and prices.
-    """
+    """Return the text as `read` returns it, reading each distinct text once: there are few of them."""
     places, distinct = pd.factorize(text)
     values = read(pd.Series(distinct, dtype="str")).array
     return pd.Series(values.take(places, allow_fill=True), index=text.index)

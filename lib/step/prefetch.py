@@ -8,8 +8,7 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items. A thread makes each while the caller works on the previous one, and errors are raised
-    here.
+    """Yield the items. A thread makes each while the caller works on the previous one.
 
     This pays where making an item releases the interpreter lock, as reading files, databases and Arrow data
     does.

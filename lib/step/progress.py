@@ -25,8 +25,7 @@ class Progress:
         self._begun = self._part_begun = 0.0
 
     def say(self, at: str, rows: int, share: float | None = None) -> None:
-        """Report how many rows of a part of the work (a delivery, a source, a table) are done; 0 when it
-        begins.
+        """Report how many rows of a delivery, source or table are done; 0 when it begins.
 
         `share` is how much of the step's work is done, where that is known; if it starts at 0 again with each
         part, how much of that part.
@@ -52,9 +51,7 @@ class Progress:
 
 @contextmanager
 def follow(folder: Path, tell: Callable[..., None]) -> Iterator[None]:
-    """While the context is open, call `tell` with the progress of the step whose notebook will be saved in
-    `folder`.
-    """
+    """While the context is open, call `tell` with the progress of the step whose copy goes to `folder`."""
     path, is_over = folder / FILE, threading.Event()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,4 @@
-"""The quarantine of a step: the rows that may not be loaded, kept with the rule and the reason, and how many
-are too many.
-"""
+"""The quarantine of a step: rows that may not be loaded, with rule and reason; and how many may be."""
 
 import pandas as pd
 
@@ -12,9 +10,7 @@ SAMPLE = 3  # rows shown of each rule
 
 
 class Quarantine:
-    """What one step sets aside. `entries` is ready for JSON: per table and rule the reason, the count and the
-    first rows.
-    """
+    """What a step sets aside; `entries`, per table and rule, have the reason, a count and first rows."""
 
     def __init__(self, layer: Layer, batch_id: str, timestamp: str, limit: float):
         self._layer, self._batch_id, self._timestamp, self._limit = layer, batch_id, timestamp, limit
@@ -32,8 +28,7 @@ class Quarantine:
             entry["samples"] += first.assign(raw_text=text).to_dict("records")
 
     def check_share(self, filename: str, quarantined: int, rows: int) -> None:
-        """Raise PipelineError when the export itself looks broken: too many of a delivery's rows were set
-        aside.
+        """Raise PipelineError when so many of a delivery's rows were set aside that the export looks broken.
 
         One bad row never stops a delivery, however small the file is.
         """

@@ -17,8 +17,7 @@ ROOM = 1.05  # it is meant to be shorter than a batch
 
 
 def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: int) -> tuple[int, list[str]]:
-    """Return conditions on a column of a query's result, of which each row meets exactly one, and a number of
-    rows.
+    """Return a number of rows, and conditions on a column of which each row of a query meets exactly one.
 
     The longest table that has the column tells both (the query itself where no table has it): its rows are
     what takes memory. No more than `batch_rows` of them meet each condition if MOST_RANGES are enough, unless
@@ -41,8 +40,7 @@ def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: 
 
 def in_batches(work: duckdb.DuckDBPyConnection, sql: str, conditions: Iterable[str],
                batch_rows: int) -> Iterator[pa.Table]:
-    """Yield a query's result, condition by condition, in tables of at most `batch_rows`; one, if there are no
-    rows.
+    """Yield a query's result in tables of at most `batch_rows`; an empty one if there are no rows.
 
     Rows that meet a condition come in order of their first column. DuckDB's joins return them in another
     order each time, but the same rows in curated are to give the same file of gold, to the byte.
@@ -67,8 +65,7 @@ def _longest_table(work: duckdb.DuckDBPyConnection, column: str) -> str | None:
 
 
 def _begin_reading(cursor: duckdb.DuckDBPyConnection, query: str, batch_rows: int) -> pa.RecordBatchReader:
-    """Begin to compute a query. Each of its joins builds its hash table from the right side, as it is
-    written.
+    """Begin to compute a query whose joins build their hash tables from the right side, as written.
 
     DuckDB underestimates how long a range is, and would build hash tables from our wide rows on the left:
     that takes a third more CPU, and memory.

@@ -28,9 +28,7 @@ KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, in
 
 @dataclass(frozen=True)
 class Reading:
-    """A delivery that is being read, and what there was before it: the columns of its table, and the counts
-    of its source.
-    """
+    """A delivery that is being read, and its table's columns and its source's counts before it."""
 
     delivery: Delivery
     path: Path
@@ -65,8 +63,7 @@ class RawStep(Step):
 
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
-        """Yield a delivery's rows in batches of text, each key once; then record the delivery in the
-        manifest.
+        """Yield a delivery's rows in batches of text, each key once; then record the delivery.
 
         Lines that are no rows go to the quarantine. Raises PipelineError when the file lacks a column, is no
         CSV, or changed while it was read.
@@ -103,9 +100,7 @@ class RawStep(Step):
         return read_header(delivery.path(self.source), names, names)
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
-        """Return all of a delivery's batches if memory can keep them; [] if not: it is then read twice, its
-        keys first.
-        """
+        """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
         parsing = self._parsing.pop(delivery.name, None) or self._reader.submit(self._parse_once, delivery)
         return parsing.result()
 
@@ -219,9 +214,7 @@ class RawStep(Step):
             source_name=self._delivery.source, source_filename=self._delivery.name))
 
     def _report_progress(self, delivery: Delivery, rows: int, rows_in_all: int) -> None:
-        """Report progress by size, which is known beforehand of every delivery, and within a delivery by
-        rows.
-        """
+        """Report progress by size, which is known of every delivery, and by rows within one."""
         to_read = self.deliveries()
         before = sum(other.size for other in to_read[:to_read.index(delivery)])
         done = min(rows / rows_in_all, 1.0) if rows_in_all else 0.0  # rejected lines are not in rows_in_all

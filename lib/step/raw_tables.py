@@ -1,6 +1,4 @@
-"""The tables of the raw layer: rows exactly as delivered, appended where they differ from what is known of
-their key.
-"""
+"""The tables of raw: rows exactly as delivered, appended where they differ from what is known."""
 
 from collections.abc import Iterable
 
@@ -40,9 +38,7 @@ def check_columns(delivery: Delivery, names: Iterable[str]) -> None:
 
 
 def create_raw_tables(layer: Layer) -> None:
-    """Create the five tables of delivered text, the manifest of deliveries and what files held last, when
-    missing.
-    """
+    """Create raw's tables when missing: delivered text, deliveries, and what files held last."""
     types = {"source_row": pa.int64()}
     for source in SOURCES.values():
         columns = [(name, types.get(name, pa.string())) for name in (*source.column_names, *PROVENANCE)]
@@ -62,8 +58,7 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
 
 
 def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> bool:
-    """Return whether a file may have a key twice. It never misses one, and hardly ever sees one that is not
-    there.
+    """Return whether a file may have a key twice. It never misses one, and is hardly ever wrong.
 
     It compares hashes of eight bytes, which takes a tenth of the time that comparing the keys takes.
     """
@@ -86,8 +81,7 @@ def put_delivered_keys(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Tab
 
 
 def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
-    """Return the `source_row` numbers in `delivered_keys` whose key a later row repeats: the last row wins.
-    """
+    """Return the `source_row` of each row in `delivered_keys` whose key a later row repeats."""
     found = work.execute(
         "select source_row from delivered_keys where record_key in "
         "(select record_key from delivered_keys group by record_key having count(*) > 1) "
@@ -118,9 +112,7 @@ def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: c
 
 def append_deletions(layer: Layer, change: commits.TableChange, delivery: Delivery,
                      keys: pa.Array, stamp: dict[str, str]) -> int:
-    """Append a deletion (a row that has only its key, and no `source_row`) for each of `keys`; return how
-    many.
-    """
+    """Append a deletion (a row with only a key, without `source_row`) for each key; return how many."""
     key, no_row = SOURCES[delivery.source].key, pa.nulls(len(keys), pa.int64())
     rows = pa.table({key: keys.cast(pa.string()), "source_row": no_row})
     _append(layer, change, delivery, rows, stamp)
@@ -150,9 +142,7 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
 
 
 def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
-    """Return, for each of the keys that raw knows, the row to compare with; BY_FILE is 1 where this file held
-    it last.
-    """
+    """Return, for each key that raw knows, the row to compare with; BY_FILE is 1 if this file held it."""
     table, key, file = quote(source.name), quote(source.key), literal(filename)
     names = layer.schema(source.name).names
     layer.put_keys(keys)
@@ -173,9 +163,7 @@ def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArra
 
 def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
              last_seen: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the rows that differ, and (record_key, row_id) of the others whose key this file delivers for
-    the first time.
-    """
+    """Return the rows that differ, and (record_key, row_id) of the others that this file had not had yet."""
     content = [name for name in last_seen.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
     same = " and ".join(
         f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from s.{quote(name)}"

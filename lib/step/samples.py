@@ -1,6 +1,4 @@
-"""A few of the rows that a step added, changed and removed, for people who want to know why a figure has
-changed.
-"""
+"""A few of the rows that a step added, changed and removed: they show why a figure has changed."""
 
 from typing import Any
 

@@ -26,8 +26,7 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]) -> Result:
-    """Return what a query computes. Where several threads run out of memory, one thread tries again, with
-    more of it.
+    """Return what a query computes. If threads run out of memory, one tries again, with more of it.
 
     Each thread of a join needs memory that cannot spill, and how much is left for them differs from run to
     run.

@@ -1,6 +1,4 @@
-"""Writes rows by key, and only those that differ from what is there: what the curated and gold steps write
-with.
-"""
+"""Writes rows by key, and only those that differ: what the curated and gold steps write with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,9 +45,7 @@ class Writer:
         self.samples = Samples()
 
     def write(self, table: str, rows: pa.Table, key: str, *, is_deletion: bool = False) -> Written:
-        """Write those of a batch's rows that are new or differ from the row of the same key, which they
-        replace.
-        """
+        """Write the rows of a batch that are new or differ from the row of their key, which they replace."""
         change = self._change(table, rows.schema, key)
         current = self._current(change, rows, key)
         replaced = rows.slice(0, 0)
@@ -134,9 +130,7 @@ class Writer:
         return self._layer.matching(change.table, self._names(change.table), key, rows[key])
 
     def _differing(self, rows: pa.Table, current: pa.Table, key: str) -> tuple[pa.Table, pa.Table]:
-        """Return the rows that are new or differ from the current ones, and the current ones that they
-        replace.
-        """
+        """Return the rows that are new or differ, and the current rows that they replace."""
         names = [name for name in current.column_names if name != SERIAL]
         incoming = [f"i.{quote(name)}" if name in rows.column_names else "null" for name in names]
         same = " and ".join(f"{new} is not distinct from c.{quote(name)}"

@@ -341,7 +341,7 @@ def test_a_kernel_that_dies_is_named_and_nothing_of_its_step_is_written(used: Sh
     before = used.state()
     done = run_in(checkout, used)
     assert done.returncode == 1
-    refused(done, "3_facts.ipynb: its process died", "Nothing of the step was written", "batch_rows")
+    refused(done, "3_facts.ipynb: its process died", "wrote nothing", "batch_rows")
     assert layer_of(used.state(), "curated.fact") == layer_of(before, "curated.fact")
     assert [row[:2] for row in log_of(used)[2:]] == [("facts", "FAILED"), ("gold", "SKIPPED")]
 

@@ -315,7 +315,7 @@ def test_a_replay_elsewhere_gives_the_same_bytes_and_the_same_notebooks(used: Sh
     first, second = tmp_path / "first", tmp_path / "a second one"
     here = warm.run(used, "replay", last, "--into", str(first))
     elsewhere = replay_in_a_clone(used, last, second, tmp_path / "another clone")
-    transcript = shown("python run_pipeline.py --replay 20260106T051500.530114")
+    transcript = shown("python run_pipeline.py replay 20260106T051500.530114")
     for done, into in ((here, first), (elsewhere, second)):
         assert done.returncode == 0, done.stdout + done.stderr
         assert without_run_ids(done.stdout.splitlines()) == without_run_ids(transcript)
@@ -327,7 +327,7 @@ def test_a_replay_elsewhere_gives_the_same_bytes_and_the_same_notebooks(used: Sh
     gold.write_text(gold.read_text(encoding="utf-8").replace("PLATINUM", "PLATINA", 1), encoding="utf-8")
     [difference] = find_differences(*folders)
     assert difference.startswith("4_gold.ipynb, cell ")
-    assert warm.run(used, "verify").stdout.splitlines() == shown("python run_pipeline.py --verify")
+    assert warm.run(used, "verify").stdout.splitlines() == shown("python run_pipeline.py verify")
     asked = subprocess.run(
         [sys.executable, "-m", "lib.explore.query", "--warehouse", used.warehouse,
          "--as-of", batches(used)[0], "gold", "--format", "csv",

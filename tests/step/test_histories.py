@@ -1,5 +1,4 @@
-"""However the data was cut into deliveries and runs, curated and gold equal one full load of everything
-delivered.
+"""However the data was cut into deliveries and runs, curated and gold equal one full load of it.
 
 Random histories (insert, change, move, deliver again, reorder, split, duplicate, delete) run through the real
 steps. After every run the tables are compared with a model of a few lines: what each file held last, and gold

@@ -1,6 +1,4 @@
-"""The quarantine keeps and shows what is set aside, a later good row resolves it, and too much stops the
-step.
-"""
+"""The quarantine keeps what is set aside, a later good row resolves it, and too much stops the step."""
 
 import json
 import re
