@@ -329,8 +329,7 @@ def test_a_replay_elsewhere_gives_the_same_bytes_and_the_same_notebooks(used: Sh
     assert difference.startswith("4_gold.ipynb, cell ")
     assert warm.run(used, "verify").stdout.splitlines() == shown("python run_pipeline.py verify")
     asked = subprocess.run(
-        [sys.executable, "-m", "lib.explore.query", "--warehouse", used.warehouse,
-         "--as-of", batches(used)[0], "gold", "--format", "csv",
+        [*used.command("query"), "--as-of", batches(used)[0], "gold", "--format", "csv",
          "--sql", "select max(order_date) as day from sales_summary_daily"],
         cwd=PROJECT, capture_output=True, text=True, timeout=300)
     assert (asked.stdout.split(), asked.stderr) == (["day", "2025-12-30"], "")
