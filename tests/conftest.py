@@ -28,7 +28,9 @@ PAYMENTS = "payment_id,order_id,payment_date,payment_method,payment_status,payme
 LOGS = {"audit.pipeline_execution_log", "audit.pipeline_manifest"}  # what every run adds to
 WHOLE_RUNS = {"shop", "loaded", "used", "warm", "server"}  # the fixtures of tests that start whole runs
 LAYERS = ("raw", "curated", "gold", "audit")
-FOLDERS_OF = {"replay": ["warehouse"], "query": ["warehouse"], "verify": ["warehouse", "reports"], "browse": ["warehouse", "reports"]}
+FOLDERS = ("source", "warehouse", "reports")  # of a run, and of a verb that has no others
+FOLDERS_OF = {"replay": ["warehouse"], "query": ["warehouse"], "verify": ["warehouse", "reports"],
+              "browse": ["warehouse", "reports"]}
 sys.path.insert(0, str(PROJECT))
 # No deadline and no check of speed: a test must pass on a busy machine, and speed is measured in benchmarks/.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,9 +56,9 @@ class Shop:
         return self.folder / "reports"
 
     def command(self, *words: str) -> list[str]:
-        """Return the command of a run with these options, or of the verb that comes first, on the shop's folders."""
+        """Return the command, on the shop's folders, of a run or of the verb that comes first."""
         verb = [word for word in words[:1] if not word.startswith("-")]
-        folders = {name: str(self.folder / name) for name in FOLDERS_OF.get("".join(verb), ("source", "warehouse", "reports"))}
+        folders = {name: str(self.folder / name) for name in FOLDERS_OF.get("".join(verb), FOLDERS)}
         named = [word for name, folder in folders.items() for word in (f"--{name}", folder)]
         return [sys.executable, str(PROJECT / "run_pipeline.py"), *verb, *named, *words[len(verb):]]
 

@@ -9,7 +9,8 @@ from lib.steps import Options, StepSpec
 from lib.storage import audit, lookup
 
 
-def look_at_source(options: Options, known: list[KnownDelivery], now: str) -> tuple[list[Delivery], list[str]]:
+def look_at_source(options: Options, known: list[KnownDelivery],
+                   now: str) -> tuple[list[Delivery], list[str]]:
     """Return the files in the source folder, by what earlier runs have read, and the overdue sources."""
     deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}

@@ -89,7 +89,8 @@ def test_the_status_in_the_readme_is_that_of_the_first_run(loaded: Shop):
 
 
 def test_the_readmes_hook_gets_the_summary(tmp_path: Path):
-    [line] = [line for block in blocks(ALL_PAGES, "sh") for line in block.splitlines() if "--on-failure" in line]
+    lines = "\n".join(blocks(ALL_PAGES, "sh")).splitlines()
+    [line] = [line for line in lines if "--on-failure" in line]
     mail = tmp_path / "bin" / "mail"
     mail.parent.mkdir()
     mail.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments; cat > {tmp_path}/body\n')

@@ -266,8 +266,9 @@ def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: 
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):
-    orders, products = (archived_path(small.warehouse, hashlib.sha256((small.source / name).read_bytes()).hexdigest())
-                        for name in ("orders.csv", "products.csv"))
+    contents = [(small.source / name).read_bytes() for name in ("orders.csv", "products.csv")]
+    orders, products = (archived_path(small.warehouse, hashlib.sha256(content).hexdigest())
+                        for content in contents)
     shutil.copy(products, orders)
     with pytest.raises(PipelineError, match=r"delivery orders\.csv was changed in the archive"):
         replayed(small, batches(small)[0], tmp_path / "again")

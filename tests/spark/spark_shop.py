@@ -30,7 +30,8 @@ class SparkShop(Shop):
 
     def command(self, *words: str) -> list[str]:
         """Return the command of a run with these options, or of `import`, on the shop's folders."""
-        of_a_run = [] if words[:1] == ("import",) else ["--source", str(self.source), "--engine", "spark", "--reports", str(self.reports)]
+        of_a_run = [] if words[:1] == ("import",) else [
+            "--source", str(self.source), "--engine", "spark", "--reports", str(self.reports)]
         return [sys.executable, str(PROJECT / "run_pipeline.py"), *words, *of_a_run, "--master", self.master,
                 "--warehouse", self.tables, "--audit", str(self.warehouse)]
 

@@ -1,4 +1,4 @@
-"""The whole command on a cluster: the sample, with a worker killed in mid-run, a driver killed, and credentials planted."""
+"""The whole command on a cluster: the sample, with a worker and a driver killed, and credentials planted."""
 
 import os
 import re
@@ -17,12 +17,14 @@ from .cluster import DEFAULTS, Cluster
 from .spark_shop import SECONDS, SparkShop, digests, new_spark_shop
 
 # As the README shows them.
-ROWS = {"raw.customers": 500, "raw.products": 100, "raw.orders": 1000, "raw.order_lines": 3064, "raw.payments": 1000,
-        "curated.dim_customers": 500, "curated.dim_products": 100, "curated.fact_orders": 1000, "curated.fact_order_lines": 3064,
+ROWS = {"raw.customers": 500, "raw.products": 100, "raw.orders": 1000, "raw.order_lines": 3064,
+        "raw.payments": 1000, "curated.dim_customers": 500, "curated.dim_products": 100,
+        "curated.fact_orders": 1000, "curated.fact_order_lines": 3064,
         "curated.fact_payments": 1000, "gold.reporting_sales_wide": 3064, "gold.sales_summary_daily": 60,
         "gold.reporting_customer_stats": 432}
 TIMES = [f"2026-01-05T0{hour}:00:00" for hour in range(4)]  # of one run after the other, on one day
-SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAPLANTEDINTHETEST", "AWS_SECRET_ACCESS_KEY": "plantedInTheEnvironmentAndNowhereElse"}
+SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAPLANTEDINTHETEST",
+           "AWS_SECRET_ACCESS_KEY": "plantedInTheEnvironmentAndNowhereElse"}
 IN_CONF = "plantedInTheConfigurationOfTheCluster"
 
 
@@ -37,10 +39,11 @@ def lite(tmp_path_factory) -> Shop:
 
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, tmp_path_factory) -> SparkShop:
-    """The sample after its first run on the cluster, which has credentials, and one of whose workers was killed meanwhile."""
+    """The sample after its first run on the cluster, with credentials and one worker killed in mid-run."""
     shop = new_spark_shop(tmp_path_factory.mktemp("shop") / "a shop", cluster.master)
     conf = tmp_path_factory.mktemp("conf")
-    (conf / "spark-defaults.conf").write_text(f"{DEFAULTS}spark.hadoop.fs.s3a.secret.key {IN_CONF}\n", encoding="utf-8")
+    (conf / "spark-defaults.conf").write_text(
+        f"{DEFAULTS}spark.hadoop.fs.s3a.secret.key {IN_CONF}\n", encoding="utf-8")
     worker = cluster.add_worker()
     running = start(shop, TIMES[0], {**os.environ, **SECRETS, "SPARK_CONF_DIR": str(conf)})
     wait_for(shop, "facts", running)
@@ -51,7 +54,8 @@ def shop(cluster: Cluster, tmp_path_factory) -> SparkShop:
 
 
 def start(shop: SparkShop, now: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    return subprocess.Popen(shop.command("--now", now), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(shop.command("--now", now), env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for(shop: SparkShop, step: str, running: subprocess.Popen) -> None:
@@ -59,7 +63,8 @@ def wait_for(shop: SparkShop, step: str, running: subprocess.Popen) -> None:
     until = time.monotonic() + SECONDS
     while time.monotonic() < until and running.poll() is None:
         try:
-            if shop.query("audit", "select 1 from pipeline_execution_log where process_name = ? and status = 'RUNNING'", step):
+            if shop.query("audit", "select 1 from pipeline_execution_log "
+                                   "where process_name = ? and status = 'RUNNING'", step):
                 time.sleep(10)  # a session takes that long to open
                 return
         except sqlite3.OperationalError:
@@ -84,14 +89,16 @@ def test_credentials_are_in_no_file_that_a_run_leaves(shop: SparkShop):
 
 
 def test_a_warehouse_with_credentials_in_its_address_is_refused(shop: SparkShop):
-    done = subprocess.run([*shop.command(), "--warehouse", "s3a://key:secretword@bucket/tables"], capture_output=True, text=True)
+    done = subprocess.run([*shop.command(), "--warehouse", "s3a://key:secretword@bucket/tables"],
+                          capture_output=True, text=True)
     assert done.returncode == 2
     assert "holds credentials" in done.stderr
     assert "secretword" not in done.stderr + done.stdout
 
 
 def test_a_run_after_a_killed_driver_finishes_the_work(shop: SparkShop, lite: Shop, tmp_path: Path):
-    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", tmp_path, "--day", "2"], check=True, capture_output=True)
+    subprocess.run([sys.executable, PROJECT / "data" / "generate.py", tmp_path, "--day", "2"], check=True,
+                   capture_output=True)
     for each in (shop, lite):
         shutil.copytree(tmp_path, each.source, dirs_exist_ok=True)
     lite.run("--now", TIMES[1])
@@ -109,7 +116,7 @@ def test_a_run_after_a_killed_driver_finishes_the_work(shop: SparkShop, lite: Sh
 def test_a_master_that_cannot_be_reached_is_named(shop: SparkShop, tmp_path: Path):
     alone = new_spark_shop(tmp_path, "spark://127.0.0.1:1")
     done = alone.run(expect=1)
-    assert re.search(r"the Spark master spark://127\.0\.0\.1:1 cannot be reached .* Start the cluster, or correct", done.stderr)
+    assert re.search(r"Spark master spark://127\.0\.0\.1:1 cannot be reached .*Start", done.stderr)
     assert digests(alone) == {}
 
 

@@ -161,7 +161,8 @@ def test_a_run_hashes_what_lies_in_the_source_folder_once(small: Shop, run, monk
 
 def test_a_name_that_was_never_read_tells_of_news_before_any_file_is_hashed(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("lib.ingest.deliveries.hash_file", None)
-    shop, known = Shop(tmp_path), [KnownDelivery("orders.csv", "0" * 64, "orders", "2025-01-01T00:00:00.000000Z")]
+    shop = Shop(tmp_path)
+    known = [KnownDelivery("orders.csv", "0" * 64, "orders", "2025-01-01T00:00:00.000000Z")]
     for name in ("orders.csv", "orders_2.csv.part", ".orders_3.csv", "notes.csv"):
         shop.deliver(name, ORDERS)
     assert has_new_name(shop.source, []) and not has_new_name(shop.source, known)
