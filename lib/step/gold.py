@@ -12,7 +12,7 @@ from lib.step.curated_reader import CuratedReader
 from lib.step.frames import to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
-from lib.step.ranges import find_ranges, in_batches
+from lib.step.query_ranges import find_ranges, in_batches
 from lib.step.raw_tables import SERIAL
 from lib.step.working_database import create_table, insert, within_memory
 from lib.step.writer import Writer

@@ -12,7 +12,7 @@ from conftest import PROJECT
 
 from lib.spark.gold import _storable
 from lib.spark.sql import in_spark
-from lib.step.ranges import storable as stored
+from lib.step.query_ranges import storable as stored
 
 from .local_spark import local  # noqa: F401
 
