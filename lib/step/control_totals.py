@@ -51,11 +51,7 @@ class ControlTotals:
         self._moved: dict[tuple[str, str], tuple[pa.Table, pa.Table]] = {}  # by curated table and commit
 
     def declare(self, figures: dict[str, tuple[str, str, str, str]], *, is_full: bool) -> None:
-<<<<<<< HEAD
         """Go on from the last commit's totals. Sum new figures, and those of a full load, over all rows."""
-=======
-        """Go on from the last commit's totals; new figures, and those of a full load, are summed up."""
->>>>>>> w-step
         self._gold.create_table("balances", BALANCES, serial="balance_id")
         columns = ["definition", "gold", "curated", "curated_timestamp"]
         # Only the last commit's: a figure that it left out has missed changes since, and counts as new.
