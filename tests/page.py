@@ -8,7 +8,7 @@ VOID = {"meta", "link", "br", "img", "hr", "input", "wbr", "source"}
 
 
 class Page(HTMLParser):
-    """A page's tags, texts and links, as a browser would read them."""
+    """The tags, texts and links of a page, whose tags must be closed in order."""
 
     def __init__(self, path):
         super().__init__()

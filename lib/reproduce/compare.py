@@ -43,7 +43,7 @@ def find_differences(original: Layer, rebuilt: Layer, table: str, until: str | N
     with working_database() as work:
         _copy_rows(work, "original", original, table, names, until)
         _copy_rows(work, "rebuilt", rebuilt, table, names)
-        # Later runs replaced some of those rows, so that a row that is only in `rebuilt` says nothing then.
+        # Later runs may have replaced a row that is only in `rebuilt`: with `until` it is not a difference.
         rows = work.execute(_query_differences(names, "left" if until else "full")).fetchall()
     return [_describe(table, names, row[:len(names)], row[len(names):]) for row in rows]
 
