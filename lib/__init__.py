@@ -1,2 +1,4 @@
-"""The pipeline. At this root are only the words that every part uses: the contract, the errors, the clock and
-the steps. Each folder is one stage of the work; its `__init__` says what belongs in it and what does not."""
+"""The pipeline. The files in this folder are the words that every part uses: the contract, the errors, the
+clock and the steps. Each subfolder is one stage of the work. Its `__init__` says what belongs in it and what
+does not.
+"""

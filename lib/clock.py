@@ -1,4 +1,4 @@
-"""Timestamps as text in UTC. Only this file reads the clock for them; everything else is given the time."""
+"""Timestamps as text in UTC. Only this file reads the clock for them. All other code is passed the time."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The command itself: a run with its options, or the verb that is named first; errors are one line."""
+"""The command itself: it starts a run, or the verb that is named first, and shows an error as one line."""
 
 import os
 import signal

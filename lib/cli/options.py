@@ -1,4 +1,4 @@
-"""Options that several verbs share, how their values are read, and the Options of a run that they make."""
+"""Options that several verbs share: how their values are read and become the Options of a run."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""`status`: how things stand."""
+"""`status`: the state of the warehouse."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The menu of `query`: databases, tables, rows, a SELECT of one's own, files.
+"""The menu of `query`: databases, tables, rows, the user's own SELECT, files.
 
-Every answer opens the database again, so that the menu holds none open while it waits.
+Every answer opens the database again, so the menu holds no database open while it waits.
 """
 
 from collections.abc import Callable, Sequence

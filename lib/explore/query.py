@@ -1,4 +1,4 @@
-"""Answer a question about the databases: the tables there are, a table's rows, or those of a SELECT."""
+"""Answer a question about the databases: which tables there are, a table's rows, or the rows of a SELECT."""
 
 import os
 import sys

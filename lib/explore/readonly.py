@@ -1,7 +1,7 @@
-"""The four databases, opened so that nothing that is typed changes them.
+"""The four databases, opened so that nothing a user types can change them.
 
 Each of three locks would be enough: the file is opened with `mode=ro`, the connection is `query_only`, and an
-authorizer permits nothing but reading. This is `sqlite3`: a process that uses it must not open a layer with
+authorizer permits only reading. This module uses `sqlite3`, so its process must not open a layer with
 `lib.storage.layer`.
 """
 

@@ -1,4 +1,4 @@
-"""A SELECT's rows with the types that hold all of them, in Parquet (by pyarrow) and Excel (by XlsxWriter).
+"""A SELECT's rows, with types that fit all of them, as Parquet (by pyarrow) and Excel (by XlsxWriter).
 
 pandas would do both, but with all rows in memory: it writes Parquet as a whole, and Excel column by column,
 which loses cells without an error in XlsxWriter's mode for constant memory.

@@ -1,7 +1,7 @@
 """The archive: a copy of every delivery that was read, so that any past run can be repeated.
 
-A delivery is stored once under its sha256, however often it was delivered, compressed with Zstandard (`zstd
--d` reads it).
+A delivery is stored under its sha256, compressed with Zstandard (`zstd -d` reads it), and only once, even if
+it was delivered again.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Find the deliveries in the source folder and decide, by their content, which of them are to be read."""
+"""Find the deliveries in the source folder and decide, by their content, which of them to read."""
 
 import difflib
 import json

@@ -1,7 +1,7 @@
 """Read one delivery in batches of text: every record appears once, as a row or rejected with a reason.
 
 `read_header` checks the whole file and describes it; `read_batches` then yields its rows. `records` defines
-what a row is, `text` which files count as text.
+what a row is. `text` decides which files count as text.
 """
 
 import difflib

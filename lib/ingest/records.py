@@ -7,9 +7,9 @@ of fields, each of which is either
   text; or
 - plain: everything up to the delimiter; a quote that is not its first character is text.
 
-A field without characters, quoted or not, is missing. A line without characters is blank and not a record.
-Where no row begins, that one physical line is rejected and reading resumes at the next line: an unclosed
-quote costs one line.
+A field without characters, quoted or not, is missing. A line without characters is blank and not a record. If
+no row begins at a physical line, only this line is rejected, and reading resumes at the next line. So an
+unclosed quote costs one line.
 """
 
 import re

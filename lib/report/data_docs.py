@@ -1,4 +1,4 @@
-"""The data docs of a run: the pages of Great Expectations (GX) in our style, without requests elsewhere.
+"""The data docs of a run: the pages of Great Expectations (GX) in our style, without requests to other hosts.
 
 GX builds the site and its text. `gx/great_expectations.yml` names the two classes below: a view that takes
 our templates instead of GX's, which load stylesheets and scripts from other hosts, and a table of results

@@ -2,8 +2,8 @@
 
 The stand-in has the verbs of a step (`changes`, `upsert`, `load`, `batches`, …) and records what passes
 through them. It gives a cleaning function probes: a made-up delivery, and the same delivery with one column
-changed. The columns that come out differently depend on that column. The SQL of gold is read by sqlglot. So
-the lineage follows a rule that is changed in a notebook.
+changed. The columns that come out differently depend on that column. The SQL of gold is read by sqlglot. If a
+rule in a notebook changes, so does the lineage.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """The page of an executed notebook: prose, tables and charts are visible, and code is folded.
 
-Text from data cannot do harm in it: only harmless tags of HTML outputs are kept, and charts are images.
+Text from data cannot do harm on the page: only harmless HTML tags are kept, and charts are images.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The pages about runs: one page for each run, and the index of all runs.
 
-They are static files with relative links. Text from data cannot do harm in them: jinja2 escapes it, charts
-are images, and a content security policy forbids scripts and requests, should something slip through.
+They are static files with relative links. Text from data cannot do harm in them: jinja2 escapes it, and
+charts are images. If something does slip through, a content security policy forbids scripts and requests.
 """
 
 import base64

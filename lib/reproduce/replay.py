@@ -1,9 +1,9 @@
 """Replay: repeat past runs in a new folder, from the archive and the manifests, and compare what they write.
 
 It proves that the archived deliveries and the code as it is now, with the recorded times and parameters, give
-the tables whose digests the manifests recorded. It does not prove that these tables were right, since a
-mistake in the code is repeated, nor that nobody has changed the warehouse since then: `verify` checks that.
-Reports are not repeated.
+the tables whose digests the manifests recorded. It does not prove that these tables were right, because a
+mistake in the code is repeated. It does not prove that nobody has changed the warehouse since then: `verify`
+checks that. Reports are not repeated.
 """
 
 import json

@@ -2,9 +2,9 @@
 
 It proves that the log, the manifests and the executed notebooks are as they were written, that no row was
 lost between a delivery and its table, that no table was changed by hand, and that many small runs gave what
-one full load gives. It does not prove that the rules are right, since the full load runs the same notebooks;
-nor does the chain of hashes stop somebody who may write the warehouse from writing a whole new chain: only a
-copy of a manifest elsewhere shows that.
+one full load gives. It does not prove that the rules are right, because the full load runs the same
+notebooks. The chain of hashes does not stop anyone with write access to the warehouse from writing a whole
+new chain. Only a copy of a manifest in another place shows that.
 """
 
 from collections.abc import Iterator

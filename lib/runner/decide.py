@@ -1,5 +1,6 @@
 """Decide what there is to do: look at the source folder, and say why a step would run. Run, plan and status
-share it, so that they cannot disagree; nothing here writes."""
+share this code, so they cannot disagree. Nothing here writes.
+"""
 
 import sqlite3
 

@@ -1,7 +1,8 @@
 """Make a process end when its parent ends (on Linux). The warm process imports this first.
 
-It acts on import, against the project's rule: the forkserver runs no code of ours except what it imports, and
-while it imports for seconds it does not notice that the runner has died. Without this it would stay for ever.
+It acts on import, against the project's rule, because the forkserver runs no code of ours except what it
+imports. Its imports take seconds, and during these it does not notice that the runner has died. Without this
+module, it would never end.
 """
 
 import ctypes

@@ -2,7 +2,7 @@
 
 `import great_expectations` takes seconds. The warm process is a forkserver of Python's multiprocessing: it
 imports once, and each kernel is a fork of it. jupyter_client gets the fork through its plug-in point, the
-kernel provisioner. Runner and kernel talk over sockets in a private folder, so that no TCP port is open.
+kernel provisioner. Runner and kernel talk over sockets in a private folder, so no TCP port is open.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Make one run as the command does: take the lock, run, show the end, call the hook after a failure."""
+"""Make one run as the command does: take the lock, run, print the end, call the hook after a failure."""
 
 import sys
 from dataclasses import asdict

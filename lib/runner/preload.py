@@ -1,6 +1,6 @@
 """Import what notebooks need. The warm process imports this module, and kernels are forks of it.
 
-It acts on import, like lib.runner.die_with_parent, because a forkserver can only be told what to import.
+It acts on import, like lib.runner.die_with_parent, because a forkserver accepts only modules to import.
 """
 
 import gc

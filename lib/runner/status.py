@@ -1,4 +1,4 @@
-"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, what to do next.
+"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, next steps.
 
 It reads audit.db, the deliveries and quarantine of raw.db, the quarantine of curated.db and the reports, and
 changes no byte.

@@ -1,4 +1,4 @@
-"""What the steps share on Spark: a session, the tables of the layer that they write, and gates that run where the rows are."""
+"""What the steps share on Spark: a session, the tables of the layer that they write, and the gate."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The steps from raw to curated on Spark: the same cleaning functions, gates and upserts, where the rows are."""
+"""The steps from raw to curated on Spark: the same cleaning functions, gates and upserts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack

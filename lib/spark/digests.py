@@ -1,4 +1,4 @@
-"""The digest of a frame, computed where its rows are, by the function that computes all digests."""
+"""The digest of a frame, computed on the executors by the function that computes all digests."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

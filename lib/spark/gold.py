@@ -1,4 +1,4 @@
-"""The step from curated to gold on Spark: the notebook's SQL, transpiled, over named frames of what the changes touch."""
+"""The step from curated to gold on Spark: the notebook's SQL, transpiled, on the rows that changes touch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack

@@ -1,10 +1,10 @@
 """Cut a delivery into parts that can be read separately, with the same result as
 `lib.ingest.reader.read_batches`.
 
-A file may be cut after a line feed that ends a record. Where the number of quotes before a line feed is even,
-it probably does. Parsing shows whether it really does: the first part begins with a record; when a part
-leaves nothing that could continue in the next one, the next one begins with a record, too. If a part does
-leave something (quotes that are text can cause that), the file is read in one piece, as are files that are
+A file may be cut after a line feed that ends a record. If the number of quotes before a line feed is even, it
+probably does. Parsing shows whether it really does. The first part begins with a record. When a part leaves
+nothing that could continue in the next one, the next one also begins with a record. If a part does leave
+something (quotes that are text can cause that), the file is read in one piece. So are files that are
 compressed or not UTF-8.
 """
 

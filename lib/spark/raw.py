@@ -1,4 +1,4 @@
-"""The raw step on Spark: deliveries are read where the executors are, and compared there with what was said before."""
+"""The raw step on Spark: executors read the deliveries and compare them with earlier ones."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Rows on a cluster, as a notebook handles them: it selects columns and looks at the first rows, and never holds them all."""
+"""Rows on a cluster, as a notebook uses them: it selects columns and reads the first rows, never all rows."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice

@@ -1,4 +1,4 @@
-"""A Spark session for one step: it is opened on a cluster, gets what the executors need, and is stopped."""
+"""A Spark session for one step: it opens on a cluster, sends the executors what they need, and stops."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The notebooks' SQL, which is DuckDB's, translated for Spark."""
+"""The notebooks' SQL, translated from DuckDB's dialect to Spark's."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as sf

@@ -2,7 +2,7 @@
 to it.
 
 The layer's own file (raw.db, …) is the catalog: its `table_versions` pins the published version of each
-table. A step stages files, which nobody else sees. `commit` then writes one version of each changed table to
+table. A step stages files, which no reader sees. `commit` then writes one version of each changed table to
 its Delta log and pins it in the transaction that publishes the rest of the step. Files are never changed. So
 a step that is killed at any time leaves the published version as it was, and the next step that writes to the
 layer takes back any newer version.

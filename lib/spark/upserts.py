@@ -1,4 +1,4 @@
-"""Upserts by key on Spark: what differs is found where the rows are, and only the files that hold a replaced row are written anew."""
+"""Upserts by key on Spark: only the files that hold a replaced row are rewritten."""
 
 from functools import reduce
 

@@ -1,5 +1,5 @@
-"""Totals that must agree in gold and curated, kept from commit to commit at the cost of what changed, as
-digests are.
+"""The control totals, which must agree in gold and curated. Each commit updates them from what changed, as it
+does digests.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What became of the rows that a step read, counted per table."""
+"""The rows that a step read, counted per table by what happened to them."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""Reads tables of curated for the gold step: what matches some keys, or in a full load everything, by two
-connections.
+"""Reads tables of curated for the gold step, through two connections: the rows of some keys, or all rows in a
+full load.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The gate: runs a table's Great Expectations checkpoint on a batch and decides which rows may pass.
 
-An expectation tells what a failing row means in its `meta.on_failure`: "fail" stops the step, "quarantine"
+An expectation says in its `meta.on_failure` what a failing row means: "fail" stops the step, "quarantine"
 sets the row aside, "warn" lets it pass and reports it. An expectation about the whole table has no rows to
 quarantine: it stops the step unless it only warns.
 """

@@ -1,4 +1,4 @@
-"""The step from curated to gold: SQL over named tables, for what the changes touch."""
+"""The step from curated to gold: SQL on named tables, for the rows that changes touch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack

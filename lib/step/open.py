@@ -1,4 +1,4 @@
-"""Open a step: what a notebook does first. Notebooks name no storage, and no class of this folder."""
+"""Open a step, which a notebook does first. Notebooks name no storage and no class of this folder."""
 
 import importlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The parameters of a step: which there are, their types and defaults, and which of them are no rule."""
+"""The parameters of a step: their names, types and defaults, and which of them do not count as rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""How long the phases of a step take. Every second counts once, for the innermost phase that is going on."""
+"""How long the phases of a step take. Every second counts once, for the innermost phase at that time."""
 
 import inspect
 import time

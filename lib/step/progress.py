@@ -1,7 +1,7 @@
 """A step reports its progress through a file: it appends a line after each batch, and the runner reads them.
 
 It is a file because the runner cannot look into a kernel. There is no connection that could break, and a step
-that is killed leaves nothing but a small hidden file in the run's folder.
+that is killed leaves only a small hidden file in the run's folder.
 """
 
 import json

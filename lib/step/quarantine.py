@@ -1,5 +1,5 @@
-"""The quarantine of a step: the rows that may not be loaded, kept with the rule and the reason, and how many
-are too many.
+"""The quarantine of a step: the rows that may not be loaded, with the rule and the reason, and the limit of
+their share.
 """
 
 import pandas as pd

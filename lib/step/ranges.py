@@ -1,4 +1,4 @@
-"""A query's result in batches. A long result is computed a range of a column at a time, in little memory."""
+"""A query's result in batches. A long result is computed in ranges of a column, to save memory."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial

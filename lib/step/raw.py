@@ -1,4 +1,4 @@
-"""The raw step: reads deliveries and appends their rows where they differ from what is known."""
+"""The raw step: reads deliveries and appends the rows that differ from what is known."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,5 +1,5 @@
-"""The tables of the raw layer: rows exactly as delivered, appended where they differ from what is known of
-their key.
+"""The tables of the raw layer: rows exactly as delivered, appended if they differ from what is known of their
+key.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The DuckDB database in which a step joins and compares: named tables, little memory, deleted afterwards."""
+"""The DuckDB database in which a step joins and compares: it uses little memory and is deleted afterwards."""
 
 import tempfile
 from collections.abc import Callable, Iterator

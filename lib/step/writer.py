@@ -1,6 +1,4 @@
-"""Writes rows by key, and only those that differ from what is there: what the curated and gold steps write
-with.
-"""
+"""Writes rows by key for the curated and gold steps, but only rows that differ from those in the table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ Watermarks have one meaning in every step:
   even when the clock was set back. So two commits never tie, and what is committed during a run is later than
   everything that the run has read.
 - Late rows: only the time of the commit counts, not a date in the data. A late row is a new row.
-- First run and `--full-refresh`: the step reads from `INITIAL` on, which is everything.
+- First run and `--full-refresh`: the step reads everything, because the watermark is `INITIAL`.
 - Nothing new: the watermark stays as it is.
 - Failed or killed run: the watermark moves only after the data is committed, in a transaction of its own. If
   the run dies between the two, the next run processes the same rows again, which changes nothing: rows are

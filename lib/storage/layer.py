@@ -1,7 +1,7 @@
 """One layer's SQLite file, read and written through ADBC as Arrow tables.
 
-Only ADBC opens a layer's file in this process. `sqlite3` is a second copy of SQLite, which would drop the
-locks of the first when it closes the file.
+Only ADBC opens a layer's file in this process. `sqlite3` is a second copy of SQLite, and would drop the locks
+of the first one when it closes the file.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The run lock: one run at a time per warehouse. The kernel releases it however the process ends."""
+"""The run lock: one run at a time per warehouse. The operating system releases it when its process ends."""
 
 import fcntl
 import os

@@ -1,7 +1,7 @@
 """The manifest of each run: its input and its results as JSON, chained to the manifest of the run before.
 
 It is stored in `audit.db` and, as the same bytes, in the run's folder. Each manifest holds the sha256 of the
-one before and of the log's rows since then, so a change to an old row shows: the later hashes no longer
+one before and of the log's rows since then, so a change to an old row is noticed: the later hashes no longer
 match.
 """
 
