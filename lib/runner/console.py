@@ -27,7 +27,6 @@ from typing import Any
 
 from lib.clock import utc_now
 
-FORMATS = ("text", "json")
 SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short enough to read
 
 
