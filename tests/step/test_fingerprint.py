@@ -336,7 +336,7 @@ def test_rules_of_raw_hold_from_now_on(small: Shop, run, project: Path):
     assert (steps_run(run()), run().warnings()) == ({}, [])
     small.deliver("customers_2.csv", CUSTOMERS, "C3,Cid,,,,,,,")
     result = run()
-    assert re.match("step raw: suite raw_customers changed since .*raw keeps", result.warnings()[0])
+    assert re.match("step raw: suite raw_customers changed since .*rows in raw stay", result.warnings()[0])
     small.deliver("customers_3.csv", CUSTOMERS, "C4,Dan,,,,,,,")
     assert run().warnings() == []
 
@@ -345,7 +345,7 @@ def test_the_plan_tells_what_is_rebuilt_and_why(small: Shop, project: Path):
     edit_suite(project, "fact_orders", lambda one: one["meta"].update(on_failure="warn"))
     said = "\n".join(describe(make_plan(Options(small.source, small.warehouse, small.reports))))
     assert "3/4 facts      runs: suite fact_orders changed since" in said
-    assert "4/4 gold       runs: step facts: " in said
+    assert "4/4 gold       runs: step facts rebuilds tables that it reads" in said
     assert "2/4 dimensions nothing new" in said
 
 
@@ -356,6 +356,6 @@ def test_the_plan_warns_of_what_stays_and_of_what_holds_from_now_on(small: Shop,
     plan = make_plan(Options(small.source, small.warehouse, small.reports, settled_seconds=0,
                              no_rebuild=True))
     raw, facts = plan.warnings
-    assert "suite raw_customers changed since" in raw and "raw keeps" in raw
+    assert "suite raw_customers changed since" in raw and "rows in raw stay" in raw
     assert re.match("step facts: suite fact_orders changed since .*--no-rebuild", facts)
     assert plan.steps[2].why == "nothing new"
