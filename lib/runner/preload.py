@@ -62,6 +62,10 @@ def preload() -> None:
     import pandas.io.formats.html  # noqa: F401 - for the first table that a notebook shows
     from matplotlib.backends import backend_svg  # noqa: F401 - and for its first chart
 
+    import lib.report.charts
+    import lib.step.open
+    import lib.step.parse  # noqa: F401
+
     sys.meta_path.remove(postpone)
     gc.freeze()
     gc.enable()
