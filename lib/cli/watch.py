@@ -23,10 +23,10 @@ def command(log_format: str, quiet: bool, on_failure: str | None, timings: bool,
     """
     from dataclasses import replace
 
-    from lib.ingest.deliveries import SETTLED_SECONDS
     from lib.runner.console import open_console
     from lib.runner.once import run_once
     from lib.runner.watch import watch_source
+    from lib.steps import SETTLED_SECONDS
     from lib.storage.lock import LockTaken
 
     options = options_of(given)

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from lib.step.raw_tables import PROVENANCE, SERIAL
-from lib.step.working_database import working_database
+from lib.step.working_database import create_table, working_database
 from lib.steps import STEPS
 from lib.storage import digest
 from lib.storage.layer import Layer
@@ -54,9 +54,7 @@ def _copy_rows(work: Any, name: str, layer: Layer, table: str, names: list[str],
     schema, where = layer.columns(table, names), "where batch_id <= ?" if until else ""
     query = f"select {quoted(names)} from {quote(table)} {where}"
     batches = layer.batches(query, schema, (until,) if until else ())
-    work.register("arrived", pa.RecordBatchReader.from_batches(schema, batches))
-    work.execute(f"create table {name} as select * from arrived")
-    work.unregister("arrived")
+    create_table(work, name, pa.RecordBatchReader.from_batches(schema, batches))
 
 
 def _query_differences(names: list[str], join: str) -> str:

@@ -4,10 +4,11 @@ share this code, so they cannot disagree. Nothing here writes.
 
 import sqlite3
 
-from lib.ingest.deliveries import Delivery, KnownDelivery, find_deliveries, overdue
+from lib.ingest.deliveries import Delivery, find_deliveries, overdue
 from lib.step.fingerprint import changed_parts, take_fingerprint
 from lib.steps import Options, StepSpec
 from lib.storage import audit, lookup
+from lib.storage.lookup import KnownDelivery
 
 
 def look_at_source(options: Options, known: list[KnownDelivery],

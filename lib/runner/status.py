@@ -14,12 +14,13 @@ from typing import Any
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import KnownDelivery, overdue
+from lib.ingest.deliveries import overdue
 from lib.runner.decide import find_changed_rules, why_run
 from lib.runner.failure import command
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 from lib.storage.lock import lock_holder
+from lib.storage.lookup import KnownDelivery
 
 RUNS = 5  # that are shown
 # One row per run, the newest first.

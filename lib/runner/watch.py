@@ -12,10 +12,10 @@ from watchfiles import Change, watch
 import lib.runner.run  # noqa: F401 - likewise
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import SETTLED_SECONDS, UNFINISHED, list_files, source_of
+from lib.ingest.deliveries import UNFINISHED, list_files, source_of
 from lib.runner import kernels
 from lib.runner.console import Console
-from lib.steps import STEPS
+from lib.steps import SETTLED_SECONDS, STEPS
 
 LOOK = 50  # milliseconds between two looks at what has changed
 QUIET = 300  # milliseconds without a change, after which a burst of deliveries is over

@@ -60,11 +60,10 @@ class SparkStep:
         record = super().publish()
         try:
             self.tables.prune(self._pins)
-        except (DeltaError,
-                OSError) as error:  # it is published all the same; the next change of a table prunes it
-            record["warnings"].append(
-                f"old files of {self.spec.writes} could not be deleted from the warehouse: "
-                                      f"{first_line(error)}")
+        except (DeltaError, OSError) as error:
+            # The step is published all the same, and the next change of a table prunes it.
+            record["warnings"].append(f"old files of {self.spec.writes} could not be deleted from the "
+                                      f"warehouse: {first_line(error)}")
         return record
 
     @timed("gates")

@@ -61,15 +61,12 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         count.duplicates += passed.count() - kept_rows
         current = kept.drop(SERIAL).withColumn(DELETED, sf.lit(0).cast("long"))
         written = self.writer.write(table, current, key)
-        count.added += written.added
-        count.changed += written.changed
-        count.unchanged += kept_rows - written.added - written.changed
+        count.add(written, kept_rows)
         if table in self._open_quarantines or count.quarantined:
             self._resolve(table, kept, key)
         self._mark_deleted(table, key, kept)
         kept.unpersist()
-        for column in indexes:
-            self.index_later(table, column)
+        self.index_later(table, *indexes)
 
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         delivered = self._as_delivered(rows[[SERIAL]])

@@ -19,9 +19,8 @@ def of_frame(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
 
     # Columns are numbered, as mapInArrow takes no name with a dot.
     numbered = frame.select(*(column(name).alias(f"column_{number}") for number, name in enumerate(columns)))
+    parts = numbered.mapInArrow(sums, "rows long, digest string").collect()  # one row for each batch of rows
     rows, total = 0, digest.EMPTY
-    for count, part in numbered.mapInArrow(sums,
-                                           "rows long, digest string").collect(
-                                               ):  # one row for each batch of rows
+    for count, part in parts:
         rows, total = rows + count, digest.add(total, part)
     return rows, total

@@ -97,13 +97,10 @@ class SparkGoldStep(SparkStep, GoldStep):
         read = frame.count()
         count.read += read
         written = self.writer.write(table, frame, key)
-        count.added += written.added
-        count.changed += written.changed
-        count.unchanged += read - written.added - written.changed
+        count.add(written, read)
         self.progress.say(table, count.read)
         self._produced[table] = frame.select(key)
-        for column in indexes:
-            self.index_later(table, column)
+        self.index_later(table, *indexes)
 
     @timed("write")
     def remove_missing(self, table: str, *, key: str, affected: str) -> None:

@@ -9,9 +9,10 @@ from pyspark.sql import functions as sf
 
 from lib.spark import digests
 from lib.spark.tables import FILE, ROWS_PER_FILE, broadcast_few, schema_of
+from lib.step.counts import Written
 from lib.step.raw_tables import SERIAL
 from lib.step.samples import FEW
-from lib.step.writer import REPLACED_SERIAL, Writer, Written
+from lib.step.writer import REPLACED_SERIAL, Writer
 from lib.storage import commits, digest
 
 if TYPE_CHECKING:

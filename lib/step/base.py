@@ -155,9 +155,9 @@ class Step:
         self.stack.close()
         return record
 
-    def index_later(self, table: str, column: str, *, unique: bool = False) -> None:
-        """Ask for an index of a table that is being written. It is made when the table is finished."""
-        self._indexes.append((table, column, unique))
+    def index_later(self, table: str, *columns: str, unique: bool = False) -> None:
+        """Ask for indexes of a table that is being written. They are made when the table is finished."""
+        self._indexes += [(table, column, unique) for column in columns]
 
     def begin_indexes(self, table: str, key: str) -> None:
         """Have the indexes of finished tables made, and ask for that of the next table's key."""

@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from lib.errors import PipelineError
 
 
+@dataclass(frozen=True)
+class Written:
+    """How many rows of a batch were written: with a new key, and in place of a row that differed."""
+
+    added: int
+    changed: int
+
+
 @dataclass
 class Count:
     """Rows of one table in a step: read = added + changed + unchanged + quarantined + duplicates.
@@ -19,6 +27,12 @@ class Count:
     quarantined: int = 0
     duplicates: int = 0
     removed: int = 0
+
+    def add(self, written: Written, rows: int) -> None:
+        """Count a batch of rows of which some were written; the others are unchanged."""
+        self.added += written.added
+        self.changed += written.changed
+        self.unchanged += rows - written.added - written.changed
 
     def verify(self, table: str) -> None:
         """Raise PipelineError when a row was lost or counted twice."""

@@ -91,17 +91,14 @@ class CuratedStep(Step):
         kept = passed[~passed[key].duplicated(keep="last")]
         count.duplicates += len(passed) - len(kept)
         written = self.writer.write(table, to_arrow(kept.assign(**{DELETED: 0})), key)
-        count.added += written.added
-        count.changed += written.changed
-        count.unchanged += len(kept) - written.added - written.changed
+        count.add(written, len(kept))
         if self._deletions or table in self._open_quarantines or count.quarantined:
             loaded = dict(zip(kept[key], kept.index, strict=True))
             commits.resolve_quarantined(self.output, table, loaded, self.batch_id)
             deleted = [name for name, row_id in self._deletions.items() if loaded.get(name, 0) < row_id]
             if deleted:
                 self._mark_deleted(table, key, pa.array(deleted, pa.string()))
-        for column in indexes:
-            self.index_later(table, column)
+        self.index_later(table, *indexes)
 
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         delivered = self._batch.loc[rows.index]

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lib.step.curated import DELETED, RUN_COLUMNS
 from lib.step.raw_tables import SERIAL
+from lib.step.working_database import create_table
 from lib.step.writer import REPLACED_SERIAL
 from lib.storage import commits
 from lib.storage.layer import Layer, open_layer
@@ -82,6 +83,5 @@ class CuratedReader:
         query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
         with open_layer(self._warehouse, self._layer.name) as layer, self._work.cursor() as cursor:
             rows = pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema))
-            cursor.register("arrived", rows)
-            cursor.execute(f"create table {quote(table)} as select * from arrived")
+            create_table(cursor, table, rows)
             return cursor.execute(f"select count(*) from {quote(table)}").fetchall()[0][0]

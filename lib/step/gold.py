@@ -40,7 +40,7 @@ class GoldStep(Step):
         if self.is_full:
             self.load(name, table)
             return
-        create_table(self.comparing, name, self.input.columns(table, columns))
+        create_table(self.comparing, name, self.input.columns(table, columns).empty_table())
         history = f"{table}_replaced"
         replaced = commits.new_rows(self.input, history, self.watermark.timestamp)
         for origin, new in ((table, self.new[table]), (history, replaced)):
@@ -59,7 +59,7 @@ class GoldStep(Step):
             self.progress.say(f"reading {table}", self._reader.load_all(table))
             self.work.execute(f"create view {quote(name)} as select * from {quote(table)}")
         else:
-            create_table(self.comparing, name, self._reader.schema(table))
+            create_table(self.comparing, name, self._reader.schema(table).empty_table())
             for column, query in wanted.items():
                 self._load_matching(name, table, column, query)
 
@@ -78,10 +78,10 @@ class GoldStep(Step):
     def published(self, name: str, table: str, columns: Sequence[str], where: str) -> None:
         """Make the table `name` of published rows of gold that meet a condition; empty in a full load."""
         if self.is_full or self.output.schema(table) is None:
-            create_table(self.comparing, name, pa.schema([(column, pa.string()) for column in columns]))
+            nothing = pa.schema([(column, pa.string()) for column in columns]).empty_table()
+            create_table(self.comparing, name, nothing)
         else:
-            create_table(self.comparing, name, self.output.columns(table, columns))
-            insert(self.comparing, name, self.output.read(table, columns, f"where {where}"))
+            create_table(self.comparing, name, self.output.read(table, columns, f"where {where}"))
 
     def define(self, name: str, sql: str) -> None:
         """Give a query a name, by which later queries read its rows."""
@@ -116,16 +116,13 @@ class GoldStep(Step):
             self._report_progress(table, 0)
         written = self.writer.write(table, incoming, key)
         count.read += len(rows)
-        count.added += written.added
-        count.changed += written.changed
-        count.unchanged += len(rows) - written.added - written.changed
+        count.add(written, len(rows))
         self._report_progress(table, count.read)
         self.work.execute("create table if not exists produced_keys (table_name varchar, record_key varchar)")
         if not self.table_changes[table].was_empty:
             insert(self.comparing, "produced_keys",
                    pa.table({"table_name": pa.repeat(table, len(rows)), "record_key": incoming[key]}))
-        for column in indexes:
-            self.index_later(table, column)
+        self.index_later(table, *indexes)
 
     @timed("write")
     def remove_missing(self, table: str, *, key: str, affected: str) -> None:

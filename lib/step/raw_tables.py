@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
-from lib.ingest.deliveries import Delivery, KnownDelivery
+from lib.ingest.deliveries import Delivery
 from lib.storage import commits, digest
 from lib.storage.layer import Layer
+from lib.storage.lookup import KnownDelivery
 from lib.storage.sql import literal, quote, quoted
 
 SERIAL = "row_id"

@@ -39,11 +39,11 @@ def within_memory(work: duckdb.DuckDBPyConnection, compute: Callable[[], Result]
         return compute()
 
 
-def create_table(work: duckdb.DuckDBPyConnection, name: str, schema: pa.Schema) -> None:
-    """Create an empty table."""
-    work.register("shape", schema.empty_table())
-    work.execute(f"create table {quote(name)} as select * from shape")
-    work.unregister("shape")
+def create_table(work: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    """Create a table that holds some rows, or none; those of a reader need not fit into memory."""
+    work.register("arrived", rows)
+    work.execute(f"create table {quote(name)} as select * from arrived")
+    work.unregister("arrived")
 
 
 def insert(work: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:

@@ -1,13 +1,13 @@
 """Writes rows by key, and only those that differ: what the curated and gold steps write with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lib.step.counts import Written
 from lib.step.raw_tables import SERIAL
 from lib.step.samples import Samples
 from lib.storage import commits, digest
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from lib.step.base import Step
 
 REPLACED_SERIAL = "replaced_row_id"  # of a row that was replaced: the number that it had
-
-
-@dataclass(frozen=True)
-class Written:
-    """How many rows of a batch were written: with a new key, and in place of a row that differed."""
-
-    added: int
-    changed: int
 
 
 class Writer:

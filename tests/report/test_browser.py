@@ -1,13 +1,13 @@
 """The pages of real runs in a real browser: accessible, without errors and without requests elsewhere."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, needed
 from conftest import LINES, ORDERS, PROJECT, Shop
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -18,15 +18,6 @@ from warm_runs import WarmRuns
 AXE = "axe.run({resultTypes: ['violations']}).then(arguments[arguments.length - 1])"
 IMAGES_ARE_DRAWN = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
 TOP = "return document.getElementById(arguments[0]).getBoundingClientRect().top"
-
-
-def needed(*names: str) -> str:
-    """Return the path of a program with one of these names. Without it, skip the test, or fail in CI."""
-    path = next(filter(None, map(shutil.which, names)), None)
-    if not path and not os.environ.get("CI"):
-        pytest.skip(f"{names[0]} is not installed")
-    assert path, f"{names[0]} is not installed"
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +35,7 @@ def axe(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
-    options.binary_location = needed("chromium", "chromium-browser", "google-chrome")
+    options.binary_location = needed(*CHROMIUM)
     for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage",
                      "disable-background-networking", f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(f"--{argument}")

@@ -5,11 +5,7 @@ error of a script, or a request for what the data names fails the test.
 """
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import nbformat
 import pytest
+from chromium import open_probe
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 from warm_runs import WarmRuns
 
@@ -102,23 +99,9 @@ class Server(SimpleHTTPRequestHandler):
 
 def what_fires(pages: dict[str, str], profile: Path) -> list[str]:
     """Open pages in a browser that reaches no other host; return what scripts and data have done."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium and not os.environ.get("CI"):
-        pytest.skip("there is no Chromium here")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server))
     server.pages, server.other_requests = pages, []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        done = subprocess.run(
-            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-sync", "--disable-background-networking", "--disable-component-update",
-             "--disable-dev-shm-usage", "--enable-logging=stderr",
-             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}",
-             "--virtual-time-budget=20000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe"],
-            capture_output=True, text=True, timeout=120)
-    finally:
-        server.shutdown()
-        server.server_close()
+    done = open_probe(server, profile)
     assert f"opened {2 * len(pages)}" in done.stdout
     events = [line for line in done.stderr.splitlines() if "alert was called" in line or "Uncaught" in line]
     return events + [name for name in server.other_requests if "planted" in name.lower()]

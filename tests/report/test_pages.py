@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections import Counter
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from chromium import open_probe
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from page import IMAGE, SCRIPT, Page
 
@@ -420,26 +420,11 @@ class Server(SimpleHTTPRequestHandler):
 
 
 def test_pages_in_a_browser(reports, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if not chromium and not os.environ.get("CI"):
-        pytest.skip("there is no Chromium here")
     names = ["/" + pages.quote(path.relative_to(reports).as_posix()) for path in our_pages(reports)]
     wanted = [(prefix + name, width) for name in names for width in (1280, 375) for prefix in ("", "/bare")]
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(reports)))
     server.requests, server.probe = set(), PROBE % json.dumps(wanted)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        done = subprocess.run(
-            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-sync", "--disable-background-networking", "--disable-component-update",
-             "--disable-dev-shm-usage", "--enable-logging=stderr",
-             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-             f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=20000",
-             "--window-size=1400,1000", "--dump-dom", f"http://127.0.0.1:{server.server_port}/probe"],
-            capture_output=True, text=True, timeout=120)
-    finally:
-        server.shutdown()
-        server.server_close()
+    done = open_probe(server, tmp_path / "profile", "--window-size=1400,1000")
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert server.requests == {"/probe", *(page for page, _ in wanted)}
     seen = json.loads(re.search(r"\[\[.*\]\]", done.stdout)[0])

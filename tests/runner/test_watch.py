@@ -18,10 +18,10 @@ from conftest import ORDERS, PAYMENTS, Shop
 from warm_runs import MARK, processes
 
 from lib.errors import PipelineError, UsageError
-from lib.ingest.deliveries import SETTLED_SECONDS
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.watch import QUIET, watch_source
+from lib.steps import SETTLED_SECONDS
 from lib.storage.lock import run_lock
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.clock import FORMAT
-from lib.ingest.deliveries import KnownDelivery, overdue
+from lib.ingest.deliveries import overdue
 from lib.step import drift
+from lib.storage.lookup import KnownDelivery
 
 
 def orders(day: int, rows: int, channel: str = "web") -> list[str]:

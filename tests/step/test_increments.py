@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import lib.ingest.deliveries
 from lib.clock import FORMAT, later_than
-from lib.ingest.deliveries import KnownDelivery, has_new_name
+from lib.ingest.deliveries import has_new_name
 from lib.step.query_ranges import MOST_RANGES, find_ranges
 from lib.step.working_database import within_memory, working_database
 from lib.storage import audit
+from lib.storage.lookup import KnownDelivery
 
 
 def days(shop: Shop) -> dict[str, float]:
