@@ -174,7 +174,7 @@ class _Run:
             return
         self.notify("step_started", **_number(spec), why=step.why, is_full=is_full)
         step.record = self._execute(spec, is_full)
-        step.notebook = spec.notebook
+        step.notebook = self._saved_copy(spec)
         if spec.reads == "source":  # a changed rule of raw matters only if raw has read something
             self.result.notes += note
 
@@ -196,10 +196,13 @@ class _Run:
 
     def _fail(self, spec: StepSpec, step: StepResult, error: PipelineError) -> None:
         step.status, step.error = "FAILED", str(error)
-        step.notebook = spec.notebook if (self.folder / spec.notebook).exists() else None
+        step.notebook = self._saved_copy(spec)
         step.cell = error.cell if isinstance(error, notebooks.NotebookFailed) else None
         if not self._finish_open_row(step.error) and not self._has_row(spec):
             self._log_row(spec, "FAILED", step.error)
+
+    def _saved_copy(self, spec: StepSpec) -> str | None:
+        return spec.notebook if (self.folder / spec.notebook).exists() else None
 
     def _specs(self) -> list[StepSpec]:
         return [spec for spec in STEPS.values() if spec.name in self.options.steps]

@@ -153,6 +153,7 @@ class Step:
             rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
             rules=self._made_by(), watermark=moved if self.reached != self.watermark.timestamp else None)
         self.stack.close()
+        self.progress.end(record)
         return record
 
     def index_later(self, table: str, *columns: str, unique: bool = False) -> None:
