@@ -31,8 +31,8 @@ def _or_note(draw: Callable[..., SVG]) -> Callable[..., SVG]:
         try:
             return draw(values, title, *arguments, **named)
         except Exception as error:  # matplotlib raises many kinds, such as for days that are millennia apart
-            return SVG(_note(title, f"This chart cannot be drawn ({type(error).__name__}: "
-                                    f"{first_line(error).rstrip('.')}). The table that it shows is complete."))
+            why = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
+            return SVG(_note(title, f"This chart cannot be drawn ({why}). Its figures are complete."))
     return drawn
 
 
@@ -40,8 +40,9 @@ def _note(title: str, text: str) -> str:
     lines = [title, *textwrap.wrap(text, 90)]
     rows = "".join(f'<text x="4" y="{18 * number}">{escape(line)}</text>'
                    for number, line in enumerate(lines, start=1))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="576" height="{18 * len(lines) + 10}" '
-            f'font-family="sans-serif" font-size="12" fill="{INK}"><title>{escape(title)}</title>{rows}</svg>')
+    style = f'font-family="sans-serif" font-size="12" fill="{INK}"'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="576" height="{18 * len(lines) + 10}" {style}>'
+            f"<title>{escape(title)}</title>{rows}</svg>")
 
 
 @_or_note

@@ -37,14 +37,14 @@ class RunResult:
     """The result of a run."""
 
     batch_id: str
-    now: str  # the run's clock, from which the times in the layers count
+    now: str  # the run's clock: the times in the layers begin there, or where those of earlier runs end
     started: str
     source: str
     warehouse: str
     full_refresh: bool
     steps: list[StepResult] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what changed rules and a pruned archive mean
+    notes: list[str] = field(default_factory=list)  # on the clock, changed rules, the archive, the pages
     overdue: list[str] = field(default_factory=list)  # sources without a delivery for longer than usual
     ended: str = ""
     seconds: float = 0.0

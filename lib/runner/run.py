@@ -14,7 +14,14 @@ from lib.errors import PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
-from lib.runner.decide import explain_changed_rules, find_changed_rules, is_rebuild, look_at_source, why_run
+from lib.runner.decide import (
+    check_clock,
+    explain_changed_rules,
+    find_changed_rules,
+    is_rebuild,
+    look_at_source,
+    why_run,
+)
 from lib.runner.reporting import Exporter, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
@@ -25,11 +32,12 @@ Notify = Callable[..., None]  # takes an event's name and, by keyword, its detai
 
 
 def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernels.KernelQueue, *,
-        full: frozenset[str] = frozenset(), is_replay: bool = False) -> RunResult:
+        full: frozenset[str] = frozenset(), is_replay: bool = False, batch_id: str = "") -> RunResult:
     """Run the steps in order and return the result; the caller holds the run lock and has the audit log open.
 
     `full` names steps that rebuild their tables even if nothing is new. `is_replay` leaves out the pages for
-    people. `notify` gets run_started, died, step_started, step_progress, step_ended and report_started.
+    people; the run that is repeated names its `batch_id`. `notify` gets run_started, warning, died,
+    step_started, step_progress, step_ended and report_started.
 
     Every step leaves a row in the log, also one with nothing to do and one that is skipped after a failure. A
     run that executed a notebook leaves its folder in the reports, even if it failed. Raises PipelineError for
@@ -38,7 +46,7 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
     with ExitStack() as held, queue:
         for layer in dict.fromkeys(step.writes for step in STEPS.values()):
             held.enter_context(lookup.hold_open(options.warehouse, layer))
-        result = _begin(options, log, notify)
+        result = _begin(options, log, notify, is_replay, batch_id)
         of_dead_runs = manifest.complete(log, options.warehouse, options.reports)
         going = _Run(options, log, notify, queue, full, is_replay, result, of_dead_runs)
         try:
@@ -66,10 +74,13 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     return common
 
 
-def _begin(options: Options, log: sqlite3.Connection, notify: Notify) -> RunResult:
-    """Begin a run: look at the source folder, and mark the steps in which earlier runs died."""
+def _begin(options: Options, log: sqlite3.Connection, notify: Notify, is_replay: bool,
+           batch_id: str) -> RunResult:
+    """Begin a run: look at clock and source folder, and mark the steps in which earlier runs died."""
     begun = time.perf_counter()
-    batch_id, now = audit.begin_run(log, options.now)
+    new_id, now = audit.begin_run(log, options.now)
+    batch_id = batch_id or new_id
+    strange = "" if is_replay else check_clock(options, log, now)
     known = lookup.known_deliveries(options.warehouse)
     if options.full_refresh or has_new_name(options.source, known):
         kernels.warm_up()  # notebooks will be executed: import what they need while the deliveries are hashed
@@ -78,11 +89,13 @@ def _begin(options: Options, log: sqlite3.Connection, notify: Notify) -> RunResu
     notify("run_started", batch_id=batch_id, source=str(options.source), warehouse=str(options.warehouse),
            deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries
                        if delivery.is_to_read])
+    if strange:
+        notify("warning", message=strange)
     for step in audit.mark_died(log, batch_id):
         notify("died", step=step)
     return RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse),
                      options.full_refresh, deliveries=[asdict(delivery) for delivery in deliveries],
-                     overdue=silent, look_seconds=look_seconds)
+                     notes=[strange] if strange else [], overdue=silent, look_seconds=look_seconds)
 
 
 @dataclass

@@ -96,6 +96,8 @@ def _describe_run(run: dict[str, Any]) -> list[str]:
 def _describe_source(source: dict[str, Any]) -> str:
     word = "delivery" if source["deliveries"] == 1 else "deliveries"
     last = f", the last one {source['age']} ago: {source['last_delivery']}" if source["deliveries"] else ""
+    if (source["age_seconds"] or 0) < 0:
+        last = f", the last one by a clock that was ahead: {source['last_delivery']}"
     return f"{source['source']:<12}{source['deliveries']:>6,} {word}{last}"
 
 

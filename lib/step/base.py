@@ -39,6 +39,7 @@ class Step:
         self.source, self.reports = Path(parameters.source).resolve(), Path(parameters.reports).resolve()
         self.warehouse = parameters.folder
         self.batch_id = parameters.batch_id
+        self.day = parameters.now[:10]  # of the run, by its clock; times in the layers only move forward
         self.is_full = parameters.full_refresh and spec.name != "raw"  # which the others are rebuilt from
         self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}

@@ -83,6 +83,14 @@ def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
         "select manifest from pipeline_manifest where manifest is not null order by manifest_id")]
 
 
+def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> str:
+    """Return the clock of a run, or of the last run; "" when there is none. It may have been killed."""
+    which = "where batch_id = ?" if batch_id else "order by manifest_id desc limit 1"
+    row = log.execute(f"select coalesce(begun, manifest) from pipeline_manifest {which}",
+                      [batch_id] if batch_id else []).fetchone()
+    return json.loads(row[0])["now"] if row else ""
+
+
 def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
     """Return what was changed in the log or the manifests after they were written, a line each."""
     trouble, previous, covered = [], "", 0
