@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from lib.step.frames import as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
+from lib.storage import manifest
 from lib.storage.sql import quote
 
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
@@ -140,7 +142,9 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
+        self.warnings += self.quarantine.check_share(
+            delivery.name, done.quarantined, done.read,
+            partial(manifest.accepted_limit, self._log, "raw", delivery.sha256))
         deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
