@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from lib.steps import STEPS
 
-VERDICTS = ("success", "nothing new", "failed", "interrupted")
+VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted")
 STOPPED = ("failed", "interrupted")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery

@@ -167,7 +167,8 @@ def _run_ended(about: dict[str, Any]) -> list[str]:
     lines += [f"warning: {warning}" for warning in about["warnings"]]
     if about["timings"]:
         lines += ["", *about["timings"].splitlines(), ""]
-    return [*lines, f"{about['verdict']} in {about['seconds']:.1f} s; report: {about['report']}"]
+    missing = f": {about['error'].partition('. ')[0]}" if about["verdict"] == "incomplete" else ""
+    return [*lines, f"{about['verdict']}{missing} in {about['seconds']:.1f} s; report: {about['report']}"]
 
 
 def _waiting(about: dict[str, Any]) -> list[str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.errors import PipelineError, UsageError, closest, remedy
+from lib.errors import DeliveryError, PipelineError, UsageError, closest, remedy
 from lib.step import progress
 from lib.steps import NOTEBOOKS, StepSpec
 
-OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken")
+OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken", "StepError", "DeliveryError")
 
 
 class ParameterError(UsageError):
@@ -27,6 +27,10 @@ class NotebookFailed(PipelineError):
     def __init__(self, message: str, what: str, cell: int | None = None) -> None:
         super().__init__(message)
         self.what, self.cell = what, cell
+
+
+class DeliveriesFailed(NotebookFailed, DeliveryError):
+    """A notebook failed because of deliveries, and for no other reason."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,9 @@ def _execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: A
     except papermill.PapermillExecutionError as error:
         partial.replace(saved)
         first = _first_line(error)
-        raise NotebookFailed(_explain(spec, error, first), f"cell {error.exec_count} failed ({first})",
-                             error.exec_count) from error
+        kind = DeliveriesFailed if error.ename == "DeliveryError" else NotebookFailed
+        raise kind(_explain(spec, error, first), f"cell {error.exec_count} failed ({first})",
+                   error.exec_count) from error
     except OSError as error:
         partial.unlink(missing_ok=True)
         advice = remedy(error) or "Correct that, or name another folder with --reports."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.clock import utc_now
-from lib.errors import PipelineError, UsageError
+from lib.errors import DeliveryError, PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
@@ -48,6 +48,8 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
             held.enter_context(lookup.hold_open(options.warehouse, layer))
         result = _begin(options, log, notify, is_replay, batch_id)
         of_dead_runs = manifest.complete(log, options.warehouse, options.reports)
+        with suppress(OSError):  # the report tries again; but this run may be killed before it
+            manifest.put(of_dead_runs, options.reports)
         going = _Run(options, log, notify, queue, full, is_replay, result, of_dead_runs)
         try:
             going.execute_steps()
@@ -70,7 +72,7 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
         common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit,
-                   "settled_seconds": options.settled_seconds}
+                   "settled_seconds": options.settled_seconds, "all_or_nothing": options.all_or_nothing}
     return common
 
 
@@ -130,7 +132,10 @@ class _Run:
     def report(self) -> None:
         has_run = any(step.record for step in self.result.steps)
         error = next((step.error for step in self.result.steps if step.status == "FAILED"), None)
-        self._end("failed" if error else "success" if has_run else "nothing new", error)
+        not_loaded = self.result.explain_not_loaded()
+        verdict = "success" if has_run else "nothing new"
+        self._end("failed" if error else "incomplete" if not_loaded else verdict,
+                  "\n".join(filter(None, [error, not_loaded])) or None)
         if self.options.keep_archive and not error:
             self.result.notes += archive.prune(self.options.warehouse, self.options.keep_archive,
                                                self.result.now)
@@ -159,9 +164,9 @@ class _Run:
 
     def _run_step(self, spec: StepSpec) -> StepResult:
         """Run one step, or log why it does not run."""
-        failed = next((step.name for step in self.result.steps if step.status == "FAILED"), None)
-        if failed:
-            message = f"not run: step {failed} failed"
+        failed = [step for step in self.result.steps if step.status == "FAILED"]
+        if failed and not (all(step.is_passable for step in failed) and self._is_behind(spec)):
+            message = f"not run: step {failed[0].name} failed"
             self._log_row(spec, "SKIPPED", message)
             return StepResult(spec.name, "SKIPPED", error=message)
         step, begun = StepResult(spec.name, "SUCCESS"), time.perf_counter()
@@ -191,6 +196,12 @@ class _Run:
         if spec.reads == "source":  # a changed rule of raw matters only if raw has read something
             self.result.notes += note
 
+    def _is_behind(self, spec: StepSpec) -> bool:
+        """Return whether a step has something to do although raw could load none of the new deliveries."""
+        changed = find_changed_rules(self.log, spec)
+        return (self.options.warehouse / "raw.db").exists() and bool(
+            is_rebuild(self.options, spec, changed) or self._why_run(spec, changed))
+
     def _why_run(self, spec: StepSpec, changed: str) -> str | None:
         to_read = sum(Delivery(**delivery).is_to_read for delivery in self.result.deliveries)
         watermark = audit.read_watermark(self.log, spec.name)
@@ -209,6 +220,7 @@ class _Run:
 
     def _fail(self, spec: StepSpec, step: StepResult, error: PipelineError) -> None:
         step.status, step.error = "FAILED", str(error)
+        step.is_passable = isinstance(error, DeliveryError)
         step.notebook = self._saved_copy(spec)
         step.cell = error.cell if isinstance(error, notebooks.NotebookFailed) else None
         if not self._finish_open_row(step.error) and not self._has_row(spec):

@@ -51,8 +51,8 @@ class Quarantine:
         lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
             f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
-            "the export itself looks broken. Nothing was written. Correct the file and deliver it again; or "
-            "raise --quarantine-limit to load the other rows.",
+            "the export itself looks broken. Nothing of it was written. Correct the file and deliver it "
+            "again; or raise --quarantine-limit to load the other rows.",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:

@@ -289,7 +289,8 @@ def test_what_the_archive_has_deleted_cannot_be_replayed_and_is_reported(small: 
     with pytest.raises(PipelineError, match=r"delivery customers\.csv is not in the archive"):
         replayed(small, first, tmp_path / "again")
     small.deliver("order_lines_3.csv", LINES, "L5,O2,P1,1,2.00,")
-    assert run(now="2040-01-02 00:00:00.000000", keep_archive=30).warnings() == []
+    later = run(now="2040-01-02 00:00:00.000000", keep_archive=30)
+    assert not any("archive" in warning for warning in later.warnings())
     assert len(list((small.warehouse / "archive").rglob("*.zst"))) == 2
 
 
