@@ -171,9 +171,9 @@ class RawStep(Step):
         source, header = SOURCES[delivery.source], self._header(delivery)
         raw_tables.check_columns(delivery, header.names)
         # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
-        self.output.submit(partial(
-            self.output.execute, "update quarantine set resolved_batch_id = ? where source_filename = ? "
-                                 "and resolved_batch_id is null", (self.batch_id, delivery.name)))
+        self.output.submit_statement(
+            "update quarantine set resolved_batch_id = ? where source_filename = ? "
+            "and resolved_batch_id is null", (self.batch_id, delivery.name))
         self._delivery = delivery
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too

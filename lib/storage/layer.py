@@ -43,7 +43,8 @@ class Layer:
         self._schemas: dict[str, pa.Schema] = {}
         self._indexed: set[tuple[str, str]] = set()
         self._worker = ThreadPoolExecutor(1)
-        self._pending: deque[Future] = deque()
+        self._pending: deque[Future] = deque()  # work that holds rows
+        self._pending_statements: list[Future] = []
         self._failed = False
         self._thread = 0  # the worker's: work that it does must not wait for itself
 
@@ -66,6 +67,16 @@ class Layer:
         use of the layer first waits for all pending work, and raises what it raised. Once some work has
         failed, the work after it is not done.
         """
+        while len(self._pending) >= PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._guarded(work)))
+
+    def submit_statement(self, sql: str, parameters: Sequence = ()) -> None:
+        """Let the worker run a statement that returns nothing, in its turn; this never waits."""
+        work = partial(self.execute, sql, parameters)
+        self._pending_statements.append(self._worker.submit(self._guarded(work)))
+
+    def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
         def do() -> None:
             self._thread = threading.get_ident()
             if not self._failed:
@@ -75,10 +86,7 @@ class Layer:
                     # SQLite may have rolled back: what comes next would be in a transaction of its own.
                     self._failed = True
                     raise
-
-        while len(self._pending) >= PENDING:
-            self._pending.popleft().result()
-        self._pending.append(self._worker.submit(do))
+        return do
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -87,22 +95,25 @@ class Layer:
         After a StepError, which may have rolled back everything, and after any other error there is nothing
         to go on with: the whole transaction is rolled back as always.
         """
-        self.submit(partial(self.execute, "savepoint part"))
+        self.submit_statement("savepoint part")
         try:
             yield
         except StepError:
             raise
-        except PipelineError:
+        except PipelineError as error:
+            if self._failed:  # nothing is written any more
+                raise StepError(str(error)) from error
             self.execute("rollback to part")
             self.execute("release part")
             self._schemas.clear()
             self._indexed.clear()
             raise
-        self.submit(partial(self.execute, "release part"))
+        self.submit_statement("release part")
 
     def flush(self) -> None:
         """Wait until all pending work is done; raise what it raised."""
-        pending, self._pending = self._pending, deque()
+        pending, self._pending = [*self._pending, *self._pending_statements], deque()
+        self._pending_statements = []
         wait(pending)
         for work in pending:
             work.result()
