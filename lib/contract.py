@@ -18,10 +18,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Source:
-    """One CSV feed. The first column is the key."""
+    """One CSV feed. The first column is the key. `missing` are texts that stand for an empty cell."""
 
     name: str
     columns: tuple[Column, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -36,13 +37,13 @@ class Source:
         return tuple(column.name for column in self.columns if column.type == "category")
 
 
-def _source(name: str, *columns: str) -> tuple[str, Source]:
+def _source(name: str, *columns: str, missing: tuple[str, ...] = ()) -> tuple[str, Source]:
     """Read `name:type` declarations; a trailing `?` marks a column that may be empty."""
     parsed = []
     for column in columns:
         column_name, _, column_type = column.rstrip("?").partition(":")
         parsed.append(Column(column_name, column_type or "text", optional=column.endswith("?")))
-    return name, Source(name, tuple(parsed))
+    return name, Source(name, tuple(parsed), missing)
 
 
 SOURCES: dict[str, Source] = dict([
