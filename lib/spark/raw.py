@@ -49,6 +49,11 @@ class SparkRawStep(SparkStep, RawStep):
 
     more_tables = ("confirmations",)
 
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        with super()._savepoint(), self.tables.savepoint():
+            yield
+
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[Rows]:
         """Yield a delivery's rows at once, each key once; then record the delivery (see RawStep.read)."""

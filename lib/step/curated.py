@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +17,7 @@ from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.step.writer import Writer
-from lib.storage import audit, commits
+from lib.storage import commits, manifest
 
 DELETED = "is_deleted"
 RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
@@ -128,15 +130,28 @@ class CuratedStep(Step):
     def publish(self) -> dict:
         """Commit as every step does, unless too many rows of a delivery stayed refused."""
         self.warnings += self._markers.warnings(self._place_of)
-        refused = self.output.read("quarantine", ["source_name", "source_filename"],
+        refused = self.output.read("quarantine", ["source_name", "source_filename", "raw_row_id"],
                                    "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
-        since = audit.INITIAL if self.is_full else self.watermark.timestamp
-        for (source, filename), rows in refused.to_pandas().groupby(["source_name", "source_filename"]):
+        for source, rows in refused.to_pandas().groupby("source_name"):
             if source in self.spec.inputs:
-                delivered = self.input.scalar("select sum(rows) from deliveries where source_filename = ? "
-                                              "and ingestion_timestamp > ?", (filename, since))
-                self.quarantine.check_share(filename, len(rows), delivered)
+                for key, of_delivery in rows.groupby(["source_filename", self._delivered_at(source, rows)]):
+                    self._check_delivery(*key, len(of_delivery))
         return super().publish()
+
+    def _delivered_at(self, source: str, rows: pd.DataFrame) -> np.ndarray:
+        """Return when raw has committed each row: a file of one name may have been delivered often."""
+        commits = self.input.read("layer_commits", ["first_row_id", "committed_timestamp"],
+                                  "where table_name = ? order by first_row_id", (source,)).to_pandas()
+        place = np.searchsorted(commits["first_row_id"], rows["raw_row_id"], side="right") - 1
+        return commits["committed_timestamp"].to_numpy()[place]
+
+    def _check_delivery(self, filename: str, delivered_at: str, refused: int) -> None:
+        found = self.input.read("deliveries", ["rows", "content_sha256"],
+                                "where source_filename = ? and ingestion_timestamp = ?",
+                                (filename, delivered_at)).to_pandas()
+        sha256 = found["content_sha256"].iloc[-1]
+        accepted = partial(manifest.accepted_limit, self._log, self.spec.name, sha256)
+        self.warnings += self.quarantine.check_share(filename, refused, found["rows"].sum(), accepted)
 
     def record(self) -> dict:
         return super().record() | {"samples": self.writer.samples.tables}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib.errors import PipelineError
+from lib.errors import PipelineError, StepError
 from lib.steps import PROJECT
 
 ON_FAILURE = ("fail", "quarantine", "warn")
@@ -109,7 +109,7 @@ class Gate:
         if tally is None:
             on_failure = (config.meta or {}).get("on_failure")
             if on_failure not in ON_FAILURE:
-                raise PipelineError(
+                raise StepError(
                     f"gx/expectations/{suite}.json: meta.on_failure of {rule} is {on_failure!r}. "
                     f"Set it to one of {', '.join(ON_FAILURE)}.")
             notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or [])
@@ -120,7 +120,7 @@ class Gate:
             if outcome.exception_info and not found:
                 infos = [info for info in outcome.exception_info.values() if isinstance(info, dict)]
                 messages = "; ".join({str(info.get("exception_message")).rstrip("."): None for info in infos})
-                raise PipelineError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
+                raise StepError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
             tally.failed += found.get("unexpected_count", count)
             values = found.get("partial_unexpected_list", [found.get("observed_value")])

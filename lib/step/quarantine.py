@@ -1,5 +1,7 @@
 """The quarantine of a step: rows that may not be loaded, with rule and reason; and how many may be."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from lib.errors import PipelineError
@@ -27,13 +29,20 @@ class Quarantine:
             text = first["raw_text"].str.slice(0, ROW_TEXT)
             entry["samples"] += first.assign(raw_text=text).to_dict("records")
 
-    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
+    def check_share(self, filename: str, quarantined: int, rows: int,
+                    accepted: Callable[[], float] = lambda: 0.0) -> list[str]:
         """Raise PipelineError when so many of a delivery's rows were set aside that the export looks broken.
 
-        One bad row never stops a delivery, however small the file is.
+        One bad row never stops a delivery, however small the file is. `accepted` returns the highest limit
+        with which an earlier run has read this delivery: what was accepted once stays accepted, or one bad
+        day would stop every rebuild. Returns what to report about that.
         """
         if quarantined <= max(1, self._limit * rows):
-            return
+            return []
+        if quarantined <= (limit := accepted()) * rows:
+            return [f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than "
+                    f"{self._limit:.0%}. An earlier run accepted that with --quarantine-limit {limit:g}, so "
+                    "the other rows are loaded"]
         first = self._layer.read(
             "quarantine", ["source_row", "rule", "reason", "raw_text"],
             f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
@@ -42,8 +51,8 @@ class Quarantine:
         lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
             f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
-            "the export itself looks broken. Nothing was written. Correct the file and deliver it again; or "
-            "raise --quarantine-limit to load the other rows.",
+            "the export itself looks broken. Nothing of it was written. Correct the file and deliver it "
+            "again; or raise --quarantine-limit to load the other rows.",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from lib.contract import SOURCES, Source
-from lib.errors import PipelineError
+from lib.errors import DeliveryError, PipelineError, StepError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, find_deliveries, read_found
 from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
@@ -21,6 +23,7 @@ from lib.step.frames import as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
+from lib.storage import manifest
 from lib.storage.sql import quote
 
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
@@ -48,6 +51,7 @@ class RawStep(Step):
         drift.create_tables(self.output)
         for name in SOURCES:
             self.begin_change(name, SERIAL)
+            self.output.schema(name)  # is known from now on, without waiting for the layer's worker
             self.count(name)
         found = read_found(self.run_folder)
         self.found = found if found is not None else find_deliveries(
@@ -60,6 +64,45 @@ class RawStep(Step):
     def deliveries(self) -> list[Delivery]:
         """Return the deliveries to read, in the order in which they are applied."""
         return [delivery for delivery in self.found if delivery.is_to_read]
+
+    @contextmanager
+    def loading(self, delivery: Delivery) -> Iterator[None]:
+        """Load a delivery in this context; if that fails, undo what was written of it and go on without it.
+
+        Only an error that a delivery can cause is caught. `publish` decides what becomes of the others.
+        """
+        self._submit_indexes()  # of the previous delivery, which this one must not undo
+        warnings, reached = len(self.warnings), self.reached
+        kept = deepcopy((self.counts, self.table_changes, self.quarantine.entries,
+                         self._gate.tallies if self._gate else {}))
+        try:
+            with self._savepoint():
+                yield
+        except (StepError, UsageError):
+            raise
+        except PipelineError as error:
+            self.counts, self.table_changes, self.quarantine.entries, tallies = kept
+            if self._gate:
+                self._gate.tallies = tallies
+            del self.warnings[warnings:]
+            self.reached = reached
+            self._indexes.clear()
+            self._results.pop(delivery.name, None)
+            self._parsing.pop(delivery.name, None)
+            self.not_loaded[delivery.name] = str(error)
+
+    def _savepoint(self) -> AbstractContextManager:
+        """Return what undoes a failed delivery; with one delivery, the step fails and undoes all anyway."""
+        return self.output.savepoint() if len(self.deliveries()) > 1 else nullcontext()
+
+    def publish(self) -> dict:
+        """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
+        errors = list(self.not_loaded.values())
+        if errors and len(errors) == len(self.deliveries()):
+            raise DeliveryError("\n".join(errors))
+        if errors and self.parameters.all_or_nothing:
+            raise DeliveryError("\n".join([*errors, "Nothing was written, because of --all-or-nothing."]))
+        return super().publish()
 
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
@@ -75,7 +118,6 @@ class RawStep(Step):
         self._parse_next(delivery)
         superseded, rows_in_all = self._superseded(
             delivery, source, lambda: kept or self._batches(delivery, only=source.key))
-        self._submit_indexes()  # of the previous delivery
         self._report_progress(delivery, 0, rows_in_all)
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
@@ -123,13 +165,15 @@ class RawStep(Step):
     def _archive(self, reading: Reading) -> None:
         if not archive.keep(self.warehouse, reading.path, reading.delivery.sha256):
             name = reading.delivery.name
-            raise PipelineError(f"{name} changed while it was read. Nothing was written; run again.")
+            raise PipelineError(f"{name} changed while it was read. Nothing of it was written; run again.")
 
     def _begin_delivery(self, delivery: Delivery) -> Reading:
         source, header = SOURCES[delivery.source], self._header(delivery)
         raw_tables.check_columns(delivery, header.names)
-        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
-                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
+        self.output.submit(partial(
+            self.output.execute, "update quarantine set resolved_batch_id = ? where source_filename = ? "
+                                 "and resolved_batch_id is null", (self.batch_id, delivery.name)))
         self._delivery = delivery
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
@@ -140,7 +184,9 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
+        self.warnings += self.quarantine.check_share(
+            delivery.name, done.quarantined, done.read,
+            partial(manifest.accepted_limit, self._log, "raw", delivery.sha256))
         deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
@@ -206,8 +252,12 @@ class RawStep(Step):
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {})
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) | self._note(delivery)
             for delivery in self.found]}
+
+    def _note(self, delivery: Delivery) -> dict[str, str]:
+        error = self.not_loaded.get(delivery.name)
+        return {"note": f"not loaded: {error}"} if error else {}
 
     def _set_aside(self, rows: pd.DataFrame) -> None:
         self.set_aside(self._delivery.source, rows.assign(
@@ -249,5 +299,5 @@ class RawStep(Step):
         if missing > limit * live:
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, "
-                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise "
+                f"more than {limit:.0%}. Nothing of it was written. If the file is complete, raise "
                 "--snapshot-limit.")

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
-from lib.errors import PipelineError, explain, missing_layer
+from lib.errors import PipelineError, StepError, explain, missing_layer
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted
@@ -78,6 +79,26 @@ class Layer:
         while len(self._pending) >= PENDING:
             self._pending.popleft().result()
         self._pending.append(self._worker.submit(do))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is written in this context if it ends with a PipelineError, and only that.
+
+        After a StepError, which may have rolled back everything, and after any other error there is nothing
+        to go on with: the whole transaction is rolled back as always.
+        """
+        self.submit(partial(self.execute, "savepoint part"))
+        try:
+            yield
+        except StepError:
+            raise
+        except PipelineError:
+            self.execute("rollback to part")
+            self.execute("release part")
+            self._schemas.clear()
+            self._indexed.clear()
+            raise
+        self.submit(partial(self.execute, "release part"))
 
     def flush(self) -> None:
         """Wait until all pending work is done; raise what it raised."""
@@ -250,14 +271,13 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
 def _new_file(path: Path) -> Iterator[Layer]:
     """Build a new layer under a temporary name, and rename the file when it is whole and on the disk.
 
-    Nobody reads it before that, so it needs no journal and each page is written once. An existing file is
-    never replaced.
+    Nobody reads it before that, so each page is written once: its journal holds only what a savepoint needs.
+    An existing file is never replaced.
     """
     aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)  # a killed run may have left it
+    _remove_new_file(aside)  # a killed run may have left it
     try:
         with _connected(aside, "rwc", path) as layer:
-            layer.execute("pragma journal_mode = off")
             layer.execute("pragma synchronous = off")
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
@@ -274,7 +294,12 @@ def _new_file(path: Path) -> Iterator[Layer]:
         aside.rename(path)
         sync(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        _remove_new_file(aside)
+
+
+def _remove_new_file(path: Path) -> None:
+    for suffix in ("-journal", ""):  # first the journal, which SQLite would apply to the file
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

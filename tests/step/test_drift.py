@@ -104,7 +104,7 @@ def test_a_silent_source_is_told_in_a_run_that_has_nothing_to_do(four_days: Shop
         run()
     result = run(now="2999-01-01 00:00:00.000000")
     assert result.verdict == "nothing new"
-    assert [warning.partition(":")[0] for warning in result.warnings()] == ["orders"]
+    assert [warning.partition(":")[0] for warning in result.overdue] == ["orders"]
 
 
 @given(st.lists(st.integers(1, 1000), min_size=3, max_size=20))
