@@ -8,7 +8,7 @@ class Column:
     """One column of a source: its name, how its text is to be read, and whether a row may leave it empty.
 
     `type` is "text", "category" (text with few different values), "date" (an ISO 8601 date or timestamp),
-    "money" (two decimals) or "number".
+    "money" (at most two decimals), "price" (of one unit: at most six) or "number" (at most three).
     """
 
     name: str
@@ -50,10 +50,10 @@ SOURCES: dict[str, Source] = dict([
     _source("customers", "customer_id", "first_name?", "last_name?", "email?", "phone?", "city?", "state?",
             "country?", "segment:category?"),
     _source("products", "product_id", "product_name?", "category:category?", "sub_category?", "brand?",
-            "unit_price:money?", "status:category?"),
-    _source("orders", "order_id", "customer_id", "order_date:date", "channel:category?",
+            "unit_price:price?", "status:category?"),
+    _source("orders", "order_id", "customer_id?", "order_date:date", "channel:category?",
             "total_amount:money?", "status:category?"),
-    _source("order_lines", "order_line_id", "order_id", "product_id", "quantity:number", "unit_price:money",
+    _source("order_lines", "order_line_id", "order_id", "product_id", "quantity:number", "unit_price:price",
             "discount_amount:money?"),
     _source("payments", "payment_id", "order_id", "payment_date:date?", "payment_method:category?",
             "payment_status:category?", "payment_amount:money?"),

@@ -1,15 +1,28 @@
-"""Read the contract's text columns as numbers, money and dates, and keep the text that cannot be read."""
+"""Read the contract's text columns as amounts and dates, and keep the text that cannot be read."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
 from lib.contract import SOURCES
 
-# A double keeps 15 digits. With up to 13 before the point and two decimals, or 12 and three, each value is
-# exact.
-NUMBER = r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,3})?"
-MONEY = r"[+-]?[0-9]{1,13}(?:\.[0-9]{1,2})?"
+
+def _pattern(*digits: tuple[int, int]) -> str:
+    """Return the pattern of numbers with at most so many digits before and after the point.
+
+    Zeros at the end are no decimals. There may be no digit before the point, but there is one after it: `5.`
+    may be a number that was cut.
+    """
+    forms = [rf"[0-9]{{1,{before}}}(?:\.[0-9]{{1,{after}}}0*)?" for before, after in digits]
+    return rf"[+-]?(?:{'|'.join(forms)}|\.[0-9]{{1,{digits[0][1]}}}0*)"
+
+
+# A double keeps 15 digits, so each value is exact.
+NUMBER = _pattern((12, 3))
+MONEY = _pattern((13, 2))
+PRICE = _pattern((9, 6), (12, 3))
+PATTERNS = {"number": NUMBER, "money": MONEY, "price": PRICE}
 # ISO 8601 and RFC 3339: with or without hyphens and colons, `T` or a blank before the time, and an offset of
 # hours alone.
 OFFSET = r" ?(?:[Zz]|[+−-][0-9]{2}(?::?[0-9]{2})?)"
@@ -22,9 +35,9 @@ MARKERS = (r"\N", "NULL", "null", "(null)", "(NULL)", "[NULL]", "<null>", "<NULL
 
 
 def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the source's text columns trimmed and its number, money and date columns typed.
+    """Return the rows with the source's text columns trimmed, and the columns of all other types typed.
 
-    Money and numbers become float64 (nothing is rounded: more decimals than the contract allows are
+    Money, prices and numbers become float64 (nothing is rounded: more decimals than the contract allows are
     unreadable), dates become text `YYYY-MM-DD HH:MM:SS` in UTC. For each such column there is a new column
     `<column>_unreadable` with the delivered text where it could not be read; a gate decides what that means
     for the row. A date's `<column>_zoned` holds the delivered text where its offset from UTC is not zero; a
@@ -33,8 +46,8 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
     marker such as NULL. `missing_markers` names the columns that held a marker that is not declared. Nothing
     is guessed: `1,5`, `€ 3`, `1e3` and `31.12.2025` are unreadable.
     """
-    readers = {"number": lambda text: _numbers(text, NUMBER), "money": lambda text: _numbers(text, MONEY),
-               "date": _timestamps, "category": _spaced_once}
+    readers = {name: partial(_numbers, pattern) for name, pattern in PATTERNS.items()}
+    readers |= {"date": _timestamps, "category": _spaced_once}
     typed, declared, found = rows.copy(deep=False), SOURCES[source].missing, []
     for column in SOURCES[source].columns:
         text = rows[column.name].str.strip()
@@ -84,9 +97,9 @@ def _spaced_once(text: pd.Series) -> pd.Series:
     return _mapped(text, lambda value: " ".join(value.split()))
 
 
-def _numbers(text: pd.Series, pattern: str) -> pd.Series:
+def _numbers(pattern: str, text: pd.Series) -> pd.Series:
     well_formed = text.where(text.str.fullmatch(pattern, na=False))
-    values = pd.to_numeric(well_formed, errors="coerce").astype("float64")
+    values = well_formed.astype("float64")  # `to_numeric` would not give the nearest one for many zeros
     return values + 0.0  # -0 becomes 0, as SQLite stores it: a digest must not tell the two apart
 
 

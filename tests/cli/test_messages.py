@@ -148,9 +148,9 @@ def test_rows_that_stop_a_step(small: Shop, monkeypatch, edit):
 
 
 def test_a_gate_of_gold_that_asks_for_a_quarantine(small: Shop, monkeypatch, edit):
-    edit("sales_summary_daily", "total_sales", "quarantine", max_value=10)
-    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,11.00,")
-    refused(small, monkeypatch, "gate sales_summary_daily", "be_between(total_sales)", "quarantine",
+    edit("sales_summary_daily", "orders", "quarantine", max_value=1)
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,11.00,", "O4,C1,2025-01-03,,11.00,")
+    refused(small, monkeypatch, "gate sales_summary_daily", "be_between(orders)", "quarantine",
             "on_failure", "fail", "warn", "gx/expectations/sales_summary_daily.json")
 
 
