@@ -71,7 +71,7 @@ class Case:
     """What becomes of a delivery's lines, by line number, and the run's warnings about the delivery.
 
     A line is loaded (its row in raw and in curated), quarantined by curated's gate (its row in raw and the
-    rule), rejected (the rule, the reason and the text of the line) or superseded by a later line with the
+    rule), rejected (the rule, the reason and the text of the line) or a duplicate of a later line with the
     same key (None).
     """
 
@@ -134,8 +134,14 @@ CASES = {
     "products_semicolons.csv": Case({2: product("C1", "Cup; blue", "1.50")}, ("delimiter ';'",)),
     "products_tabs.csv": Case({2: product("T1", "Cup", "1.50")}, (r"delimiter '\t'",)),
     "products_duplicate_keys.csv": Case({
-        2: None, 3: product("K2", "Pot", "2.00"),
-        4: None, 5: product("K1", "Beaker", "1.80")}),
+        2: ("repeated_key", "The row in line 5, the last one of the file with this product_id, has other "
+            "values and is the one that counts.",
+            '{"product_id":"K1","product_name":"Cup","category":null,"sub_category":null,"brand":null,'
+            '"unit_price":"1.50","status":null}'),
+        3: None, 4: (("K2", " Pot", "2.00"), ("K2", "Pot", 2.0)), 5: product("K1", "Beaker", "1.80")},
+        ("rows that share a product_id with a later row but differ from it: 1. Lines 2 and 5 both have the "
+         "product_id 'K1'. The last row of each key is loaded, the others are in the quarantine. If they are "
+         "different records, make the key unique and deliver the file again.",)),
     "customers_leading_zeros.csv": Case({
         2: (("00123", "Ann", "Lee"),) * 2, 3: (("123", "Bob", "Lee"),) * 2,
         4: (("1e3", "Cy", "Lee"),) * 2}),
@@ -244,7 +250,7 @@ def test_every_file_of_the_corpus_has_a_case():
 
 
 def lines_of(shop: Shop, name: str) -> dict[int, tuple]:
-    """Return what became of a delivery's lines, as in a case, without superseded lines."""
+    """Return what became of a delivery's lines, as in a case, without duplicates."""
     source = SOURCES[source_of(name)]
     in_raw, in_curated = (", ".join(columns) for columns in SHOWN[source.name])
     found = {}
