@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,18 +12,20 @@ import pyarrow as pa
 
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
-from lib.ingest import archive
+from lib.ingest import archive, repeated_header, total_row
 from lib.ingest.deliveries import Delivery, find_deliveries, read_found
-from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
+from lib.ingest.header import SOURCE_ROW, Header, read_header
+from lib.ingest.reader import Batch, read_batches
 from lib.step import drift, raw_tables
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.storage.sql import quote
 
+NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that hide no key and show no broken export
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
 
 
@@ -80,7 +83,7 @@ class RawStep(Step):
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
-            self._set_aside(batch.rejected.to_pandas())
+            self._reject(batch.rejected.to_pandas())
             rows = batch.rows.to_pandas()
             if len(superseded):
                 is_superseded = rows["source_row"].isin(superseded)
@@ -92,12 +95,14 @@ class RawStep(Step):
         self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        path = delivery.path(self.source)
-        return read_batches(path, self._header(delivery), self.parameters.batch_rows, only=only)
+        read = partial(read_batches, delivery.path(self.source), self._header(delivery),
+                       self.parameters.batch_rows)
+        if only:
+            return read(only=only)
+        return total_row.set_total_aside(read(), SOURCES[delivery.source], lambda name: read(only=name))
 
     def _header(self, delivery: Delivery) -> Header:
-        names = SOURCES[delivery.source].column_names
-        return read_header(delivery.path(self.source), names, names)
+        return read_header(delivery.path(self.source), SOURCES[delivery.source])
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
@@ -131,6 +136,7 @@ class RawStep(Step):
         self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
                             "and resolved_batch_id is null", (self.batch_id, delivery.name))
         self._delivery = delivery
+        self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
         return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
@@ -140,8 +146,9 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
-        deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
+        doubtful = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        self.quarantine.check_share(delivery.name, doubtful, done.read)
+        deleted = self._apply_snapshot(delivery, doubtful) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
             "rows": done.read, "appended": done.added, "unchanged": done.unchanged,
@@ -154,6 +161,8 @@ class RawStep(Step):
         self.index_later(delivery.source, SOURCES[delivery.source].key)
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
+        self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
+                          for rule, (count, shown) in self._rejected.items()]
         for name in header.extra:
             new = "" if name in reading.known_columns else "new, and "
             self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
@@ -209,6 +218,15 @@ class RawStep(Step):
             asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {})
             for delivery in self.found]}
 
+    def _reject(self, lines: pd.DataFrame) -> None:
+        """Quarantine lines that are no rows, and note them for a warning: no gate reports them."""
+        self._set_aside(lines)
+        for rule, group in lines.groupby("rule", sort=False):
+            first = group.iloc[0]
+            shown = f"line {first['source_row']}, {first['raw_text'][:ROW_TEXT]!r}: {first['reason']}"
+            count, shown = self._rejected.get(rule, (0, shown))
+            self._rejected[rule] = count + len(group), shown
+
     def _set_aside(self, rows: pd.DataFrame) -> None:
         self.set_aside(self._delivery.source, rows.assign(
             source_name=self._delivery.source, source_filename=self._delivery.name))
@@ -224,9 +242,9 @@ class RawStep(Step):
     def _is_snapshot(self, delivery: Delivery) -> bool:
         return delivery.is_snapshot or delivery.source in self.parameters.snapshots
 
-    def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
-        if done.quarantined:
-            self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is "
+    def _apply_snapshot(self, delivery: Delivery, doubtful: int) -> int:
+        if doubtful:
+            self.warnings.append(f"{delivery.name}: {doubtful} rows could not be read, so what is "
                                  "missing from this snapshot is not known: nothing was deleted")
             return 0
         return self._delete_missing(delivery)
