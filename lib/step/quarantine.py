@@ -5,12 +5,14 @@ from collections.abc import Callable
 import pandas as pd
 
 from lib.errors import PipelineError
+from lib.ingest import repeated_header, total_row
 from lib.step.frames import ROW_TEXT, locate, to_arrow
 from lib.storage.layer import Layer
 from lib.storage.lookup import REPEATED_KEY
 
 SAMPLE = 3  # rows shown of each rule
-KEYS_ARE_KNOWN = (REPEATED_KEY, "repeated_header", "total_row")  # rules whose rows hide no key of the file
+NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that are right where they are, and no rows
+KEYS_ARE_KNOWN = (REPEATED_KEY, *NO_ROWS)  # rules whose rows hide no key of the file
 
 
 class Quarantine:

@@ -13,17 +13,18 @@ import pyarrow as pa
 
 from lib.contract import SOURCES, Source
 from lib.errors import DeliveryError, PipelineError, StepError, UsageError
-from lib.ingest import archive
+from lib.ingest import archive, total_row
 from lib.ingest.deliveries import Delivery, find_deliveries, read_found
+from lib.ingest.header import SOURCE_ROW, Header, read_header
 from lib.ingest.names import is_order_clear
-from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
+from lib.ingest.reader import Batch, read_batches
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
-from lib.step.quarantine import KEYS_ARE_KNOWN
+from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
 from lib.step.raw_tables import SERIAL, TRIMMED
 from lib.storage import manifest
 from lib.storage.sql import quote
@@ -125,7 +126,7 @@ class RawStep(Step):
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
-            self._set_aside(batch.rejected.to_pandas())
+            self._reject(batch.rejected.to_pandas())
             rows = raw_tables.without_blank_keys(batch.rows, source.key).to_pandas()
             if repeats is not None:
                 rows = self._take_out_repeats(rows, repeats, source)
@@ -135,12 +136,14 @@ class RawStep(Step):
         self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        path = delivery.path(self.source)
-        return read_batches(path, self._header(delivery), self.parameters.batch_rows, only=only)
+        read = partial(read_batches, delivery.path(self.source), self._header(delivery),
+                       self.parameters.batch_rows)
+        if only:
+            return read(only=only)
+        return total_row.set_total_aside(read(), SOURCES[delivery.source], lambda name: read(only=name))
 
     def _header(self, delivery: Delivery) -> Header:
-        names = SOURCES[delivery.source].column_names
-        return read_header(delivery.path(self.source), names, names)
+        return read_header(delivery.path(self.source), SOURCES[delivery.source])
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
@@ -181,6 +184,7 @@ class RawStep(Step):
             other.name for other in self.deliveries()
             if other.name in self._results and other.source == delivery.source and not delivery.file
             and not is_order_clear(other.name, delivery.name)]
+        self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
         return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
@@ -190,8 +194,9 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
+        broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
         self.warnings += self.quarantine.check_share(
-            delivery.name, done.quarantined, done.read,
+            delivery.name, broken, done.read,
             partial(manifest.accepted_limit, self._log, "raw", delivery.sha256))
         deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
@@ -208,6 +213,8 @@ class RawStep(Step):
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         self.warnings += self._repeats.warnings(delivery.name, SOURCES[delivery.source].key)
         self.warnings += self._describe_disagreements(delivery)
+        self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
+                          for rule, (count, shown) in self._rejected.items()]
         for name in header.extra:
             new = "" if name in reading.known_columns else "new, and "
             self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
@@ -306,6 +313,15 @@ class RawStep(Step):
     def _note(self, delivery: Delivery) -> dict[str, str]:
         error = self.not_loaded.get(delivery.name)
         return {"note": f"not loaded: {error}"} if error else {}
+
+    def _reject(self, lines: pd.DataFrame) -> None:
+        """Quarantine lines that are no rows, and note them for a warning: no gate reports them."""
+        self._set_aside(lines)
+        for rule, group in lines.groupby("rule", sort=False):
+            first = group.iloc[0]
+            shown = f"line {first['source_row']}, {first['raw_text'][:ROW_TEXT]!r}: {first['reason']}"
+            count, shown = self._rejected.get(rule, (0, shown))
+            self._rejected[rule] = count + len(group), shown
 
     def _set_aside(self, rows: pd.DataFrame) -> None:
         self._unknown_keys += int((~rows["rule"].isin(KEYS_ARE_KNOWN)).sum())
