@@ -22,7 +22,8 @@ class Column:
 class Source:
     """One CSV feed. The first column is the key.
 
-    `missing` are texts that stand for an empty cell. `encoding` is that of files which are not UTF-8, such as "cp1251"; "" if none is declared.
+    `missing` are texts that stand for an empty cell. `encoding` is that of files which are not UTF-8, such as
+    "cp1251"; "" if none is declared.
     """
 
     name: str
