@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.ingest.reader import BLOCK_BYTES, Batch, Header, parse_chunks
+from lib.ingest.header import Header
+from lib.ingest.reader import BLOCK_BYTES, Batch, parse_chunks
 from lib.ingest.records import CR, LF, QUOTE, Shape
 from lib.ingest.text import GZIP_MAGIC, reading
 

@@ -64,7 +64,7 @@ class SparkRawStep(SparkStep, RawStep):
             self._delivered, self._numbers = found.rows, found.last_row + 1
             count.read += found.row_count + found.rejected_count
             for chunk in in_chunks(found.rejected.orderBy("source_row")) if found.rejected_count else ():
-                self._set_aside(chunk)
+                self._reject(chunk)
             _describe(found, reading.profile)
             keyed = found.row_count - reading.profile.empty[source.key]
             latest, duplicates = _latest(found.rows, source, keyed)

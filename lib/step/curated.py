@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from lib.contract import SOURCES
 from lib.step.base import Step
 from lib.step.frames import as_text, locate, to_arrow
+from lib.step.markers import Markers
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
@@ -36,6 +37,7 @@ class CuratedStep(Step):
         self._open_quarantines = commits.quarantined_tables(self.output)
         self._to_read = {source: 0 if first is None else commits.count_new_rows(self.input, source, first)
                          for source, first in self._first_row_ids.items()}
+        self._markers = Markers()
         self._stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
         self.writer = Writer(self, self._stamp, keeps_replaced=True)
 
@@ -67,6 +69,7 @@ class CuratedStep(Step):
             self._batch = frame[~is_deletion].astype({"source_row": "int64"})
             with self.phases.phase("clean"):
                 cleaned = clean(self._batch.drop(columns=["source_filename", "source_row"]))
+            self._note_markers(cleaned)
             yield cleaned
             done += rows.num_rows
             self._report_progress(source, done)
@@ -78,6 +81,16 @@ class CuratedStep(Step):
                                    (next_id, limit) if next_id is not None else (1, 0))
             next_id, is_first = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == limit else None, False
             yield rows
+
+    def _note_markers(self, cleaned: pd.DataFrame) -> None:
+        found = cleaned["missing_markers"].dropna()
+        if len(found):
+            for cells, row_ids in found.index.to_series().groupby(found.array):
+                self._markers.note(self._source, cells, len(row_ids), row_ids.min())
+
+    def _place_of(self, source: str, row_id: int) -> tuple[str, int]:
+        place = self.input.read(source, ["source_filename", "source_row"], f"where {SERIAL} = ?", (row_id,))
+        return tuple(place.to_pylist()[0].values())
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
@@ -116,6 +129,7 @@ class CuratedStep(Step):
 
     def publish(self) -> dict:
         """Commit as every step does, unless too many rows of a delivery stayed refused."""
+        self.warnings += self._markers.warnings(self._place_of)
         refused = self.output.read("quarantine", ["source_name", "source_filename", "raw_row_id"],
                                    "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
         for source, rows in refused.to_pandas().groupby("source_name"):

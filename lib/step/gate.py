@@ -67,6 +67,12 @@ class Gate:
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows, len(rows)):
             bad = self._failing_rows(suite, rows, outcome)
+            if (text := unreadable_text(outcome)) in rows:
+                values = rows.loc[bad, text]
+                bad = values.index[values.isna()].tolist()
+                tally.failed -= len(values) - len(bad)
+                if not bad:
+                    continue
             if tally.on_failure == "fail" or bad is None:
                 stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
             else:
@@ -128,6 +134,16 @@ class Gate:
         batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
         detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
         return detail.result.get("unexpected_index_list")
+
+
+def unreadable_text(outcome: Any) -> str:
+    """Return the column that has the unreadable text of a value that may not be null, or "".
+
+    Such a text is refused already, for what it is. The value is not missing.
+    """
+    config = outcome.expectation_config
+    is_required = config.type == "expect_column_values_to_not_be_null"
+    return f"{config.kwargs['column']}_unreadable" if is_required else ""
 
 
 def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:

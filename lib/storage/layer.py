@@ -21,7 +21,7 @@ from adbc_driver_manager import Error as AdbcError
 from lib.errors import PipelineError, StepError, explain, missing_layer
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
-from lib.storage.sql import file_uri, literal, quote, quoted
+from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 
 READ_ROWS = 65_536
 PENDING = 2  # how much submitted work may wait; each holds a batch in memory
@@ -41,7 +41,7 @@ class Layer:
         self._connection = connection
         self._path, self.name = path, path.stem
         self._schemas: dict[str, pa.Schema] = {}
-        self._indexed: set[tuple[str, str]] = set()
+        self._indexed: set[str] = set()
         self._worker = ThreadPoolExecutor(1)
         self._pending: deque[Future] = deque()  # work that holds rows
         self._pending_statements: list[Future] = []
@@ -211,17 +211,18 @@ class Layer:
                     f"{self.name}.db: column {table}.{field.name} is {old}, not {new}. Give the new column "
                     f"another name, or move {self.name}.db aside and run with --full-refresh.")
 
-    def index(self, table: str, column: str, *, unique: bool = False) -> None:
-        """Create the index on a column unless it exists."""
-        if (table, column) in self._indexed:
+    def index(self, table: str, column: str, *, unique: bool = False, is_trimmed: bool = False) -> None:
+        """Create the index on a column, or on its text without surrounding spaces, unless it exists."""
+        name = f"{table}_{column}{'_trimmed' if is_trimmed else ''}"
+        if name in self._indexed:
             return
-        name = f"{table}_{column}"
         if self.scalar("select 1 from sqlite_schema where type = 'index' and name = ?", (name,)) is None:
             self.execute(f"pragma cache_size = -{SORT_CACHE_KIB}")
             kind = "unique index" if unique else "index"
-            self.execute(f"create {kind} {quote(name)} on {quote(table)} ({quote(column)})")
+            what = trimmed(quote(column)) if is_trimmed else quote(column)
+            self.execute(f"create {kind} {quote(name)} on {quote(table)} ({what})")
             self.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
-        self._indexed.add((table, column))
+        self._indexed.add(name)
 
     def insert(self, table: str, rows: pa.Table, constants: Mapping[str, str] = MappingProxyType({})) -> None:
         """Append rows, by column name. `constants` are further columns with the same value in every row.

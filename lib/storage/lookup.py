@@ -19,6 +19,10 @@ from lib.storage.sql import file_uri, quote, read_only_uri
 
 ISO_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
+# The rule of rows that differ from the last row of their key in a file. Each names that row's line in its
+# reason, so a summary shows the reason of one of them.
+REPEATED_KEY = "repeated_key"
+
 
 @dataclass(frozen=True)
 class KnownDelivery:
@@ -75,8 +79,10 @@ def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark
 def open_quarantine(warehouse: Path, layer: str) -> list[tuple[str, str, str, int]]:
     """Return table, rule, reason and number of the rows in a layer's quarantine that are not resolved."""
     return query(warehouse, layer, "quarantine",
-                 "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
-                 "group by table_name, rule, reason order by 4 desc, table_name, rule", read_only=True)
+                 "select table_name, rule, min(reason), count(*) from quarantine "
+                 "where resolved_batch_id is null "
+                 "group by table_name, rule, case when rule <> ? then reason end "
+                 "order by 4 desc, table_name, rule", REPEATED_KEY, read_only=True)
 
 
 @contextmanager

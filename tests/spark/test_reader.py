@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.contract import Column, Source
 from lib.errors import PipelineError
-from lib.ingest.reader import Batch, Header, Unfinished, read_batches, read_header
+from lib.ingest.header import Header, read_header
+from lib.ingest.reader import Batch, Unfinished, read_batches
 from lib.spark.parts import cut, read_part, scan, stretches
 from lib.spark.reader import read_delivery
 
 COLUMNS = ("id", "name")
+PEOPLE = Source("people", (Column("id", "text"), Column("name", "text")))
 PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n',
           b'1,24" x\n', b'"\n', "é".encode(), b"\xef\xbb\xbf"]
 any_body = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
@@ -29,7 +32,7 @@ def file(tmp_path_factory):
 
 def written(path, content) -> Header:
     path.write_bytes(content)
-    return read_header(path, COLUMNS, COLUMNS)
+    return read_header(path, PEOPLE)
 
 
 def lines_of(batches) -> tuple[list[tuple], list[tuple]]:
