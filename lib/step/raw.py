@@ -196,8 +196,7 @@ class RawStep(Step):
         done.verify(delivery.name)
         broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
         self.warnings += self.quarantine.check_share(
-            delivery.name, broken, done.read,
-            partial(manifest.accepted_limit, self._log, "raw", delivery.sha256))
+            delivery.name, broken, done.read, partial(self._accepted_limit, delivery))
         deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
@@ -220,6 +219,9 @@ class RawStep(Step):
             self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
+
+    def _accepted_limit(self, delivery: Delivery) -> float:
+        return manifest.accepted_limit(self._log, "raw", delivery.sha256)
 
     def _find_repeats(self, delivery: Delivery, source: Source,
                       kept: list[Batch]) -> tuple[pd.DataFrame | None, int]:
@@ -249,7 +251,8 @@ class RawStep(Step):
 
     def _check_repeats(self, repeats: repeated_keys.Repeats, rows: int) -> None:
         self._repeats, delivery = repeats, self._delivery
-        if self.quarantine.is_too_much(repeats.differing, rows):
+        if (self.quarantine.is_too_much(repeats.differing, rows)
+                and repeats.differing > self._accepted_limit(delivery) * rows):
             key = SOURCES[delivery.source].key
             raise PipelineError(repeats.explain_too_many(delivery.name, key, rows))
 

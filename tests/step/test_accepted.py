@@ -13,6 +13,7 @@ from lib.steps import Options
 
 BAD = [ORDERS, *(f"B{n},C1,2025-02-30,,1.00,placed" for n in range(5)), "G1,C1,2025-02-01,,7.00,placed"]
 BROKEN = [ORDERS, *(f"B{n},C1" for n in range(5)), "G1,C1,2025-02-01,,7.00,placed"]  # these are no rows
+REPEATED = [ORDERS, *(f"G1,C1,2025-02-01,,{n}.00,placed" for n in range(8))]
 ORDERED = "select count(*), sum(total_amount) from fact_orders"
 
 
@@ -62,7 +63,7 @@ def refuse_all_of_it(step, suite: str, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(index=bad.index)
 
 
-@pytest.mark.parametrize("lines", [BAD, BROKEN])
+@pytest.mark.parametrize("lines", [BAD, BROKEN, REPEATED])
 def test_it_stays_accepted_when_raw_is_read_again_from_the_source_folder(small: Shop, run, lines: list[str]):
     small.deliver("orders_2.csv", *lines)
     refused(run)
