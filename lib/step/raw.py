@@ -25,7 +25,7 @@ from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.storage.sql import quote
 
-NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that hide no key and show no broken export
+NO_ROWS = (repeated_header.RULE, total_row.RULE)  # rules of lines that hide no key and spoil no export
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
 
 
