@@ -59,13 +59,14 @@ def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, bl
             rows = pa.concat_tables([rows, parsed.rows])
             rejected = pa.concat_tables([rejected, parsed.rejected])
             while max(rows.num_rows, rejected.num_rows) >= batch_rows:
-                yield Batch(_with_absent(rows.slice(0, batch_rows), absent), rejected.slice(0, batch_rows))
+                yield Batch(with_absent(rows.slice(0, batch_rows), absent), rejected.slice(0, batch_rows))
                 rows, rejected = rows.slice(batch_rows), rejected.slice(batch_rows)
     if rows.num_rows or rejected.num_rows:
-        yield Batch(_with_absent(rows, absent), rejected)
+        yield Batch(with_absent(rows, absent), rejected)
 
 
-def _with_absent(rows: pa.Table, absent: tuple[str, ...]) -> pa.Table:
+def with_absent(rows: pa.Table, absent: tuple[str, ...]) -> pa.Table:
+    """Return rows with empty columns for those that the file lacks."""
     for name in absent:
         rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
     return rows

@@ -37,8 +37,8 @@ SMALL, CAPITAL = "[a-zß-öø-ÿšžœ]", "[À-ÖØ-ÞŠŽŒŸ]"
 LATE_CAPITAL = re.compile(f"{SMALL}{CAPITAL}|[A-Z]{CAPITAL}{SMALL}")
 # Older encodings of Western European text: likely if no word is odd in them.
 OLDER = ("mac_roman", "cp850")
-FOREIGN = ("cp1251", "koi8_r", "cp866", "cp1250", "iso8859_2", "cp1253", "cp1255", "cp1256", "cp1257", "cp874",
-           "cp932", "euc_jp", "gb18030", "big5", "cp949")
+FOREIGN = ("cp1251", "koi8_r", "cp866", "cp1250", "iso8859_2", "cp1253", "cp1255", "cp1256", "cp1257",
+           "cp874", "cp932", "euc_jp", "gb18030", "big5", "cp949")
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _words(text: str) -> list[str]:
 def _is_odd(word: str) -> bool:
     """Return whether no Western European language has a word with these characters beyond ASCII.
 
-    It has a sign or a foreign letter, letters of several languages, a capital within the word, or no letter of
-    ASCII at all.
+    It has a sign or a foreign letter, letters of several languages, a capital within the word, or no letter
+    of ASCII at all.
     """
     if UNIT.fullmatch(word):
         return False

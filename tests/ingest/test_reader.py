@@ -305,7 +305,7 @@ def test_a_header_that_is_most_likely_wrong_is_refused(tmp_path, line, words):
 
 
 def test_of_several_lines_the_one_that_looks_most_like_a_header_is_named(tmp_path):
-    with pytest.raises(PipelineError, match="line 2: .*lacks 'status' .*nearest: 'state'"):
+    with pytest.raises(PipelineError, match=r"line 2: .*lacks 'status' .*nearest: 'state'"):
         read(tmp_path / "a.csv", b"Orders\norder_id,state,date\n1,x,\n", ("order_id", "status", "date"))
 
 
