@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from lib.contract import SOURCES
 
-FILES = {source: [f"{source}.csv", f"{source}_2.csv", f"{source}/a.csv", f"{source}/b.csv.gz"]
-         for source in SOURCES}
+FILES = {source: [f"{source}.csv", f"{source} (1).csv", f"{source}_2.csv", f"{source}_10.csv",
+                  f"{source}/a.csv", f"{source}/b.csv.gz"] for source in SOURCES}
 STEPS = [("raw", "dimensions", "facts", "gold")] * 4 + [("raw",), ("raw", "facts"), ("raw", "dimensions")]
 
 ids = {"customers": ["007", "C1", "1e3"], "products": ["P1", "NA"], "orders": ["O1", "O2", "O3", "00"],
        "order_lines": ["L1", "L2", "L3", "L4", "L5"], "payments": ["Y1", "Y2", "Y3"]}
+spaces = st.sampled_from(["", "", "", " ", "\u00a0", "\t\u3000"])  # around a key, of which they are no part
 cents = st.integers(0, 99999).map(lambda number: f"{number // 100}.{number % 100:02d}")
 optional_cents = st.one_of(st.just(""), cents)
 days = st.sampled_from(["2025-01-01", "2025-01-02", "2025-01-02T23:30:00-02:00", "2025-01-03 10:00:00"])
@@ -45,7 +46,8 @@ def deliveries(draw) -> tuple[str, str, tuple]:
     source = draw(st.sampled_from(list(SOURCES)))
     rows = draw(st.lists(st.fixed_dictionaries(
         {column.name: fields[source].get(column.name, st.just("")) for column in SOURCES[source].columns}
-        | {SOURCES[source].key: st.sampled_from(ids[source])}), min_size=0, max_size=4))
+        | {SOURCES[source].key: st.tuples(spaces, st.sampled_from(ids[source]), spaces).map("".join)}),
+        min_size=0, max_size=4))
     return source, draw(st.sampled_from(FILES[source])), rows
 
 
@@ -65,15 +67,15 @@ class Model:
         self.now: dict[str, dict[str, dict | None]] = {source: {} for source in SOURCES}
         self.last_seen: dict[str, dict[str, dict | None]] = {}  # by file and key
         self.bytes: dict[str, bytes] = {}
-        self.ever: set[bytes] = set()
+        self.ever: set[tuple[str, bytes]] = set()
 
     def deliver(self, source: str, name: str, content: bytes, rows: list[dict], is_snapshot: bool) -> None:
-        if self.bytes.get(name) == content or (name not in self.bytes and content in self.ever):
+        if self.bytes.get(name) == content or (name not in self.bytes and (source, content) in self.ever):
             return
         self.bytes[name] = content
-        self.ever.add(content)
-        now, seen = self.now[source], self.last_seen.setdefault(name, {})
-        last = {row[SOURCES[source].key]: row for row in rows}
+        self.ever.add((source, content))
+        now, seen, key_column = self.now[source], self.last_seen.setdefault(name, {}), SOURCES[source].key
+        last = {row[key_column].strip(): row | {key_column: row[key_column].strip()} for row in rows}
         for key, row in last.items():
             if row != (seen[key] if key in seen else now.get(key)):
                 now[key] = row

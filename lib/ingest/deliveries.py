@@ -185,13 +185,16 @@ def _is_file(path: Path) -> bool:
 
 
 def source_of(name: str) -> str | None:
-    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`."""
+    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`.
+
+    `orders (1).csv` is how a browser saves a second `orders.csv`.
+    """
     match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
     if match:
         folder, slash, _ = name.partition("/")
         stem = (folder if slash else match["stem"]).lower()
         for source in SOURCES:
-            if stem == source or (not slash and re.match(rf"{source}[_.-]", stem)):
+            if stem == source or (not slash and re.match(rf"{source}([_.-]| ?\([0-9]+\))", stem)):
                 return source
     return None
 
@@ -225,7 +228,8 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         return Delivery(name, "new", source, note=f"cannot be read ({error.strerror})")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
-    return Delivery(name, "new", source, after.st_size, sha256)
+    note = f"read as {source}" if re.match(rf"{source} ?\(", name, re.IGNORECASE) else ""
+    return Delivery(name, "new", source, after.st_size, sha256, note=note)
 
 
 def _is_unfinished(name: str) -> bool:
@@ -237,6 +241,7 @@ def _compare(delivery: Delivery, latest: dict[str, str],
     """Return a delivery with its status, given the latest content by name, and the first name by source and
     content: the same file may hold the rows of several sources."""
     if delivery.name in latest:
-        return replace(delivery, status="known" if latest[delivery.name] == delivery.sha256 else "changed")
+        is_known = latest[delivery.name] == delivery.sha256
+        return replace(delivery, status="known", note="") if is_known else replace(delivery, status="changed")
     same = first_name.get((delivery.source, delivery.sha256))
     return replace(delivery, status="copy", same_as=same, note=f"same bytes as {same}") if same else delivery

@@ -280,11 +280,14 @@ class RawStep(Step):
     def _note_disagreements(self, delivery: Delivery, keys: pa.ChunkedArray) -> None:
         """Note which keys that a delivery is about to change came earlier in this run from another one, if
         the names of the two do not say which one is newer."""
-        if self._in_doubt and len(keys):
-            for found in raw_tables.find_disagreements(
-                    self.output, self.table_changes[delivery.source], SOURCES[delivery.source], keys,
-                    self._in_doubt, self._first_confirmation):
+        if self._in_doubt:
+            for found in self._find_disagreements(delivery, keys):
                 self._disagreements.setdefault(found["file"], [0, found["key"]])[0] += found["keys"]
+
+    def _find_disagreements(self, delivery: Delivery, keys: pa.ChunkedArray) -> list[dict]:
+        return raw_tables.find_disagreements(
+            self.output, self.table_changes[delivery.source], SOURCES[delivery.source], keys, self._in_doubt,
+            self._first_confirmation)
 
     def _describe_disagreements(self, delivery: Delivery) -> list[str]:
         return [

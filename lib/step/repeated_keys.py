@@ -43,13 +43,13 @@ class Repeats:
         """Return what to report of a file that is loaded all the same."""
         if self.differing:
             return [f"{filename}: rows that share {_a(key)} with a later row but differ from it: "
-                    f"{self.differing:,}. {self._example(key)}. The last row of each key is loaded, the others "
-                    "are in the quarantine. If they are different records, make the key unique and deliver "
-                    "the file again."]
+                    f"{self.differing:,}. {self._example(key)}. The last row of each key is loaded, the "
+                    "others are in the quarantine. If they are different records, make the key unique and "
+                    "deliver the file again."]
         if self.differing_elsewhere:
-            return [f"{filename}: rows that share {_a(key)} with a later row but differ from it in columns that "
-                    f"are not in the contract: {self.differing_elsewhere:,}. {self._example(key)}. The last "
-                    "row of each key is loaded."]
+            return [f"{filename}: rows that share {_a(key)} with a later row but differ from it in columns "
+                    f"that are not in the contract: {self.differing_elsewhere:,}. {self._example(key)}. The "
+                    "last row of each key is loaded."]
         return []
 
     def _example(self, key: str) -> str:

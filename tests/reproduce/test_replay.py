@@ -118,7 +118,7 @@ def run_or_die(shop: Shop, patch: pytest.MonkeyPatch, one: dict, dies: str | Non
     with pytest.MonkeyPatch.context() as fault:
         fault.setattr(Step, "record", record)
         try:
-            in_process.run(shop, patch, snapshot_limit=1.0, **given)
+            in_process.run(shop, patch, snapshot_limit=1.0, quarantine_limit=1.0, **given)
         except AssertionError as error:
             assert "a fault" in str(error)
 

@@ -90,11 +90,11 @@ def test_every_history_gives_the_same_on_both_engines(spark, patched, history):
             if any(lite.source.rglob("*.csv*")):
                 for each in (lite, shop):
                     given = {key: one[key] for key in ("full_refresh", "steps", "snapshot")}
-                    run(each, patched, number, snapshot_limit=1.0, **given)
+                    run(each, patched, number, snapshot_limit=1.0, quarantine_limit=1.0, **given)
                 assert digests(shop) == digests(lite)
         if (shop.warehouse / "raw.db").exists():
             for each in (lite, shop):
-                run(each, patched, len(history))  # whatever an earlier run left undone
+                run(each, patched, len(history), quarantine_limit=1.0)  # whatever an earlier run left undone
             assert digests(shop) == digests(lite)
             recorded = {table: found for table, found in digests(shop).items() if found[0]}
             assert {table: found for table, found in in_tables(shop, spark).items() if found[0]} == recorded
