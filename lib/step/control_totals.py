@@ -11,10 +11,10 @@ import pyarrow as pa
 from lib.step.curated import DELETED
 from lib.step.curated_reader import CuratedReader
 from lib.step.raw_tables import SERIAL
+from lib.steps import STEPS
 from lib.storage.digest import scratch_database
 from lib.storage.layer import Layer
 from lib.storage.sql import quote, quoted
-from lib.steps import STEPS
 
 # From here on, two doubles next to each other are more than a cent apart, and the nearest one is off by at
 # most this share of an amount; twice that, since it is turned into a decimal again.
@@ -112,8 +112,8 @@ class ControlTotals:
 
         Only a sum of a day or a customer can be so large that a double does not hold it to the cent.
         """
-        large = (f"case when abs({figure.gold_amount}) >= {EXACT_BELOW} then abs({figure.gold_amount}) else 0 "
-                 "end")
+        size = f"abs({figure.gold_amount})"
+        large = f"case when {size} >= {EXACT_BELOW} then {size} else 0 end"
         return self._sum_gold(figure.gold_table, large) * LARGEST_ERROR
 
     def keep(self, curated_timestamp: str, stamp: dict[str, str]) -> None:
