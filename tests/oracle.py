@@ -63,7 +63,8 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
             "segment": upper(customer.get("segment")),
             "quantity": Decimal(line["quantity"]), "gross_amount": gross,
             "net_amount": gross - money(line["discount_amount"]),
-            "is_sale": int(order is not None and line["order_id"] not in cancelled), "order_payments": counts[line["order_id"]],
+            "is_sale": int(order is not None and line["order_id"] not in cancelled),
+            "order_payments": counts[line["order_id"]],
             "order_paid_amount": paid[line["order_id"]],
             "payment_method": min(methods[line["order_id"]], default=None)}
         if order:

@@ -21,9 +21,9 @@ def trim(name: str) -> Column:
 def in_spark(sql: str, dialect: str = "duckdb") -> str:
     """Return a query for Spark that means the same.
 
-    A quotient is a double, as in DuckDB; Spark's quotient of decimals would be a decimal. Spark's longest whole
-    numbers are decimals without decimal places. `order by` without
-    `limit` is left out: the rows are not stored in that order anyway.
+    A quotient is a double, as in DuckDB; Spark's quotient of decimals would be a decimal. A `hugeint` is a
+    decimal without decimal places, which Spark has instead. `order by` without `limit` is left out: the rows
+    are not stored in that order anyway.
     """
     query = parse_one(sql, read=dialect)
     for division in list(query.find_all(exp.Div)):

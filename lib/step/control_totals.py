@@ -112,8 +112,8 @@ class ControlTotals:
 
         Only a sum of a day or a customer can be so large that a double does not hold it to the cent.
         """
-        large = (f"case when abs({figure.gold_amount}) >= {EXACT_BELOW} then abs({figure.gold_amount}) else 0 "
-                 "end")
+        size = f"abs({figure.gold_amount})"
+        large = f"case when {size} >= {EXACT_BELOW} then {size} else 0 end"
         return self._sum_gold(figure.gold_table, large) * LARGEST_ERROR
 
     def keep(self, curated_timestamp: str, stamp: dict[str, str]) -> None:

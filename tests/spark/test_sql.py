@@ -18,8 +18,9 @@ from .local_spark import local  # noqa: F401
 
 AMOUNTS = """
     select id, price,
-        round(cast(quantity as decimal(19, 3)) * cast(case when abs(price) < 1e9 then
-            cast(price as decimal(18, 6)) else cast(price as decimal(18, 3)) end as decimal(18, 6)), 2) as gross,
+        round(cast(quantity as decimal(19, 3)) * cast(
+            case when abs(price) < 1e9 then cast(price as decimal(18, 6))
+                else cast(price as decimal(18, 3)) end as decimal(18, 6)), 2) as gross,
         (2 * abs(cast(100 * total as hugeint)) + orders) // nullif(2 * orders, 0) as average_cents,
         case when orders = 0 then 1 else 0 end as is_none,
         date_diff('day', cast(day as date), cast('2026-01-01' as date)) as days
