@@ -17,6 +17,7 @@ from pathlib import Path
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError
+from lib.ingest.names import natural_order
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
 from lib.storage.lookup import KnownDelivery
@@ -33,9 +34,9 @@ class Delivery:
     """One file in the source folder.
 
     `status` is "new", "changed" (a file of this name was read before, with other bytes), "known" (this file
-    was read before), "copy" (the same bytes as `same_as`), "waiting" (unfinished, hidden, still growing, or
-    its name is not text) or "stray" (no source has such files). Only files that are "new" or "changed" are to
-    be read.
+    was read before), "copy" (the same bytes as `same_as`, which has the same source), "waiting" (unfinished,
+    hidden, still growing, or its name is not text) or "stray" (no source has such files). Only files that are
+    "new" or "changed" are to be read.
     """
 
     name: str  # relative to the source folder, with forward slashes
@@ -59,7 +60,7 @@ class Delivery:
 
 def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
                     settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
-    """Return all files in the source folder, in the order in which they are applied: by name.
+    """Return all files in the source folder, in the order in which they are applied: that of their names.
 
     When a run is repeated, `folder` is a file called LISTED with a list of deliveries as JSON, which are
     applied in the order of the list.
@@ -74,13 +75,13 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
     latest, first_name, deliveries = {}, {}, []
     for entry in known:
         latest[entry.name] = entry.sha256
-        first_name.setdefault(entry.sha256, entry.name)
+        first_name.setdefault((entry.source, entry.sha256), entry.name)
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
-            delivery = _compare(found, latest, first_name) if found.is_to_read else found
-            if delivery.is_to_read:
+            delivery = _compare(found, latest, first_name) if found.sha256 else found
+            if delivery.is_to_read and delivery.sha256:
                 latest[delivery.name] = delivery.sha256
-                first_name.setdefault(delivery.sha256, delivery.name)
+                first_name.setdefault((delivery.source, delivery.sha256), delivery.name)
             deliveries.append(delivery)
     return deliveries
 
@@ -152,18 +153,21 @@ def check_source(folder: Path) -> None:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return the files in the source folder and in its subfolders named after a source, sorted by name.
+    """Return the files in the source folder and its subfolders named after a source, in order of their names.
 
-    Raises PipelineError when the folder is missing or cannot be read.
+    A subfolder that cannot be read is returned as a file that cannot be read either. Raises PipelineError
+    when the folder is missing or cannot be read.
     """
-    def fail(error: OSError) -> None:
-        raise error
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename) / "*.csv")
 
     try:
         files = list(folder.iterdir())
         for child in folder.iterdir():
             if child.is_dir() and child.name.lower() in SOURCES:
-                for parent, _, names in os.walk(child, onerror=fail):
+                for parent, _, names in os.walk(child, onerror=note):
                     files += [Path(parent) / name for name in names]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"there is no source folder {folder}. "
@@ -171,7 +175,8 @@ def list_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its "
                             "permissions, or name another with --source.") from error
-    return sorted(filter(_is_file, files), key=lambda path: path.relative_to(folder).as_posix())
+    found = [*filter(_is_file, files), *unreadable]
+    return sorted(found, key=lambda path: natural_order(path.relative_to(folder).as_posix()))
 
 
 def _is_file(path: Path) -> bool:
@@ -180,13 +185,16 @@ def _is_file(path: Path) -> bool:
 
 
 def source_of(name: str) -> str | None:
-    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`."""
+    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`.
+
+    `orders (1).csv` is how a browser saves a second `orders.csv`.
+    """
     match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
     if match:
         folder, slash, _ = name.partition("/")
         stem = (folder if slash else match["stem"]).lower()
         for source in SOURCES:
-            if stem == source or (not slash and re.match(rf"{source}[_.-]", stem)):
+            if stem == source or (not slash and re.match(rf"{source}([_.-]| ?\([0-9]+\))", stem)):
                 return source
     return None
 
@@ -216,20 +224,24 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         sha256 = hash_file(path)
         after = path.stat()
     except OSError as error:
-        raise PipelineError(f"{name}: cannot be read ({error.strerror}). "
-                            "Check its permissions and run again.") from error
+        # Reading it will say so again, as the error of this delivery only.
+        return Delivery(name, "new", source, note=f"cannot be read ({error.strerror})")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
-    return Delivery(name, "new", source, after.st_size, sha256)
+    note = f"read as {source}" if re.match(rf"{source} ?\(", name, re.IGNORECASE) else ""
+    return Delivery(name, "new", source, after.st_size, sha256, note=note)
 
 
 def _is_unfinished(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED)
 
 
-def _compare(delivery: Delivery, latest: dict[str, str], first_name: dict[str, str]) -> Delivery:
-    """Return a delivery with its status, given the latest content by name and the first name by content."""
+def _compare(delivery: Delivery, latest: dict[str, str],
+             first_name: dict[tuple[str, str], str]) -> Delivery:
+    """Return a delivery with its status, given the latest content by name, and the first name by source and
+    content: the same file may hold the rows of several sources."""
     if delivery.name in latest:
-        return replace(delivery, status="known" if latest[delivery.name] == delivery.sha256 else "changed")
-    same = first_name.get(delivery.sha256)
+        is_known = latest[delivery.name] == delivery.sha256
+        return replace(delivery, status="known", note="") if is_known else replace(delivery, status="changed")
+    same = first_name.get((delivery.source, delivery.sha256))
     return replace(delivery, status="copy", same_as=same, note=f"same bytes as {same}") if same else delivery

@@ -50,7 +50,7 @@ class Recorded(Exception):
 class Recorder:
     """What both stand-ins share. All verbs that are not defined here or there do nothing."""
 
-    timestamp = "day of run"  # ten characters, as many as a notebook takes of it for the day
+    day = timestamp = "day of run"  # ten characters, as many as a notebook takes of a time for the day
 
     def __init__(self) -> None:
         self.origins: dict[Column, Origin] = {}

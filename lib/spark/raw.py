@@ -1,7 +1,7 @@
 """The raw step on Spark: executors read deliveries and compare their rows with what is known."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,19 +14,19 @@ from lib.ingest.deliveries import Delivery
 from lib.spark import digests
 from lib.spark.base import SparkStep
 from lib.spark.reader import Delivered, read_delivery
+from lib.spark.repeated_keys import DIFFERS, LAST_ROW, find_repeats, summarize
 from lib.spark.rows import Rows, in_chunks
-from lib.spark.sql import column
+from lib.spark.sql import column, trim
 from lib.spark.tables import broadcast_few
-from lib.step import drift, raw_tables
+from lib.step import drift, raw_tables, repeated_keys
 from lib.step.frames import as_text
 from lib.step.phases import timed
 from lib.step.raw import RawStep
-from lib.step.raw_tables import PROVENANCE, SERIAL, SOURCE_SYSTEM
+from lib.step.raw_tables import PROVENANCE, SERIAL, SOURCE_SYSTEM, TRIMMED
 from lib.storage import digest
 
 # Names with a space, which no delivered column's name has.
 KNOWN_KEY, KNOWN_ROW, BY_FILE, IS_NEW = "known key", "known row", raw_tables.BY_FILE, "is new"
-LAST_ROW, TIMES = "last row", "times delivered"
 RULE, REASON = "refused by", "refused because"
 
 
@@ -49,6 +49,15 @@ class SparkRawStep(SparkStep, RawStep):
 
     more_tables = ("confirmations",)
 
+    def begin(self, stack: ExitStack) -> None:
+        super().begin(stack)
+        self._confirmed_before = {file.path for file in self.tables.files("confirmations")}
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        with super()._savepoint(), self.tables.savepoint():
+            yield
+
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[Rows]:
         """Yield a delivery's rows at once, each key once; then record the delivery (see RawStep.read)."""
@@ -59,15 +68,33 @@ class SparkRawStep(SparkStep, RawStep):
             self._delivered, self._numbers = found.rows, found.last_row + 1
             count.read += found.row_count + found.rejected_count
             for chunk in in_chunks(found.rejected.orderBy("source_row")) if found.rejected_count else ():
-                self._set_aside(chunk)
+                self._reject(chunk)
             _describe(found, reading.profile)
-            keyed = found.row_count - reading.profile.empty[source.key]
-            latest, duplicates = _latest(found.rows, source, keyed)
-            count.duplicates += duplicates
+            latest = self._take_out_repeats_of(found, source)
+            has_key = trim(source.key).isNotNull()
+            latest = latest.withColumn(source.key, sf.when(has_key, sf.col(source.key)))
             yield Rows(latest, key="source_row")
             self._report_progress(delivery, found.row_count, found.row_count)
             self._archive(reading)
             self._end_delivery(reading)
+
+    def _take_out_repeats_of(self, found: Delivered, source: Source) -> DataFrame:
+        """Return a file's rows without those whose key a later row repeats: duplicates, or set aside."""
+        repeats = find_repeats(found.rows, source)
+        if repeats is None:
+            return found.rows
+        repeats = repeats.persist()
+        rows, summary = summarize(repeats)
+        self._check_repeats(summary, found.row_count)
+        self.count(source.name).duplicates += rows - summary.differing
+        differing = repeats.where(sf.col(DIFFERS)).orderBy("source_row")
+        for chunk in in_chunks(differing) if summary.differing else ():
+            about = chunk.rename(columns={TRIMMED: "record_key", LAST_ROW: "kept_row"})
+            about = about.set_index("source_row")
+            delivered = [name for name in found.rows.columns if name != "source_row"]
+            self._set_aside(repeated_keys.as_quarantined(chunk, about, as_text(chunk[delivered]), source.key))
+        return found.rows.join(repeats.select("source_row"), "source_row", "left_anti").select(
+            *map(column, found.rows.columns))
 
     @timed("write")
     def append(self, delivery: Delivery, rows: Rows) -> None:
@@ -76,6 +103,7 @@ class SparkRawStep(SparkStep, RawStep):
         names = [name for name in rows.columns if name != "source_row"]
         self.output.create_table(source.name, pa.schema([(name, pa.string()) for name in names]))
         with self._find_new_rows_of(source, delivery, rows.frame) as new:
+            self._note_disagreements(delivery, new.rows)
             count.added += self._add(delivery, new.rows, names, self._numbers)
             count.unchanged += new.unchanged
             if new.seen_first_count:
@@ -121,47 +149,72 @@ class SparkRawStep(SparkStep, RawStep):
 
     def _compare_rows(self, source: Source, delivery: Delivery, rows: DataFrame) -> DataFrame:
         """Return the rows with the row to compare them with, by key, and whether they are a new version."""
-        known = self._last_seen(source, delivery.name, broadcast_few(rows.select(source.key)))
-        others = (SERIAL, *PROVENANCE)
+        keys = broadcast_few(rows.select(trim(source.key).alias(TRIMMED)))
+        known = self._last_seen(source, delivery.name, keys)
+        others = (SERIAL, source.key, *PROVENANCE)
         content = [name for name in self.output.schema(source.name).names if name not in others]
         known = known.select(
-            sf.col(source.key).alias(KNOWN_KEY), sf.col(SERIAL).alias(KNOWN_ROW), BY_FILE,
+            KNOWN_KEY, sf.col(SERIAL).alias(KNOWN_ROW), BY_FILE,
             sf.col("source_row").alias(LAST_ROW), *(column(name).alias(f"known {name}") for name in content))
         same = sf.col(KNOWN_KEY).isNotNull() & sf.col(LAST_ROW).isNotNull()  # a deletion equals no row
         for name in content:
             delivered = column(name) if name in rows.columns else sf.lit(None)
             same &= delivered.eqNullSafe(column(f"known {name}"))
-        return (rows.join(known, sf.col(source.key) == sf.col(KNOWN_KEY), "left").withColumn(IS_NEW, ~same)
+        return (rows.join(known, trim(source.key) == sf.col(KNOWN_KEY), "left").withColumn(IS_NEW, ~same)
                 .drop(LAST_ROW, *(f"known {name}" for name in content)))
 
     def _last_seen(self, source: Source, filename: str, keys: DataFrame) -> DataFrame:
-        """Return, for each key that raw knows, the row to compare with, and whether this file held it."""
-        key, row, file = sf.col(source.key), sf.col(SERIAL), sf.lit(filename)
+        """Return, for each trimmed key that raw knows, the row to compare with, the key as KNOWN_KEY, and
+        whether this file held it."""
+        row, file = sf.col(SERIAL), sf.lit(filename)
         by_file = sf.max(sf.when(sf.col("source_filename") == file, row)).alias("appended")
         versions = (
             self.tables.read(source.name, [source.key, SERIAL, "source_filename"])
-            .join(keys, source.key, "left_semi")
-            .groupBy(source.key).agg(by_file, sf.max(row).alias("newest")))
+            .withColumn(TRIMMED, trim(source.key)).join(keys, TRIMMED, "left_semi")
+            .groupBy(TRIMMED).agg(by_file, sf.max(row).alias("newest")))
         confirmed = (
             self.tables.read("confirmations", ["record_key", SERIAL, "source_name", "source_filename"])
             .where((sf.col("source_name") == source.name) & (sf.col("source_filename") == file))
-            .groupBy("record_key").agg(sf.max(row).alias("confirmed")))
-        chosen = broadcast_few(versions.join(confirmed, key == sf.col("record_key"), "left").select(
-            key.alias(KNOWN_KEY), sf.coalesce("appended", "confirmed", "newest").alias(KNOWN_ROW),
+            .groupBy(trim("record_key").alias(KNOWN_KEY)).agg(sf.max(row).alias("confirmed")))
+        is_same_key = sf.col(TRIMMED) == sf.col(KNOWN_KEY)
+        chosen = broadcast_few(versions.join(confirmed, is_same_key, "left").select(
+            sf.col(TRIMMED).alias(KNOWN_KEY), sf.coalesce("appended", "confirmed", "newest").alias(KNOWN_ROW),
             sf.coalesce("appended", "confirmed").isNotNull().alias(BY_FILE)))
-        is_chosen = (key == sf.col(KNOWN_KEY)) & (row == sf.col(KNOWN_ROW))
-        return self.tables.read(source.name).join(chosen, is_chosen).drop(KNOWN_KEY, KNOWN_ROW)
+        return self.tables.read(source.name).join(chosen, row == sf.col(KNOWN_ROW)).drop(KNOWN_ROW)
+
+    def _find_disagreements(self, delivery: Delivery, rows: DataFrame) -> list[dict]:
+        source, first_row_id = SOURCES[delivery.source], self.table_changes[delivery.source].first_row_id
+        key, has_key = trim(source.key).alias(TRIMMED), trim(source.key).isNotNull()
+        keys = broadcast_few(rows.where(has_key).select(key))
+        appended = self.tables.read(source.name, [source.key, SERIAL, "source_filename"])
+        appended = appended.where(sf.col(SERIAL) >= first_row_id).groupBy(key).agg(
+            sf.max_by("source_filename", SERIAL).alias("appended by"))
+        files = [file.path for file in self.tables.files("confirmations")
+                 if file.path not in self._confirmed_before]
+        names = ["record_key", "source_name", "source_filename"]
+        confirmed = self.tables.read("confirmations", names, files=files)
+        confirmed = confirmed.where(sf.col("source_name") == source.name).groupBy(
+            trim("record_key").alias(TRIMMED)).agg(sf.max("source_filename").alias("confirmed by"))
+        file = sf.coalesce("appended by", "confirmed by").alias("file")
+        earlier = keys.join(appended, TRIMMED, "left").join(confirmed, TRIMMED, "left").select(TRIMMED, file)
+        found = earlier.where(sf.col("file").isin(self._in_doubt)).groupBy("file").agg(
+            sf.count("*").alias("keys"), sf.min(TRIMMED).alias("key"))
+        return [row.asDict() for row in found.collect()]
 
     def _delete_missing(self, delivery: Delivery) -> int:
         key = SOURCES[delivery.source].key
-        newest = self.tables.read(delivery.source, [key, SERIAL, "source_row"]).groupBy(key).agg(
-            sf.max_by(sf.col("source_row").isNotNull(), SERIAL).alias("is live"))
-        live = newest.where("`is live`").select(key).persist()
-        missing = live.join(self._delivered.select(key), key, "left_anti").persist()
+        versions = self.tables.read(delivery.source, [key, SERIAL, "source_row"])
+        newest = versions.where(trim(key).isNotNull()).groupBy(trim(key).alias(TRIMMED)).agg(
+            sf.max_by(sf.col("source_row").isNotNull(), SERIAL).alias("is live"),
+            sf.max_by(key, SERIAL).alias(key))
+        live = newest.where("`is live`").select(TRIMMED, key).persist()
+        delivered = self._delivered.select(trim(key).alias(TRIMMED))
+        missing = live.join(delivered, TRIMMED, "left_anti").select(key).persist()
         try:
             count = missing.count()
             self._check_snapshot(delivery, count, live.count())
             if count:
+                self._note_disagreements(delivery, missing)
                 number = sf.row_number().over(Window.orderBy(key)).cast("long").alias(SERIAL)
                 numbered = missing.select(key, sf.lit(None).cast("long").alias("source_row"), number)
                 self._add(delivery, numbered, [key], count + 1)
@@ -174,6 +227,7 @@ class SparkRawStep(SparkStep, RawStep):
 def _describe(found: Delivered, profile: drift.Profile) -> None:
     """Note in a profile what a delivery looks like: see `drift.Profile.add`."""
     profile.rows, profile.empty = found.row_count, {name: found.empty[name] for name in profile.empty}
+    _describe_rounded(found, profile)
     names = list(profile.values)
     if not names or not found.row_count:
         return
@@ -187,18 +241,11 @@ def _describe(found: Delivered, profile: drift.Profile) -> None:
         profile.add_values(name, pa.array([row.value for row in kept if row.name == name], pa.string()))
 
 
-def _latest(rows: DataFrame, source: Source, keyed: int) -> tuple[DataFrame, int]:
-    """Return the rows without those whose key a later one repeats, and how many these are.
-
-    `keyed` is how many rows have a key. Hashes of eight bytes tell whether any key may come twice.
-    """
-    key = sf.col(source.key)
-    if rows.where(key.isNotNull()).select(sf.xxhash64(key)).distinct().count() == keyed:
-        return rows, 0
-    keys = rows.where(key.isNotNull()).groupBy(source.key)
-    counted = keys.agg(sf.max("source_row").alias(LAST_ROW), sf.count("*").alias(TIMES))
-    repeated = counted.where(sf.col(TIMES) > 1)
-    late = repeated.agg(sf.sum(sf.col(TIMES) - 1)).first()[0] or 0
-    is_last = sf.col(LAST_ROW).isNull() | (sf.col("source_row") == sf.col(LAST_ROW))
-    kept = rows.join(repeated.drop(TIMES), source.key, "left").where(is_last)
-    return kept.select(*map(column, rows.columns)), late
+def _describe_rounded(found: Delivered, profile: drift.Profile) -> None:
+    ids = sorted(drift.IDS & profile.empty.keys())
+    is_rounded = [column(name).rlike(f"^{drift.ROUNDED}$") for name in ids]
+    counts = found.rows.agg(*map(sf.count_if, is_rounded)).first()
+    for name, rounded, count in zip(ids, is_rounded, counts, strict=True):
+        if count:
+            first = found.rows.where(rounded).orderBy("source_row").select(column(name)).first()
+            profile.rounded[name] = [count, first[0]]

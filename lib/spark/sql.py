@@ -4,10 +4,18 @@ from pyspark.sql import Column
 from pyspark.sql import functions as sf
 from sqlglot import exp, parse_one
 
+from lib.storage.sql import SPACES
+
 
 def column(name: str) -> Column:
     """Return the column with exactly this name; a name from a delivery's header may have dots and quotes."""
     return sf.col("`" + name.replace("`", "``") + "`")
+
+
+def trim(name: str) -> Column:
+    """Return a column's text without surrounding spaces, null where nothing is left."""
+    text = sf.btrim(column(name), sf.lit(SPACES))
+    return sf.when(text != "", text)
 
 
 def in_spark(sql: str, dialect: str = "duckdb") -> str:

@@ -7,13 +7,15 @@ from statistics import median
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.contract import Source
+from lib.contract import SOURCES, Source
 from lib.storage.layer import Layer
 
 HISTORY = 20  # deliveries to compare with
 ENOUGH = 3  # of them before anything counts as usual
 NAMED = 3  # new values named in a warning
 NAMED_TEXT = 40  # characters of such a value
+ROUNDED = r"\s*\d([.,]\d+)?[eE]\+\d+\s*"  # how spreadsheets write a long number: its last digits are lost
+IDS = {source.key for source in SOURCES.values()}
 KEPT_VALUES = 1000  # of one column of one delivery: a column with more is no category
 # How often each column of each delivery was empty.
 PROFILES = pa.schema([("source_filename", pa.string()), ("series", pa.string()), ("column_name", pa.string()),
@@ -30,6 +32,7 @@ class Profile:
         self.source, self.rows = source, 0
         self.empty = dict.fromkeys(source.column_names, 0)
         self.values: dict[str, dict[str, None]] = {name: {} for name in source.categories}
+        self.rounded: dict[str, list] = {}  # by column of ids: how many look rounded, and the first of them
 
     def add(self, rows: pa.Table) -> None:
         """Count a batch of rows as delivered."""
@@ -38,13 +41,19 @@ class Profile:
             self.empty[name] += rows[name].null_count
         for name in self.values:
             self.add_values(name, rows[name])
+        for name in IDS & self.empty.keys():
+            if pc.any(pc.match_substring(rows[name], "+")).as_py():
+                rounded = rows[name].filter(pc.match_substring_regex(rows[name], f"^{ROUNDED}$"))
+                if len(rounded):
+                    self.rounded.setdefault(name, [0, rounded[0].as_py()])[0] += len(rounded)
 
     def add_values(self, name: str, delivered: pa.Array | pa.ChunkedArray) -> None:
-        """Note values of a category column."""
+        """Note values of a category column; another spelling or other spaces make no other value."""
         values = self.values[name]
         if len(values) < KEPT_VALUES:
-            distinct = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(delivered)))
-            values.update(dict.fromkeys(value for value in distinct.to_pylist() if value))
+            distinct = pc.unique(pc.utf8_upper(delivered)).to_pylist()
+            values.update(dict.fromkeys(" ".join(value.split()) for value in distinct if value))
+            values.pop("", None)
 
 
 def series(filename: str) -> str:
@@ -67,7 +76,8 @@ def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[
     of the same series. Less than half the median (rows) or ten percentage points (empty cells) is never
     unusual.
     """
-    findings = [*_volume(raw, filename, profile), *_categories(raw, filename, profile, batch_id)]
+    findings = [*_rounded(filename, profile), *_volume(raw, filename, profile),
+                *_categories(raw, filename, profile, batch_id)]
     names = list(profile.empty)
     raw.insert("profiles", pa.table({
         "source_filename": [filename] * len(names), "series": [series(filename)] * len(names),
@@ -75,6 +85,12 @@ def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[
         "batch_id": [batch_id] * len(names),
     }, schema=PROFILES))
     return findings
+
+
+def _rounded(filename: str, profile: Profile) -> list[str]:
+    return [f"{filename}: {name} looks like a number that a spreadsheet rounded in {count:,} rows, such as "
+            f"{value.strip()!r}: different ids may have become one. Format the column as text, export it "
+            "again, and deliver the file again." for name, (count, value) in sorted(profile.rounded.items())]
 
 
 def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from lib.storage.sql import SPACES
 
 ROW_TEXT = 300  # characters shown of a row
 
@@ -18,6 +21,12 @@ def _stored_type(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_integer(type_) or pa.types.is_boolean(type_):
         return pa.int64()
     return pa.float64() if pa.types.is_floating(type_) else pa.string()
+
+
+def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text without surrounding spaces, and null where nothing is left."""
+    text = pc.utf8_trim(text, characters=SPACES)
+    return pc.if_else(pc.equal(text, ""), None, text)
 
 
 def as_text(rows: pd.DataFrame) -> list[str]:

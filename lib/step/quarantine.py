@@ -1,12 +1,18 @@
 """The quarantine of a step: rows that may not be loaded, with rule and reason; and how many may be."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from lib.errors import PipelineError
+from lib.ingest import repeated_header, total_row
 from lib.step.frames import ROW_TEXT, locate, to_arrow
 from lib.storage.layer import Layer
+from lib.storage.lookup import REPEATED_KEY
 
 SAMPLE = 3  # rows shown of each rule
+NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that are right where they are, and no rows
+KEYS_ARE_KNOWN = (REPEATED_KEY, *NO_ROWS)  # rules whose rows hide no key of the file
 
 
 class Quarantine:
@@ -20,20 +26,34 @@ class Quarantine:
         """Write rows: source_name, source_filename, source_row, rule, reason, raw_text and more."""
         self._layer.insert("quarantine", to_arrow(rows.assign(
             table_name=table, batch_id=self._batch_id, quarantined_timestamp=self._timestamp)))
-        for (rule, reason), group in rows.groupby(["rule", "reason"], sort=False):
-            entry = self._entry(table, rule, reason)
+        one_reason = rows["reason"].where(rows["rule"] != REPEATED_KEY, "")
+        for (rule, _), group in rows.groupby([rows["rule"], one_reason], sort=False):
+            entry = self._entry(table, rule, group["reason"].iloc[0])
             entry["rows"] += len(group)
             first = group.head(SAMPLE - len(entry["samples"]))[["source_filename", "source_row", "raw_text"]]
             text = first["raw_text"].str.slice(0, ROW_TEXT)
             entry["samples"] += first.assign(raw_text=text).to_dict("records")
 
-    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
-        """Raise PipelineError when so many of a delivery's rows were set aside that the export looks broken.
+    def is_too_much(self, quarantined: int, rows: int) -> bool:
+        """Return whether so many of a delivery's rows are set aside that the export looks broken.
 
         One bad row never stops a delivery, however small the file is.
         """
-        if quarantined <= max(1, self._limit * rows):
-            return
+        return quarantined > max(1, self._limit * rows)
+
+    def check_share(self, filename: str, quarantined: int, rows: int,
+                    accepted: Callable[[], float] = lambda: 0.0) -> list[str]:
+        """Raise PipelineError when too many of a delivery's rows were set aside, with the first of them.
+
+        `accepted` returns the highest limit with which an earlier run has read this delivery: what was
+        accepted once stays accepted, or one bad day would stop every rebuild. Returns what to report.
+        """
+        if not self.is_too_much(quarantined, rows):
+            return []
+        if quarantined <= (limit := accepted()) * rows:
+            return [f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than "
+                    f"{self._limit:.0%}. An earlier run accepted that with --quarantine-limit {limit:g}, so "
+                    "the other rows are loaded"]
         first = self._layer.read(
             "quarantine", ["source_row", "rule", "reason", "raw_text"],
             f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
@@ -42,8 +62,8 @@ class Quarantine:
         lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
             f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
-            "the export itself looks broken. Nothing was written. Correct the file and deliver it again; or "
-            "raise --quarantine-limit to load the other rows.",
+            "the export itself looks broken. Nothing of it was written. Correct the file and deliver it "
+            "again; or raise --quarantine-limit to load the other rows.",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:
@@ -54,9 +74,9 @@ class Quarantine:
             for entry in self.entries for row in entry["samples"]])
 
     def _entry(self, table: str, rule: str, reason: str) -> dict:
-        about = {"table": table, "rule": rule, "reason": reason}
         for entry in self.entries:
-            if about.items() <= entry.items():
+            has_reason = rule == REPEATED_KEY or entry["reason"] == reason
+            if has_reason and (entry["table"], entry["rule"]) == (table, rule):
                 return entry
-        self.entries.append(about | {"rows": 0, "samples": []})
+        self.entries.append({"table": table, "rule": rule, "reason": reason, "rows": 0, "samples": []})
         return self.entries[-1]

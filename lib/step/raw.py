@@ -1,26 +1,32 @@
 """The raw step: reads deliveries and appends the rows that differ from what is known."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from lib.contract import SOURCES, Source
-from lib.errors import PipelineError
-from lib.ingest import archive
+from lib.errors import DeliveryError, PipelineError, StepError, UsageError
+from lib.ingest import archive, total_row
 from lib.ingest.deliveries import Delivery, find_deliveries, read_found
-from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
-from lib.step import drift, raw_tables
+from lib.ingest.header import SOURCE_ROW, Header, read_header
+from lib.ingest.names import is_order_clear
+from lib.ingest.reader import Batch, read_batches
+from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
-from lib.step.raw_tables import SERIAL
+from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
+from lib.step.raw_tables import SERIAL, TRIMMED
+from lib.storage import manifest
 from lib.storage.sql import quote
 
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
@@ -48,11 +54,14 @@ class RawStep(Step):
         drift.create_tables(self.output)
         for name in SOURCES:
             self.begin_change(name, SERIAL)
+            self.output.schema(name)  # is known from now on, without waiting for the layer's worker
             self.count(name)
         found = read_found(self.run_folder)
         self.found = found if found is not None else find_deliveries(
             self.source, raw_tables.known_deliveries(self.output), self.parameters.settled_seconds)
         self._results: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
+        last = self.output.scalar("select max(confirmation_id) from confirmations")
+        self._first_confirmation = (last or 0) + 1
         self._reader = stack.enter_context(ThreadPoolExecutor(1))
         self._parsing: dict[str, Future[list[Batch]]] = {}  # by delivery: what the reader is parsing
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
@@ -60,6 +69,45 @@ class RawStep(Step):
     def deliveries(self) -> list[Delivery]:
         """Return the deliveries to read, in the order in which they are applied."""
         return [delivery for delivery in self.found if delivery.is_to_read]
+
+    @contextmanager
+    def loading(self, delivery: Delivery) -> Iterator[None]:
+        """Load a delivery in this context; if that fails, undo what was written of it and go on without it.
+
+        Only an error that a delivery can cause is caught. `publish` decides what becomes of the others.
+        """
+        self._submit_indexes()  # of the previous delivery, which this one must not undo
+        warnings, reached = len(self.warnings), self.reached
+        kept = deepcopy((self.counts, self.table_changes, self.quarantine.entries,
+                         self._gate.tallies if self._gate else {}))
+        try:
+            with self._savepoint():
+                yield
+        except (StepError, UsageError):
+            raise
+        except PipelineError as error:
+            self.counts, self.table_changes, self.quarantine.entries, tallies = kept
+            if self._gate:
+                self._gate.tallies = tallies
+            del self.warnings[warnings:]
+            self.reached = reached
+            self._indexes.clear()
+            self._results.pop(delivery.name, None)
+            self._parsing.pop(delivery.name, None)
+            self.not_loaded[delivery.name] = str(error)
+
+    def _savepoint(self) -> AbstractContextManager:
+        """Return what undoes a failed delivery; with one delivery, the step fails and undoes all anyway."""
+        return self.output.savepoint() if len(self.deliveries()) > 1 else nullcontext()
+
+    def publish(self) -> dict:
+        """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
+        errors = list(self.not_loaded.values())
+        if errors and len(errors) == len(self.deliveries()):
+            raise DeliveryError("\n".join(errors))
+        if errors and self.parameters.all_or_nothing:
+            raise DeliveryError("\n".join([*errors, "Nothing was written, because of --all-or-nothing."]))
+        return super().publish()
 
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
@@ -73,31 +121,29 @@ class RawStep(Step):
         kept = self._parsed(delivery)
         archived = self._reader.submit(self._archive, reading) if kept else None  # all of it has been read
         self._parse_next(delivery)
-        superseded, rows_in_all = self._superseded(
-            delivery, source, lambda: kept or self._batches(delivery, only=source.key))
-        self._submit_indexes()  # of the previous delivery
+        repeats, rows_in_all = self._find_repeats(delivery, source, kept)
         self._report_progress(delivery, 0, rows_in_all)
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
-            self._set_aside(batch.rejected.to_pandas())
-            rows = batch.rows.to_pandas()
-            if len(superseded):
-                is_superseded = rows["source_row"].isin(superseded)
-                count.duplicates += int(is_superseded.sum())
-                rows = rows[~is_superseded]
+            self._reject(batch.rejected.to_pandas())
+            rows = raw_tables.without_blank_keys(batch.rows, source.key).to_pandas()
+            if repeats is not None:
+                rows = self._take_out_repeats(rows, repeats, source)
             yield rows
             self._report_progress(delivery, count.read - reading.before["read"], rows_in_all)
         archived.result() if archived else self._archive(reading)
         self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        path = delivery.path(self.source)
-        return read_batches(path, self._header(delivery), self.parameters.batch_rows, only=only)
+        read = partial(read_batches, delivery.path(self.source), self._header(delivery),
+                       self.parameters.batch_rows)
+        if only:
+            return read(only=only)
+        return total_row.set_total_aside(read(), SOURCES[delivery.source], lambda name: read(only=name))
 
     def _header(self, delivery: Delivery) -> Header:
-        names = SOURCES[delivery.source].column_names
-        return read_header(delivery.path(self.source), names, names)
+        return read_header(delivery.path(self.source), SOURCES[delivery.source])
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
@@ -123,14 +169,22 @@ class RawStep(Step):
     def _archive(self, reading: Reading) -> None:
         if not archive.keep(self.warehouse, reading.path, reading.delivery.sha256):
             name = reading.delivery.name
-            raise PipelineError(f"{name} changed while it was read. Nothing was written; run again.")
+            raise PipelineError(f"{name} changed while it was read. Nothing of it was written; run again.")
 
     def _begin_delivery(self, delivery: Delivery) -> Reading:
         source, header = SOURCES[delivery.source], self._header(delivery)
         raw_tables.check_columns(delivery, header.names)
-        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
-                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
-        self._delivery = delivery
+        # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
+        self.output.submit_statement(
+            "update quarantine set resolved_batch_id = ? where source_filename = ? "
+            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        self._delivery, self._unknown_keys, self._repeats = delivery, 0, repeated_keys.Repeats(0, 0)
+        self._disagreements: dict[str, list] = {}  # by earlier delivery: how many keys, and one of them
+        self._in_doubt = [  # the order of a list needs no names
+            other.name for other in self.deliveries()
+            if other.name in self._results and other.source == delivery.source and not delivery.file
+            and not is_order_clear(other.name, delivery.name)]
+        self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
         return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
@@ -140,8 +194,10 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
-        deleted = self._apply_snapshot(delivery, done) if self._is_snapshot(delivery) else 0
+        broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        self.warnings += self.quarantine.check_share(
+            delivery.name, broken, done.read, partial(self._accepted_limit, delivery))
+        deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
             "rows": done.read, "appended": done.added, "unchanged": done.unchanged,
@@ -154,15 +210,23 @@ class RawStep(Step):
         self.index_later(delivery.source, SOURCES[delivery.source].key)
         self.reached = self.timestamp
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
+        self.warnings += self._repeats.warnings(delivery.name, SOURCES[delivery.source].key)
+        self.warnings += self._describe_disagreements(delivery)
+        self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
+                          for rule, (count, shown) in self._rejected.items()]
         for name in header.extra:
             new = "" if name in reading.known_columns else "new, and "
             self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
-    def _superseded(self, delivery: Delivery, source: Source,
-                    parse: Callable[[], Iterable[Batch]]) -> tuple[pd.Index, int]:
-        """Return the `source_row` numbers of a file whose key a later row repeats, and how many rows it has.
+    def _accepted_limit(self, delivery: Delivery) -> float:
+        return manifest.accepted_limit(self._log, "raw", delivery.sha256)
+
+    def _find_repeats(self, delivery: Delivery, source: Source,
+                      kept: list[Batch]) -> tuple[pd.DataFrame | None, int]:
+        """Return the rows of a file whose key a later row repeats, None if there are none, and how many rows
+        it has. Raises PipelineError when too many of them differ.
 
         A snapshot's keys are kept in the working database, where `_delete_missing` looks for them.
         """
@@ -171,23 +235,66 @@ class RawStep(Step):
         def keys() -> Iterator[pa.Table]:
             nonlocal rows
             rows = 0
-            for batch in parse():
+            for batch in kept or self._batches(delivery, only=source.key):
                 rows += batch.rows.num_rows
                 yield batch.rows.select([source.key, SOURCE_ROW])
 
-        if not self._is_snapshot(delivery) and not raw_tables.may_repeat(self.work, keys(), source.key):
-            return pd.Index([]), rows
-        raw_tables.put_delivered_keys(self.work, keys(), source.key)
-        return pd.Index(raw_tables.superseded_rows(self.work)), rows
+        if not self._is_snapshot(delivery) and not repeated_keys.may_repeat(self.work, keys(), source.key):
+            return None, rows
+        repeated_keys.put_delivered_keys(self.work, keys(), source.key)
+        if not repeated_keys.find_repeats(self.work):
+            return None, rows
+        batches = (batch.rows for batch in kept or self._batches(delivery))
+        repeats = repeated_keys.compare_repeats(self.work, batches, source)
+        self._check_repeats(repeated_keys.summarize(repeats), rows)
+        return repeats, rows
+
+    def _check_repeats(self, repeats: repeated_keys.Repeats, rows: int) -> None:
+        self._repeats, delivery = repeats, self._delivery
+        if (self.quarantine.is_too_much(repeats.differing, rows)
+                and repeats.differing > self._accepted_limit(delivery) * rows):
+            key = SOURCES[delivery.source].key
+            raise PipelineError(repeats.explain_too_many(delivery.name, key, rows))
+
+    def _take_out_repeats(self, rows: pd.DataFrame, repeats: pd.DataFrame, source: Source) -> pd.DataFrame:
+        """Return the rows without those whose key a later row repeats: duplicates, or set aside."""
+        is_repeated = rows["source_row"].isin(repeats.index)
+        differing = rows[rows["source_row"].isin(repeats.index[repeats["differs"]])]
+        self.count(source.name).duplicates += int(is_repeated.sum()) - len(differing)
+        if len(differing):
+            texts = as_text(differing.drop(columns="source_row"))
+            self._set_aside(repeated_keys.as_quarantined(differing, repeats, texts, source.key))
+        return rows[~is_repeated]
 
     @timed("write")
     def append(self, delivery: Delivery, rows: pd.DataFrame) -> None:
         """Append those of the rows that differ from what is known (see lib.step.raw_tables)."""
         count, table = self.count(delivery.source), to_arrow(rows)
-        appended = raw_tables.append_new_versions(
-            self.output, self.comparing, self.table_changes[delivery.source], delivery, table, self._stamp)
+        change, key = self.table_changes[delivery.source], SOURCES[delivery.source].key
+        new_rows = raw_tables.find_new_versions(self.output, self.comparing, change, delivery, table)
+        self._note_disagreements(delivery, new_rows[key])
+        appended = raw_tables.append(self.output, change, delivery, new_rows, self._stamp)
         count.added += appended
         count.unchanged += table.num_rows - appended
+
+    def _note_disagreements(self, delivery: Delivery, keys: pa.ChunkedArray) -> None:
+        """Note which keys that a delivery is about to change came earlier in this run from another one, if
+        the names of the two do not say which one is newer."""
+        if self._in_doubt:
+            for found in self._find_disagreements(delivery, keys):
+                self._disagreements.setdefault(found["file"], [0, found["key"]])[0] += found["keys"]
+
+    def _find_disagreements(self, delivery: Delivery, keys: pa.ChunkedArray) -> list[dict]:
+        return raw_tables.find_disagreements(
+            self.output, self.table_changes[delivery.source], SOURCES[delivery.source], keys, self._in_doubt,
+            self._first_confirmation)
+
+    def _describe_disagreements(self, delivery: Delivery) -> list[str]:
+        return [
+            f"{delivery.name} and {file} disagree about {keys:,} {delivery.source}, such as {key!r}, and "
+            f"their names do not say which is newer: {delivery.name} was applied last and counts. Give files "
+            f"a number or a date that grows, such as {delivery.source}_2026-01-31.csv."
+            for file, (keys, key) in self._disagreements.items()]
 
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         text = as_text(rows.drop(columns="source_row"))
@@ -206,10 +313,24 @@ class RawStep(Step):
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {})
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) | self._note(delivery)
             for delivery in self.found]}
 
+    def _note(self, delivery: Delivery) -> dict[str, str]:
+        error = self.not_loaded.get(delivery.name)
+        return {"note": f"not loaded: {error}"} if error else {}
+
+    def _reject(self, lines: pd.DataFrame) -> None:
+        """Quarantine lines that are no rows, and note them for a warning: no gate reports them."""
+        self._set_aside(lines)
+        for rule, group in lines.groupby("rule", sort=False):
+            first = group.iloc[0]
+            shown = f"line {first['source_row']}, {first['raw_text'][:ROW_TEXT]!r}: {first['reason']}"
+            count, shown = self._rejected.get(rule, (0, shown))
+            self._rejected[rule] = count + len(group), shown
+
     def _set_aside(self, rows: pd.DataFrame) -> None:
+        self._unknown_keys += int((~rows["rule"].isin(KEYS_ARE_KNOWN)).sum())
         self.set_aside(self._delivery.source, rows.assign(
             source_name=self._delivery.source, source_filename=self._delivery.name))
 
@@ -221,12 +342,16 @@ class RawStep(Step):
         share = (before + delivery.size * done) / max(1, sum(other.size for other in to_read))
         self.progress.say(delivery.name, rows, share)
 
+    def _make_indexes(self, indexes: list[tuple[str, str, bool]]) -> None:
+        for table, column, _ in indexes:
+            self.output.index(table, column, is_trimmed=True)
+
     def _is_snapshot(self, delivery: Delivery) -> bool:
         return delivery.is_snapshot or delivery.source in self.parameters.snapshots
 
-    def _apply_snapshot(self, delivery: Delivery, done: Count) -> int:
-        if done.quarantined:
-            self.warnings.append(f"{delivery.name}: {done.quarantined} rows could not be read, so what is "
+    def _apply_snapshot(self, delivery: Delivery) -> int:
+        if self._unknown_keys:
+            self.warnings.append(f"{delivery.name}: {self._unknown_keys} rows could not be read, so what is "
                                  "missing from this snapshot is not known: nothing was deleted")
             return 0
         return self._delete_missing(delivery)
@@ -237,17 +362,18 @@ class RawStep(Step):
         self.comparing.register("live", raw_tables.live_keys(self.output, source))
         missing = self.comparing.sql(
             f"select {quote(source.key)} from live anti join delivered_keys "
-            f"on {quote(source.key)} = record_key order by 1").to_arrow_table().column(0)
+            f"on {quote(TRIMMED)} = record_key order by 1").to_arrow_table().column(0)
         live = self.comparing.execute("select count(*) from live").fetchall()[0][0]
         self.comparing.unregister("live")
         self._check_snapshot(delivery, len(missing), live)
-        return raw_tables.append_deletions(
-            self.output, self.table_changes[source.name], delivery, missing, self._stamp)
+        self._note_disagreements(delivery, missing)
+        return raw_tables.append(self.output, self.table_changes[source.name], delivery,
+                                 raw_tables.deletions(source, missing), self._stamp)
 
     def _check_snapshot(self, delivery: Delivery, missing: int, live: int) -> None:
         limit = self.parameters.snapshot_limit
         if missing > limit * live:
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, "
-                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise "
+                f"more than {limit:.0%}. Nothing of it was written. If the file is complete, raise "
                 "--snapshot-limit.")

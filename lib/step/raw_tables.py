@@ -1,22 +1,26 @@
-"""The tables of raw: rows exactly as delivered, appended where they differ from what is known."""
+"""The tables of raw: rows exactly as delivered, appended where they differ from what is known.
 
-from collections.abc import Iterable
+Rows keep their text as delivered. Keys are compared without surrounding spaces, as the next steps read them.
+"""
+
+from collections.abc import Iterable, Sequence
 
 import duckdb
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
 from lib.ingest.deliveries import Delivery
+from lib.step.frames import trim
 from lib.storage import commits, digest
 from lib.storage.layer import Layer
 from lib.storage.lookup import KnownDelivery
-from lib.storage.sql import literal, quote, quoted
+from lib.storage.sql import literal, quote, quoted, trimmed
 
 SERIAL = "row_id"
 SOURCE_SYSTEM = "shop_csv"
-BY_FILE = "by file"  # no delivered column's name has a space, so none can be the same
+BY_FILE, TRIMMED = "by file", "trimmed key"  # no delivered column's name has a space, so none is the same
 PROVENANCE = ("batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp")
 MANIFEST = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("size_bytes", pa.int64()),
@@ -28,6 +32,7 @@ MANIFEST = pa.schema([
 LAST_SEEN = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("record_key", pa.string()),
     ("row_id", pa.int64())])
+DISAGREEMENTS = pa.schema([("file", pa.string()), ("keys", pa.int64()), ("key", pa.string())])
 
 
 def check_columns(delivery: Delivery, names: Iterable[str]) -> None:
@@ -46,7 +51,9 @@ def create_raw_tables(layer: Layer) -> None:
         layer.create_table(source.name, pa.schema(columns), serial=SERIAL)
     layer.create_table("deliveries", MANIFEST, serial="delivery_id")
     layer.create_table("confirmations", LAST_SEEN, serial="confirmation_id")
-    layer.index("confirmations", "record_key")
+    layer.index("confirmations", "record_key", is_trimmed=True)
+    for table, key in [("confirmations", "record_key"), *((name, SOURCES[name].key) for name in SOURCES)]:
+        layer.execute(f"drop index if exists {quote(f'{table}_{key}')}")  # of an earlier release
 
 
 def known_deliveries(layer: Layer) -> list[KnownDelivery]:
@@ -58,77 +65,73 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
     return [KnownDelivery(*row.values()) for row in rows]
 
 
-def may_repeat(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> bool:
-    """Return whether a file may have a key twice. It never misses one, and is hardly ever wrong.
-
-    It compares hashes of eight bytes, which takes a tenth of the time that comparing the keys takes.
-    """
-    hashes = [np.empty(0, np.uint64)]
-    for rows in batches:
-        work.register("incoming", rows)
-        hashes.append(work.execute(f"select hash({quote(key)}) as hash from incoming").fetchnumpy()["hash"])
-        work.unregister("incoming")
-    ordered = np.sort(np.concatenate(hashes))
-    return bool((ordered[1:] == ordered[:-1]).any())
+def without_blank_keys(rows: pa.Table, key: str) -> pa.Table:
+    """Return rows with null in place of keys that have only spaces: they are no keys."""
+    keys = pc.if_else(pc.is_null(trim(rows[key])), None, rows[key])
+    return rows.set_column(rows.column_names.index(key), key, keys)
 
 
-def put_delivered_keys(work: duckdb.DuckDBPyConnection, batches: Iterable[pa.Table], key: str) -> None:
-    """Fill the working table `delivered_keys(record_key, source_row)` with the keys of a file."""
-    work.execute("create or replace table delivered_keys (record_key varchar, source_row bigint)")
-    for rows in batches:
-        work.register("incoming", rows)
-        work.execute(f"insert into delivered_keys select {quote(key)}, source_row from incoming")
-        work.unregister("incoming")
-
-
-def superseded_rows(work: duckdb.DuckDBPyConnection) -> np.ndarray:
-    """Return the `source_row` of each row in `delivered_keys` whose key a later row repeats."""
-    found = work.execute(
-        "select source_row from delivered_keys where record_key in "
-        "(select record_key from delivered_keys group by record_key having count(*) > 1) "
-        "qualify row_number() over (partition by record_key order by source_row desc) > 1")
-    return found.fetchnumpy()["source_row"]
-
-
-def append_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange,
-                        delivery: Delivery, rows: pa.Table, stamp: dict[str, str]) -> int:
-    """Append those of a delivery's rows that are a new version of their key, and return how many are.
+def find_new_versions(layer: Layer, work: duckdb.DuckDBPyConnection, change: commits.TableChange,
+                      delivery: Delivery, rows: pa.Table) -> pa.Table:
+    """Return those of a delivery's rows that are a new version of their key.
 
     A row is a new version when it differs, in any delivered column, from the one that the file of that name
-    held last; where that file never had the key, from the key's current version. `rows` holds each key once.
+    held last; where that file never had the key, from the key's current version. Spaces around the key do
+    not count. `rows` holds each key once.
     """
     source = SOURCES[delivery.source]
     columns = [name for name in rows.column_names if name != "source_row"]
     layer.create_table(source.name, pa.schema([(name, pa.string()) for name in columns]))
-    new_rows = rows
-    if not change.was_empty:
-        layer.index(source.name, source.key)
-        last_seen = _last_seen(layer, source, delivery.name, rows[source.key])
-        new_rows, seen_first = _compare(work, source, rows, last_seen)
-        layer.insert("confirmations", seen_first,
-                     {"source_name": source.name, "source_filename": delivery.name})
-    _append(layer, change, delivery, new_rows, stamp)
-    return new_rows.num_rows
+    if change.was_empty:
+        return rows
+    layer.index(source.name, source.key, is_trimmed=True)
+    keys = trim(rows[source.key])
+    last_seen = _last_seen(layer, source, delivery.name, keys)
+    new_rows, seen_first = _compare(work, source, rows.append_column(TRIMMED, keys), last_seen)
+    layer.insert("confirmations", seen_first, {"source_name": source.name, "source_filename": delivery.name})
+    return new_rows
 
 
-def append_deletions(layer: Layer, change: commits.TableChange, delivery: Delivery,
-                     keys: pa.Array, stamp: dict[str, str]) -> int:
-    """Append a deletion (a row with only a key, without `source_row`) for each key; return how many."""
-    key, no_row = SOURCES[delivery.source].key, pa.nulls(len(keys), pa.int64())
-    rows = pa.table({key: keys.cast(pa.string()), "source_row": no_row})
-    _append(layer, change, delivery, rows, stamp)
-    return rows.num_rows
+def deletions(source: Source, keys: pa.ChunkedArray) -> pa.Table:
+    """Return a deletion (a row with only a key, without `source_row`) for each key."""
+    return pa.table({source.key: keys.cast(pa.string()), "source_row": pa.nulls(len(keys), pa.int64())})
 
 
 def live_keys(layer: Layer, source: Source) -> pa.Table:
-    """Return the keys of a source whose latest row is not a deletion, as a table with one column, the key."""
-    key = quote(source.key)
-    latest = f"select max({SERIAL}) from {quote(source.name)} group by {key}"
-    return layer.read(source.name, [source.key], f"where {SERIAL} in ({latest}) and source_row is not null")
+    """Return the keys of a source whose latest row is not a deletion: the key and TRIMMED."""
+    latest = f"select max({SERIAL}) from {quote(source.name)} group by {trimmed(quote(source.key))}"
+    rows = layer.read(source.name, [source.key], f"where {SERIAL} in ({latest}) and source_row is not null")
+    rows = rows.append_column(TRIMMED, trim(rows[source.key]))
+    return rows.filter(pc.is_valid(rows[TRIMMED]))
 
 
-def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table,
-            stamp: dict[str, str]) -> None:
+def find_disagreements(layer: Layer, change: commits.TableChange, source: Source, keys: pa.ChunkedArray,
+                       files: Sequence[str], first_confirmation: int) -> list[dict]:
+    """Return which of the keys some files delivered, or only confirmed, earlier in this run.
+
+    The result has a row per file: its name, how many keys, and one of them.
+    """
+    key, few = trimmed(quote(source.key)), ", ".join(map(literal, files))
+    layer.put_keys(trim(keys))
+    return layer.query(f"""
+        with earlier as (
+            select w.key, coalesce(
+                (select t.source_filename from {quote(source.name)} as t
+                    where {key} = +w.key and t.row_id >= {change.first_row_id}
+                    order by t.row_id desc limit 1),
+                (select c.source_filename from confirmations as c
+                    where {trimmed("c.record_key")} = +w.key and c.source_name = {literal(source.name)}
+                    and c.confirmation_id >= {first_confirmation}
+                    order by c.confirmation_id desc limit 1)) as file
+            from temp.wanted as w
+        )
+        select file, count(*) as keys, min(key) as key from earlier where file in ({few}) group by file
+        """, DISAGREEMENTS).to_pylist()
+
+
+def append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table,
+           stamp: dict[str, str]) -> int:
+    """Append rows of a delivery, or deletions, to its source's table; return how many."""
     content = [name for name in rows.column_names if name != "source_row"]
 
     def write() -> None:
@@ -140,40 +143,50 @@ def _append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows:
     if rows.num_rows:
         change.added += rows.num_rows
         layer.submit(write)
+    return rows.num_rows
 
 
 def _last_seen(layer: Layer, source: Source, filename: str, keys: pa.ChunkedArray) -> pa.Table:
-    """Return, for each key that raw knows, the row to compare with; BY_FILE is 1 if this file held it."""
-    table, key, file = quote(source.name), quote(source.key), literal(filename)
+    """Return, for each of the trimmed keys that raw knows, the row to compare with, with the key as TRIMMED;
+    BY_FILE is 1 if this file held it."""
+    table, file = quote(source.name), literal(filename)
+    key, confirmed = trimmed(f"t.{quote(source.key)}"), trimmed("c.record_key")
     names = layer.schema(source.name).names
+    more = [pa.field(BY_FILE, pa.int64()), pa.field(TRIMMED, pa.string())]
     layer.put_keys(keys)
+    # With +, a key of `wanted` has no type that SQLite would convert to, so it can use the index.
     return layer.query(f"""
         with versions as (
             select
+                w.key as trimmed,
                 (select max(row_id) from {table} as t
-                    where t.{key} = w.key and t.source_filename = {file}) as appended,
-                (select max(row_id) from confirmations as c where c.record_key = w.key
+                    where {key} = +w.key and t.source_filename = {file}) as appended,
+                (select max(row_id) from confirmations as c where {confirmed} = +w.key
                     and c.source_filename = {file} and c.source_name = {literal(source.name)}) as confirmed,
-                (select max(row_id) from {table} as t where t.{key} = w.key) as newest
+                (select max(row_id) from {table} as t where {key} = +w.key) as newest
             from temp.wanted as w
         )
-        select {quoted(names, "t")}, coalesce(v.appended, v.confirmed) is not null as {quote(BY_FILE)}
+        select {quoted(names, "t")}, coalesce(v.appended, v.confirmed) is not null as {quote(BY_FILE)},
+            v.trimmed
         from versions as v cross join {table} as t on t.row_id = coalesce(v.appended, v.confirmed, v.newest)
-        """, layer.columns(source.name, names).append(pa.field(BY_FILE, pa.int64())))
+        """, pa.schema([*layer.columns(source.name, names), *more]))
 
 
 def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
              last_seen: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the rows that differ, and (record_key, row_id) of the others that this file had not had yet."""
-    content = [name for name in last_seen.column_names if name not in (SERIAL, BY_FILE, *PROVENANCE)]
+    others = (SERIAL, BY_FILE, TRIMMED, source.key, *PROVENANCE)
+    content = [name for name in last_seen.column_names if name not in others]
     same = " and ".join(
         f"{f'i.{quote(name)}' if name in rows.column_names else 'null'} is not distinct from s.{quote(name)}"
         for name in content) + " and s.source_row is not null"  # a deletion equals no row
-    key = quote(source.key)
+    key = quote(TRIMMED)
+    delivered = rows.drop_columns([TRIMMED]).schema
     work.register("incoming", rows)
     work.register("last_seen", last_seen)
     try:
-        new_rows = work.sql(f"select i.* from incoming as i left join last_seen as s on i.{key} = s.{key} "
+        new_rows = work.sql(f"select {quoted(delivered.names, 'i')} from incoming as i "
+                            f"left join last_seen as s on i.{key} = s.{key} "
                             f"where s.{key} is null or not ({same}) order by i.source_row").to_arrow_table()
         seen_first = work.sql(f"select s.{key} as record_key, s.row_id from incoming as i "
                               f"join last_seen as s on i.{key} = s.{key} "
@@ -181,4 +194,4 @@ def _compare(work: duckdb.DuckDBPyConnection, source: Source, rows: pa.Table,
     finally:
         work.unregister("incoming")
         work.unregister("last_seen")
-    return new_rows.cast(rows.schema), seen_first
+    return new_rows.cast(delivered), seen_first

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,10 +18,10 @@ import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
-from lib.errors import PipelineError, explain, missing_layer
+from lib.errors import PipelineError, StepError, explain, missing_layer
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
-from lib.storage.sql import file_uri, literal, quote, quoted
+from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 
 READ_ROWS = 65_536
 PENDING = 2  # how much submitted work may wait; each holds a batch in memory
@@ -40,9 +41,10 @@ class Layer:
         self._connection = connection
         self._path, self.name = path, path.stem
         self._schemas: dict[str, pa.Schema] = {}
-        self._indexed: set[tuple[str, str]] = set()
+        self._indexed: set[str] = set()
         self._worker = ThreadPoolExecutor(1)
-        self._pending: deque[Future] = deque()
+        self._pending: deque[Future] = deque()  # work that holds rows
+        self._pending_statements: list[Future] = []
         self._failed = False
         self._thread = 0  # the worker's: work that it does must not wait for itself
 
@@ -65,6 +67,16 @@ class Layer:
         use of the layer first waits for all pending work, and raises what it raised. Once some work has
         failed, the work after it is not done.
         """
+        while len(self._pending) >= PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._guarded(work)))
+
+    def submit_statement(self, sql: str, parameters: Sequence = ()) -> None:
+        """Let the worker run a statement that returns nothing, in its turn; this never waits."""
+        work = partial(self.execute, sql, parameters)
+        self._pending_statements.append(self._worker.submit(self._guarded(work)))
+
+    def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
         def do() -> None:
             self._thread = threading.get_ident()
             if not self._failed:
@@ -74,14 +86,34 @@ class Layer:
                     # SQLite may have rolled back: what comes next would be in a transaction of its own.
                     self._failed = True
                     raise
+        return do
 
-        while len(self._pending) >= PENDING:
-            self._pending.popleft().result()
-        self._pending.append(self._worker.submit(do))
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is written in this context if it ends with a PipelineError, and only that.
+
+        After a StepError, which may have rolled back everything, and after any other error there is nothing
+        to go on with: the whole transaction is rolled back as always.
+        """
+        self.submit_statement("savepoint part")
+        try:
+            yield
+        except StepError:
+            raise
+        except PipelineError as error:
+            if self._failed:  # nothing is written any more
+                raise StepError(str(error)) from error
+            self.execute("rollback to part")
+            self.execute("release part")
+            self._schemas.clear()
+            self._indexed.clear()
+            raise
+        self.submit_statement("release part")
 
     def flush(self) -> None:
         """Wait until all pending work is done; raise what it raised."""
-        pending, self._pending = self._pending, deque()
+        pending, self._pending = [*self._pending, *self._pending_statements], deque()
+        self._pending_statements = []
         wait(pending)
         for work in pending:
             work.result()
@@ -179,17 +211,18 @@ class Layer:
                     f"{self.name}.db: column {table}.{field.name} is {old}, not {new}. Give the new column "
                     f"another name, or move {self.name}.db aside and run with --full-refresh.")
 
-    def index(self, table: str, column: str, *, unique: bool = False) -> None:
-        """Create the index on a column unless it exists."""
-        if (table, column) in self._indexed:
+    def index(self, table: str, column: str, *, unique: bool = False, is_trimmed: bool = False) -> None:
+        """Create the index on a column, or on its text without surrounding spaces, unless it exists."""
+        name = f"{table}_{column}{'_trimmed' if is_trimmed else ''}"
+        if name in self._indexed:
             return
-        name = f"{table}_{column}"
         if self.scalar("select 1 from sqlite_schema where type = 'index' and name = ?", (name,)) is None:
             self.execute(f"pragma cache_size = -{SORT_CACHE_KIB}")
             kind = "unique index" if unique else "index"
-            self.execute(f"create {kind} {quote(name)} on {quote(table)} ({quote(column)})")
+            what = trimmed(quote(column)) if is_trimmed else quote(column)
+            self.execute(f"create {kind} {quote(name)} on {quote(table)} ({what})")
             self.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
-        self._indexed.add((table, column))
+        self._indexed.add(name)
 
     def insert(self, table: str, rows: pa.Table, constants: Mapping[str, str] = MappingProxyType({})) -> None:
         """Append rows, by column name. `constants` are further columns with the same value in every row.
@@ -250,14 +283,13 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
 def _new_file(path: Path) -> Iterator[Layer]:
     """Build a new layer under a temporary name, and rename the file when it is whole and on the disk.
 
-    Nobody reads it before that, so it needs no journal and each page is written once. An existing file is
-    never replaced.
+    Nobody reads it before that, so each page is written once: its journal holds only what a savepoint needs.
+    An existing file is never replaced.
     """
     aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)  # a killed run may have left it
+    _remove_new_file(aside)  # a killed run may have left it
     try:
         with _connected(aside, "rwc", path) as layer:
-            layer.execute("pragma journal_mode = off")
             layer.execute("pragma synchronous = off")
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
@@ -274,7 +306,12 @@ def _new_file(path: Path) -> Iterator[Layer]:
         aside.rename(path)
         sync(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        _remove_new_file(aside)
+
+
+def _remove_new_file(path: Path) -> None:
+    for suffix in ("-journal", ""):  # first the journal, which SQLite would apply to the file
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

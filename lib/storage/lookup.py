@@ -12,9 +12,16 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.contract import SOURCES
 from lib.errors import explain, missing_layer
 from lib.storage.lock import BUSY_SECONDS
-from lib.storage.sql import file_uri, read_only_uri
+from lib.storage.sql import file_uri, quote, read_only_uri
+
+ISO_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+
+# The rule of rows that differ from the last row of their key in a file. Each names that row's line in its
+# reason, so a summary shows the reason of one of them.
+REPEATED_KEY = "repeated_key"
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,21 @@ def last_timestamp(warehouse: Path, layer: str, process_name: str, read_only: bo
     return (rows[0][0] if rows else None) or ""
 
 
+def newest_day(warehouse: Path, until: str, read_only: bool = False) -> str:
+    """Return the newest day that was delivered in a date and is not later than `until`; "" without one.
+
+    This reads all dates in raw.
+    """
+    days = [""]
+    for source in SOURCES.values() if (warehouse / "raw.db").exists() else ():
+        for column in (column.name for column in source.columns if column.type == "date"):
+            day = f"substr({quote(column)}, 1, 10)"
+            sql = f"select max({day}) from {quote(source.name)} where {day} <= ? and {day} glob ?"
+            days += [row[0] or "" for row in query(warehouse, "raw", source.name, sql, until[:10], ISO_DAY,
+                                                   read_only=read_only)]
+    return max(days)
+
+
 def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark: str,
                  read_only: bool = False) -> list[str]:
     """Return those of the tables that have a commit later than the watermark."""
@@ -57,8 +79,10 @@ def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark
 def open_quarantine(warehouse: Path, layer: str) -> list[tuple[str, str, str, int]]:
     """Return table, rule, reason and number of the rows in a layer's quarantine that are not resolved."""
     return query(warehouse, layer, "quarantine",
-                 "select table_name, rule, reason, count(*) from quarantine where resolved_batch_id is null "
-                 "group by table_name, rule, reason order by 4 desc, table_name, rule", read_only=True)
+                 "select table_name, rule, min(reason), count(*) from quarantine "
+                 "where resolved_batch_id is null "
+                 "group by table_name, rule, case when rule <> ? then reason end "
+                 "order by 4 desc, table_name, rule", REPEATED_KEY, read_only=True)
 
 
 @contextmanager

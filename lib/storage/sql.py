@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+# What `str.strip` removes, and with it `lib.step.parse`. A literal, as an index depends on it.
+SPACES = ("\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+          "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000")
+
 
 def quote(name: str) -> str:
     """Return the name of a table or column, quoted for SQL."""
@@ -17,6 +21,11 @@ def quoted(names: Sequence[str], alias: str = "") -> str:
 def literal(text: str) -> str:
     """Return text as an SQL literal, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def trimmed(column: str) -> str:
+    """Return SQLite's expression for a column's text without surrounding spaces; an index may be on it."""
+    return f"trim({column}, char({', '.join(str(ord(space)) for space in SPACES)}))"
 
 
 def file_uri(path: Path, how: str) -> str:

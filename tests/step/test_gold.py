@@ -249,31 +249,3 @@ def test_dimensions_are_clean(loaded: Shop):
             assert not name.islower(), name
         assert email is None or email == email.strip().lower()
         assert segment is None or segment == segment.upper()
-
-
-@pytest.mark.parametrize(("delivered", "clean"), [
-    ("  ANNA ", "Anna"), ("bob", "Bob"), ("McDonald", "McDonald"), ("van der Berg", "van der Berg"),
-    ("O'NEIL", "O'Neil"),
-    ("ÉMILE", "Émile"), ("北京", "北京"), ("NA", "Na"), ("null", "Null")])
-def test_names_in_one_case_are_title_cased(delivered: str, clean: str, name_of):
-    assert name_of(delivered) == clean
-
-
-@pytest.fixture
-def name_of():
-    """The cleaning function of the dimensions notebook, from its own cells."""
-    import nbformat
-    import pandas as pd
-
-    notebook = nbformat.read(PROJECT / "notebooks" / "2_dimensions.ipynb", 4)
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "def " in cell.source]
-    namespace: dict = {}
-    exec("from lib.step.parse import read_columns\n" + "\n".join(cells), namespace)
-
-    def clean(name: str) -> str:
-        row = dict.fromkeys(("customer_id", "first_name", "last_name", "email", "phone", "city", "state",
-                             "country", "segment"), "x")
-        return namespace["clean_customers"](pd.DataFrame([row
-                                                          | {"last_name": name}]).astype(
-                                                              "str"))["last_name"].iloc[0]
-    return clean
