@@ -12,7 +12,7 @@ IN_ORDER = [
 
 
 def test_numbers_count_as_numbers_and_endings_do_not_count():
-    assert sorted(IN_ORDER[::-1], key=natural_order) == IN_ORDER
+    assert sorted(set(IN_ORDER), key=natural_order) == IN_ORDER
 
 
 @pytest.mark.parametrize(("first", "second"), [
