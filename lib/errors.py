@@ -18,6 +18,14 @@ class UsageError(PipelineError):
     exit_code = 2
 
 
+class DeliveryError(PipelineError):
+    """Deliveries cannot be loaded, and a person has to correct them; nothing else is wrong."""
+
+
+class StepError(PipelineError):
+    """Something is wrong that no delivery has caused, such as a full disk: the whole step fails."""
+
+
 _DAMAGED = ("The file is damaged. Move it and its -wal file aside, put a copy in its place if you have one, "
             "and run with --full-refresh, which rebuilds what is missing.")
 _FULL = "Free some space and run again: nothing is half written."
@@ -45,10 +53,10 @@ def remedy(error: object) -> str | None:
     return next((advice for part, advice in REMEDIES.items() if part in message), None)
 
 
-def explain(path: Path, message: str) -> PipelineError:
+def explain(path: Path, message: str) -> StepError:
     """Return what to raise for an error of a database: the file, SQLite's own message, and what to do."""
     advice = remedy(message) or "Run again; if it fails again, see the traceback in the executed notebook."
-    return PipelineError(f"{path.name}: {message} ({path}). {advice}")
+    return StepError(f"{path.name}: {message} ({path}). {advice}")
 
 
 def missing_layer(path: Path) -> PipelineError:

@@ -51,6 +51,7 @@ class Options:
     snapshot: tuple[str, ...] = ()
     snapshot_limit: float = 0.2
     quarantine_limit: float = 0.1
+    all_or_nothing: bool = False  # whether one delivery that cannot be loaded keeps the others out
     now: str = ""  # the time of the run; empty: the time at its start
     no_rebuild: bool = False
     keep_runs: int = 0  # how many runs' folders stay in the reports; 0: all

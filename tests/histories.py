@@ -12,6 +12,7 @@ from lib.contract import SOURCES
 
 FILES = {source: [f"{source}.csv", f"{source} (1).csv", f"{source}_2.csv", f"{source}_10.csv",
                   f"{source}/a.csv", f"{source}/b.csv.gz"] for source in SOURCES}
+BROKEN = b"Number of the "  # before a header: its key has another name then
 STEPS = [("raw", "dimensions", "facts", "gold")] * 4 + [("raw",), ("raw", "facts"), ("raw", "dimensions")]
 
 ids = {"customers": ["007", "C1", "1e3"], "products": ["P1", "NA"], "orders": ["O1", "O2", "O3", "00"],
@@ -19,19 +20,22 @@ ids = {"customers": ["007", "C1", "1e3"], "products": ["P1", "NA"], "orders": ["
 spaces = st.sampled_from(["", "", "", " ", "\u00a0", "\t\u3000"])  # around a key, of which they are no part
 cents = st.integers(0, 99999).map(lambda number: f"{number // 100}.{number % 100:02d}")
 optional_cents = st.one_of(st.just(""), cents)
-days = st.sampled_from(["2025-01-01", "2025-01-02", "2025-01-02T23:30:00-02:00", "2025-01-03 10:00:00"])
+totals = st.one_of(st.just(""), cents, cents.map("-{}".format))  # credit notes, too
+prices = st.one_of(cents, st.integers(0, 10 ** 9).map(lambda number: f"{number / 10 ** 6:.6f}"))
+days = st.sampled_from(["2025-01-01", "2025-01-02", "2025-01-02T23:30:00-02:00", "2025-01-03 10:00:00",
+                        "0001-01-01", "9999-12-31"])
 fields = {
     "customers": {"first_name": st.sampled_from(["ANNA", "bob", ""]),
                   "last_name": st.sampled_from(["null", "Łódź"]),
                   "segment": st.sampled_from(["vip", "RETAIL", ""])},
     "products": {"product_name": st.sampled_from(["Cup, blue", 'A "B"', "x\ny"]),
-                 "unit_price": optional_cents},
-    "orders": {"customer_id": st.sampled_from(ids["customers"]), "order_date": days,
-               "total_amount": optional_cents,
+                 "unit_price": st.one_of(st.just(""), prices)},
+    "orders": {"customer_id": st.sampled_from([*ids["customers"], ""]), "order_date": days,
+               "total_amount": totals,
                "status": st.sampled_from(["placed", "CANCELLED", "", "shipped"])},
     "order_lines": {"order_id": st.sampled_from(ids["orders"]),
                     "product_id": st.sampled_from(ids["products"]),
-                    "quantity": st.sampled_from(["1", "-2", "0", "2.5", "0.333"]), "unit_price": cents,
+                    "quantity": st.sampled_from(["1", "-2", "0", "2.5", "0.333"]), "unit_price": prices,
                     "discount_amount": optional_cents},
     "payments": {"order_id": st.sampled_from(ids["orders"]), "payment_date": st.one_of(st.just(""), days),
                  "payment_method": st.sampled_from(["card", "CASH", ""]),
@@ -41,14 +45,20 @@ fields = {
 
 
 @st.composite
-def deliveries(draw) -> tuple[str, str, tuple]:
-    """One file: its source, its name and its rows, in which a key may occur several times."""
+def deliveries(draw) -> tuple[str, str, bytes]:
+    """One file: its source, its name and its content, in which a key may occur several times.
+
+    Now and then its header lacks the key, so that it cannot be loaded.
+    """
     source = draw(st.sampled_from(list(SOURCES)))
     rows = draw(st.lists(st.fixed_dictionaries(
         {column.name: fields[source].get(column.name, st.just("")) for column in SOURCES[source].columns}
         | {SOURCES[source].key: st.tuples(spaces, st.sampled_from(ids[source]), spaces).map("".join)}),
         min_size=0, max_size=4))
-    return source, draw(st.sampled_from(FILES[source])), rows
+    content = content_of(source, rows)
+    if draw(st.sampled_from([False] * 7 + [True])):
+        content = BROKEN + content
+    return source, draw(st.sampled_from(FILES[source])), content
 
 
 runs = st.fixed_dictionaries({

@@ -62,22 +62,29 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
             "product_name": sources["products"].get(line["product_id"], {}).get("product_name"),
             "segment": upper(customer.get("segment")),
             "quantity": Decimal(line["quantity"]), "gross_amount": gross,
-            "net_amount": gross - money(line["discount_amount"]), "order_payments": counts[line["order_id"]],
+            "net_amount": gross - money(line["discount_amount"]),
+            "is_sale": int(order is not None and line["order_id"] not in cancelled),
+            "order_payments": counts[line["order_id"]],
             "order_paid_amount": paid[line["order_id"]],
             "payment_method": min(methods[line["order_id"]], default=None)}
         if order:
-            figures = day(daily, day_of(order["order_date"]))
+            figures, net = day(daily, day_of(order["order_date"])), wide[key]["net_amount"]
+            if not wide[key]["is_sale"]:
+                figures["cancelled_amount"] += net
+                continue
             figures["units"] += Decimal(line["quantity"])
             figures["gross_sales"] += gross
             figures["discounts"] += money(line["discount_amount"])
-            figures["net_sales"] += wide[key]["net_amount"]
+            figures["net_sales"] += net
+            figures["returned_amount"] -= net if Decimal(line["quantity"]) < 0 else 0
     for key, order in orders.items():
         figures = day(daily, day_of(order["order_date"]))
         figures["orders"] += 1
         figures["total_sales"] += money(order["total_amount"])
         figures["cancelled_orders"] += key in cancelled
         figures["payments_received"] += paid[key]
-        by_customer[order["customer_id"]].append(key)
+        if order["customer_id"]:
+            by_customer[order["customer_id"]].append(key)
     stats = {}
     for customer, keys in by_customer.items():
         kept = [key for key in keys if key not in cancelled]
@@ -96,7 +103,8 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
 
 def day(daily: dict[str, dict], name: str) -> dict:
     return daily.setdefault(name, {"orders": 0, "cancelled_orders": 0} | dict.fromkeys(
-        ("total_sales", "units", "gross_sales", "discounts", "net_sales", "payments_received"), Decimal(0)))
+        ("total_sales", "units", "gross_sales", "discounts", "net_sales", "returned_amount",
+         "cancelled_amount", "payments_received"), Decimal(0)))
 
 
 def upper(text: str | None) -> str | None:

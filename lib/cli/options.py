@@ -122,7 +122,10 @@ LIMITS = _group(
            help="refuse a snapshot that would delete more than this share of its source (default: 0.2)"),
     option("--quarantine-limit", type=_share, metavar="SHARE",
            help="fail the step when more than this share of a delivery's rows, and more than one row, cannot "
-                "be loaded (default: 0.1)"))
+                "be loaded (default: 0.1)"),
+    option("--all-or-nothing", is_flag=True,
+           help="load no delivery when one cannot be loaded; otherwise the run loads the others, names what "
+                "is missing, and exits with 1"))
 NOW = option("--now", type=_time, metavar="TIME",
              help="the run's clock, as an ISO 8601 time, in UTC unless it says otherwise: times in the "
                   "layers and days since an order count from it (default: the time when the run starts)")

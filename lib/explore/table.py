@@ -14,10 +14,16 @@ PAGE = 20  # rows below one header on a terminal
 PLAIN_PAGE = 1000  # the same in a file or a pipe
 WIDEST = 40  # characters of a cell on a terminal before it is folded
 GAP = 2  # between two columns
-NOISE = 1e-9  # what a sum of doubles may be off by, in proportion
+NOISE = 1e-12  # what a sum of doubles may be off by, in proportion
+
+
+def _columns_of(type_: str) -> set[str]:
+    return {column.name for source in SOURCES.values() for column in source.columns if column.type == type_}
+
+
 # Reals that count things; all other reals are money.
-QUANTITIES = {"units", *(column.name for source in SOURCES.values() for column in source.columns
-                         if column.type == "number")}
+QUANTITIES = {"units", *_columns_of("number")}
+PRICES = _columns_of("price")  # exact, to six decimals
 TYPE_NAMES = {str: "text", int: "integer", float: "real", bytes: "blob"}
 
 
@@ -82,9 +88,10 @@ def cell(value: Any, decimals: int = 2) -> str:
 def decimals(name: str, values: Sequence[Any]) -> int:
     """Return how many decimals the reals of a column need: at least two for money, none for quantities."""
     reals = [value for value in values if isinstance(value, float)]
+    noise = 0 if name in PRICES else NOISE
 
     def suffices(count: int) -> bool:
-        return all(abs(round(real, count) - real) <= NOISE * max(1, abs(real)) for real in reals)
+        return all(abs(round(real, count) - real) <= noise * max(1, abs(real)) for real in reals)
 
     return next(filter(suffices, range(0 if name in QUANTITIES else 2, 6)), 6)
 

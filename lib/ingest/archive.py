@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from lib.clock import days_before
-from lib.errors import PipelineError, remedy
+from lib.errors import PipelineError, StepError, remedy
 from lib.storage import lookup
 from lib.storage.files import hash_file, sync
 
@@ -27,7 +27,7 @@ def keep(warehouse: Path, path: Path, sha256: str) -> bool:
     """Archive a delivery unless it is archived already; return whether its content still has that hash.
 
     A file with another content is not archived. A file in the archive is whole and on the disk. Raises
-    PipelineError when it cannot be written.
+    StepError when it cannot be written.
     """
     import pyarrow as pa
 
@@ -47,7 +47,7 @@ def keep(warehouse: Path, path: Path, sha256: str) -> bool:
         partial.replace(kept)
         sync(kept.parent)
     except OSError as error:
-        raise PipelineError(f"{path.name} cannot be archived in {kept.parent} ({error.strerror or error}). "
+        raise StepError(f"{path.name} cannot be archived in {kept.parent} ({error.strerror or error}). "
                             f"{remedy(error) or 'Correct this and run again.'}") from error
     finally:
         partial.unlink(missing_ok=True)

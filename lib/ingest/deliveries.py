@@ -78,8 +78,8 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
         first_name.setdefault((entry.source, entry.sha256), entry.name)
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
-            delivery = _compare(found, latest, first_name) if found.is_to_read else found
-            if delivery.is_to_read:
+            delivery = _compare(found, latest, first_name) if found.sha256 else found
+            if delivery.is_to_read and delivery.sha256:
                 latest[delivery.name] = delivery.sha256
                 first_name.setdefault((delivery.source, delivery.sha256), delivery.name)
             deliveries.append(delivery)
@@ -155,16 +155,19 @@ def check_source(folder: Path) -> None:
 def list_files(folder: Path) -> list[Path]:
     """Return the files in the source folder and its subfolders named after a source, in order of their names.
 
-    Raises PipelineError when the folder is missing or cannot be read.
+    A subfolder that cannot be read is returned as a file that cannot be read either. Raises PipelineError
+    when the folder is missing or cannot be read.
     """
-    def fail(error: OSError) -> None:
-        raise error
+    unreadable: list[Path] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(Path(error.filename) / "*.csv")
 
     try:
         files = list(folder.iterdir())
         for child in folder.iterdir():
             if child.is_dir() and child.name.lower() in SOURCES:
-                for parent, _, names in os.walk(child, onerror=fail):
+                for parent, _, names in os.walk(child, onerror=note):
                     files += [Path(parent) / name for name in names]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"there is no source folder {folder}. "
@@ -172,8 +175,8 @@ def list_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise PipelineError(f"source folder {error.filename} cannot be read ({error.strerror}). Correct its "
                             "permissions, or name another with --source.") from error
-    return sorted(filter(_is_file, files),
-                  key=lambda path: natural_order(path.relative_to(folder).as_posix()))
+    found = [*filter(_is_file, files), *unreadable]
+    return sorted(found, key=lambda path: natural_order(path.relative_to(folder).as_posix()))
 
 
 def _is_file(path: Path) -> bool:
@@ -221,8 +224,8 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         sha256 = hash_file(path)
         after = path.stat()
     except OSError as error:
-        raise PipelineError(f"{name}: cannot be read ({error.strerror}). "
-                            "Check its permissions and run again.") from error
+        # Reading it will say so again, as the error of this delivery only.
+        return Delivery(name, "new", source, note=f"cannot be read ({error.strerror})")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
     note = f"read as {source}" if re.match(rf"{source} ?\(", name, re.IGNORECASE) else ""

@@ -7,16 +7,16 @@ of fields, each of which is either
   text; or
 - plain: everything up to the delimiter; a quote that is not its first character is text.
 
-A field without characters, quoted or not, is missing. A line without characters is blank and not a record. If
-no row begins at a physical line, only this line is rejected, and reading resumes at the next line. So an
-unclosed quote costs one line.
+A field without characters, quoted or not, is missing. A line without characters, or whose fields are all
+missing, is blank and not a record. If no row begins at a physical line, only this line is rejected, and
+reading resumes at the next line. So an unclosed quote costs one line.
 """
 
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +52,16 @@ class Shape:
     def schema(self) -> pa.Schema:
         return pa.schema([*((name, pa.string()) for name in self.wanted), ("source_row", pa.int64())])
 
+    @property
+    def marker(self) -> str:
+        """The column by whose value a repeated header is found: one that has a name there."""
+        named = (name for name in self.names if not name.startswith("column_"))
+        return self.only or next(named, self.names[0])
+
+    @property
+    def blank(self) -> re.Pattern[bytes]:
+        return _blank_pattern(self.delimiter)
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -74,12 +84,12 @@ def parse(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
 
 def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
     """Parse any text, record by record, by the rules at the top of this module; stop after CAREFUL_BYTES."""
-    match_row = _row_pattern(shape.delimiter, len(shape.names)).match
+    match_row, match_blank = _row_pattern(shape.delimiter, len(shape.names)).match, shape.blank.match
     rows, row_starts, rejected, rejected_starts = [], [], [], []
     position = 0
     while position < min(len(text), CAREFUL_BYTES):
-        if text[position] in b"\r\n":
-            position = LINE_END.match(text, position).end()
+        if blank := match_blank(text, position):
+            position = blank.end()
         elif (row := match_row(text, position)) and not _reaches_too_far(text, position, row.end()):
             rows.append(row.groups())
             row_starts.append(position)
@@ -92,7 +102,7 @@ def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -
             rejected.append((raw_text, *_diagnose(raw_text, shape)))
             rejected_starts.append(position)
             position = line_end.end()
-    ends = _line_ends(text[:position])
+    ends = line_ends(text[:position])
     row_lines = first_line + np.searchsorted(ends, row_starts)
     rejected_lines = first_line + np.searchsorted(ends, rejected_starts)
     columns = dict(zip(shape.names, zip(*rows, strict=True), strict=True)) if rows else {}
@@ -137,7 +147,22 @@ def parse_fast(text: bytes, shape: Shape, first_line: int) -> Parsed | None:
         rows = rows.append_column("source_row", pa.array(row_lines, pa.int64()))
     except pa.ArrowInvalid:  # a record with too few or too many fields
         return None
+    rows = _without_blank(rows, text, starts[:-1][is_record], shape)
     return Parsed(rows, REJECTED.empty_table(), bytes_used=used, lines_used=int(last_lines[-1]) + 1)
+
+
+def _without_blank(rows: pa.Table, text: bytes, starts: np.ndarray, shape: Shape) -> pa.Table:
+    """Return the rows without those whose fields are all missing; `starts` is where each is in the text."""
+    if not all(rows[name].null_count for name in shape.wanted):  # nearly always
+        return rows
+    is_empty = reduce(np.logical_and, (rows[name].is_null().to_numpy() for name in shape.wanted))
+    blank = [row for row in np.flatnonzero(is_empty) if shape.blank.match(text, starts[row])]
+    return rows.filter(pa.array(~np.isin(np.arange(rows.num_rows), blank))) if blank else rows
+
+
+def is_blank(text: bytes, delimiter: bytes, position: int) -> bool:
+    """Return whether the line at a position has no characters but delimiters and quotes around nothing."""
+    return bool(_blank_pattern(delimiter).match(text, position))
 
 
 def end_of_lines(text: bytes, is_last: bool) -> int:
@@ -147,9 +172,9 @@ def end_of_lines(text: bytes, is_last: bool) -> int:
     return max(text.rfind(b"\n"), text.rfind(b"\r", 0, len(text) - 1)) + 1
 
 
-def split_record(text: bytes, delimiter: bytes) -> tuple[list[str], int]:
-    """Return the fields of the record at the start of text, and its end (a line end unless malformed)."""
-    fields = list(_fields(text, delimiter))
+def split_record(text: bytes, delimiter: bytes, position: int = 0) -> tuple[list[str], int]:
+    """Return the fields of the record at a position, and its end (a line end unless malformed)."""
+    fields = list(_fields(text, delimiter, position))
     return [(_value(field[0]) or b"").decode() for field in fields], fields[-1].end()
 
 
@@ -168,8 +193,13 @@ def _value(field: bytes) -> bytes | None:
 
 @cache
 def _field_pattern(delimiter: bytes) -> bytes:
-    plain = rb'[^"\r\n\0%b][^\r\n\0%b]*+' % (delimiter, delimiter)
+    plain = rb'[^"\r\n\0%b][^\r\n\0%b]*+' % ((re.escape(delimiter),) * 2)
     return rb'(?:%b"|%b|)' % (OPEN_QUOTE, plain)
+
+
+@cache
+def _blank_pattern(delimiter: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb'(?:"")?+(?:%b(?:"")?+)*+(?:\r\n?+|\n)' % re.escape(delimiter))
 
 
 @cache
@@ -213,17 +243,17 @@ def _diagnose(line: bytes, shape: Shape) -> tuple[str, str]:
     return "quote", f"field {number} has text after its closing quote"
 
 
-def _fields(text: bytes, delimiter: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield the fields from the start of text up to a line end, the end of the text or a misplaced quote."""
+def _fields(text: bytes, delimiter: bytes, position: int = 0) -> Iterator[re.Match[bytes]]:
+    """Yield the fields from a position up to a line end, the end of the text or a misplaced quote."""
     match_field = re.compile(_field_pattern(delimiter)).match
-    field = match_field(text, 0)
+    field = match_field(text, position)
     yield field
     while text.startswith(delimiter, field.end()):
         field = match_field(text, field.end() + 1)
         yield field
 
 
-def _line_ends(text: bytes) -> np.ndarray:
+def line_ends(text: bytes) -> np.ndarray:
     """Return the position of the last byte of every line end."""
     codes = np.frombuffer(text, np.uint8)
     if b"\r" not in text:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from lib.errors import PipelineError
+from lib.ingest.western import judge, propose_encoding
 
 SCAN_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -28,6 +29,9 @@ MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# A file with at least this share of valid UTF-8 beyond ASCII is damaged UTF-8. If its encoding is declared,
+# half of it must be: pairs of bytes in East Asian encodings may look like UTF-8.
+DAMAGED_UTF8, DAMAGED_UTF8_IF_DECLARED = 0.2, 0.5
 ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 NOT_ASCII = re.compile("[^\0-\x7f]")
 
@@ -77,11 +81,13 @@ def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[b
     return (text.encode() for text in codecs.iterdecode(chunks, encoding))
 
 
-def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
+def detect_encoding(path: Path, declared: str = "") -> tuple[str, tuple[str, ...]]:
     """Return a codec that decodes the whole file, and notes on what was found.
 
-    This reads every byte, so it also finds a damaged gzip file. Raises PipelineError for a file that is not
-    CSV, or that can only be decoded by guessing.
+    `declared` is the encoding of files that are not UTF-8; without it, they are cp1252. A file that is UTF-8,
+    or UTF-16 by its first bytes, is read as such whatever is declared. This reads every byte, so it also
+    finds a damaged gzip file. Raises PipelineError for a file that is not CSV, or that can only be decoded by
+    guessing.
     """
     head = next(byte_chunks(path), b"")
     for magic, kind in NOT_CSV:
@@ -94,14 +100,46 @@ def detect_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
                                 "Deliver it again, preferably as UTF-8.")
         return wide, (*notes, f"read as {wide.upper()}")
     if (offset := first_bad_byte(path, "utf-8")) is None:
+        if declared and first_bad_byte(path, "ascii") is not None and not _is_utf8(declared):
+            notes += (f"read as UTF-8, which it is, although {declared} is declared",)
         return "utf-8", notes
-    if _mostly_utf8(path):
-        raise PipelineError(f"{path} is UTF-8 except for byte {offset}, where it is cut short, damaged or "
-                            "mixed with another encoding. Deliver it again, all of it as UTF-8.")
-    if (undefined := first_bad_byte(path, "cp1252")) is not None:
-        raise PipelineError(f"{path} is neither UTF-8 (byte {offset}) nor cp1252 (byte {undefined}). "
-                            "Deliver it again as UTF-8.")
-    return "cp1252", (*notes, f"read as cp1252: byte {offset} is not UTF-8")
+    if _share_of_utf8(path) >= (DAMAGED_UTF8_IF_DECLARED if declared else DAMAGED_UTF8):
+        raise PipelineError(f"{path}, line {_line_at(path, offset)}: the file is UTF-8 except for byte "
+                            f"{offset}, where it is cut short, damaged or mixed with another encoding. "
+                            "Deliver it again, all of it as UTF-8.")
+    if declared:
+        _check_declared(path, declared)
+        return declared, notes
+    return "cp1252", (*notes, _check_western(path, offset))
+
+
+def _check_declared(path: Path, declared: str) -> None:
+    """Raise PipelineError when a file cannot be decoded as its source's contract declares."""
+    if (offset := first_bad_byte(path, declared)) is not None:
+        raise PipelineError(
+            f"{path}, line {_line_at(path, offset)}: byte {offset} is not {declared}, which lib/contract.py "
+            f"declares as the encoding of this source. Deliver the file again in {declared} or as UTF-8, or "
+            "correct the declaration.")
+
+
+def _check_western(path: Path, not_utf8: int) -> str:
+    """Return the note on a file that is read as cp1252; raise PipelineError if it hardly can be."""
+    found, line = judge(byte_chunks(path)), _line_at(path, not_utf8)
+    shown, declare = found.shown("cp1252"), "encoding=\"…\" of its source in lib/contract.py"
+    undefined = first_bad_byte(path, "cp1252")
+    if undefined is None and found.is_western:
+        return (f"read as cp1252, because byte {not_utf8} is not UTF-8: values look like {shown} now. If "
+                "that is wrong, deliver the file again as UTF-8, and declare the encoding of later files: "
+                f"{declare}")
+    reason = f"{found.odd:,} of {found.words:,} words with letters beyond ASCII look wrong"
+    if undefined is not None:
+        reason = f"it has no character for byte {undefined}, in line {_line_at(path, undefined)}"
+    guess = propose_encoding(found.values)
+    likely = f" It may be {guess}: {found.shown(guess)}." if guess else ""
+    raise PipelineError(
+        f"{path} is not UTF-8 (byte {not_utf8}, line {line}), and hardly cp1252: {reason}, and values would "
+        f"look like {shown}.{likely} Declare its encoding: {declare} (see docs/your-files.md, Encodings). Or "
+        "deliver it again as UTF-8.")
 
 
 def first_bad_byte(path: Path, encoding: str) -> int | None:
@@ -145,8 +183,22 @@ def _wide_encoding(head: bytes) -> str | None:
     return None
 
 
-def _mostly_utf8(path: Path) -> bool:
-    """Return whether at least a fifth of the characters beyond ASCII are valid UTF-8.
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def _line_at(path: Path, offset: int) -> int:
+    """Return the number of the line with a byte; of lines that end in different ways, most are counted."""
+    feeds = returns = 0
+    for chunk in byte_chunks(path):
+        before = chunk[:max(0, offset)]
+        feeds, returns = feeds + before.count(b"\n"), returns + before.count(b"\r")
+        offset -= len(chunk)
+    return 1 + max(feeds, returns)
+
+
+def _share_of_utf8(path: Path) -> float:
+    """Return which share of what is beyond ASCII is valid UTF-8.
 
     Accents in cp1252 hardly ever look like UTF-8; a UTF-8 file with one bad byte would be garbled if read as
     cp1252.
@@ -158,4 +210,4 @@ def _mostly_utf8(path: Path) -> bool:
         bad = len(ESCAPED_BYTE.findall(text))
         invalid += bad
         valid += len(NOT_ASCII.findall(text)) - bad
-    return valid * 4 >= invalid
+    return valid / max(1, valid + invalid)

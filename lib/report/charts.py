@@ -1,13 +1,21 @@
-"""Charts for notebooks and pages: matplotlib drawn to SVG, readable on a light and on a dark page."""
+"""Charts for notebooks and pages: matplotlib drawn to SVG, readable on a light and on a dark page.
+
+A chart that cannot be drawn is a note in its place: a picture must not fail the run that it shows.
+"""
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+from html import escape
 
 import pandas as pd
 from IPython.display import SVG
 from matplotlib import rc_context
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
+
+from lib.errors import first_line
 
 INK = "#6f747c"  # enough contrast on white and on black
 COLORS = ("#3b82c4", "#e08a2e", "#8a8f98", "#c8504f")
@@ -16,6 +24,28 @@ STYLE = {"svg.fonttype": "none", "svg.hashsalt": "pipeline",  # the same values 
          "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.titlelocation": "left"}
 
 
+def _or_note(draw: Callable[..., SVG]) -> Callable[..., SVG]:
+    """Let a function return a note with the reason in place of a chart that it cannot draw."""
+    @wraps(draw)
+    def drawn(values: pd.DataFrame | pd.Series, title: str, *arguments, **named) -> SVG:
+        try:
+            return draw(values, title, *arguments, **named)
+        except Exception as error:  # matplotlib raises many kinds, such as for days that are millennia apart
+            why = f"{type(error).__name__}: {first_line(error).rstrip('.')}"
+            return SVG(_note(title, f"This chart cannot be drawn ({why}). Its figures are complete."))
+    return drawn
+
+
+def _note(title: str, text: str) -> str:
+    lines = [title, *textwrap.wrap(text, 90)]
+    rows = "".join(f'<text x="4" y="{18 * number}">{escape(line)}</text>'
+                   for number, line in enumerate(lines, start=1))
+    style = f'font-family="sans-serif" font-size="12" fill="{INK}"'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="576" height="{18 * len(lines) + 10}" {style}>'
+            f"<title>{escape(title)}</title>{rows}</svg>")
+
+
+@_or_note
 def bars(values: pd.DataFrame, title: str) -> SVG:
     """Return horizontal stacked bars, one per row of the frame, one colour per column."""
     names = values.index.astype(str)
@@ -39,6 +69,7 @@ def bars(values: pd.DataFrame, title: str) -> SVG:
         return _finish(figure, axes, title)
 
 
+@_or_note
 def line(values: pd.DataFrame, title: str, size: tuple[float, float] = (8, 2.6)) -> SVG:
     """Return one line per column over the frame's index of ISO dates. `size` is in inches."""
     with rc_context(STYLE):
@@ -53,6 +84,7 @@ def line(values: pd.DataFrame, title: str, size: tuple[float, float] = (8, 2.6))
         return _finish(figure, axes, title)
 
 
+@_or_note
 def columns(values: pd.Series, title: str, *, hollow: Sequence[bool], places: int) -> SVG:
     """Return a small chart of upright bars, the latest on the right, with room for `places` bars.
 

@@ -26,6 +26,7 @@ PROBES = {
     "date": (["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-03", None],
              ["2025-11-12", "2025-10-09 08:07:06", None, "2025-09-08"]),
     "money": (["1.50", "-2", None, "4"], ["7.25", "-8", "9", None]),
+    "price": (["1.25", "0.004", None, "4"], ["7.5", "8.125", "9", None]),
     "number": (["1", "-2", None, "4"], ["7", "-8", "9", None]),
 }
 ROWS = 12
@@ -49,7 +50,7 @@ class Recorded(Exception):
 class Recorder:
     """What both stand-ins share. All verbs that are not defined here or there do nothing."""
 
-    timestamp = "day of run"  # ten characters, as many as a notebook takes of it for the day
+    day = timestamp = "day of run"  # ten characters, as many as a notebook takes of a time for the day
 
     def __init__(self) -> None:
         self.origins: dict[Column, Origin] = {}

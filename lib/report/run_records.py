@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from lib.steps import STEPS
 
-VERDICTS = ("success", "nothing new", "failed", "interrupted")
+VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted")
 STOPPED = ("failed", "interrupted")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
@@ -48,7 +48,8 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     errors = (run["error"] or "").splitlines()
     stops = [line.removeprefix("gate ").partition(":")[0] for line in errors if line.startswith("gate ")]
     deliveries = _add_row_counts(run["deliveries"], records)
-    series = [record["series"] for record in records.values() if record.get("series", {}).get("values")]
+    series = [record["series"] for record in records.values()  # made by a cell, which may make anything
+              if isinstance(record.get("series"), dict) and record["series"].get("values")]
     return run | {
         "name": folder.name, "started": str(run["started"]), "seconds": float(run["seconds"]),
         "delivered": sum(record["rows_processed"] for name, record in records.items() if name == "raw"),

@@ -108,7 +108,8 @@ def _repeat_run(warehouse: Path, original: Manifest, into: Path) -> Manifest:
     options = Options(source, into / "warehouse", into / "reports", **parameters, now=original["now"])
     full = frozenset(name for name, step in original["steps"].items() if step["is_full"])
     with run_lock(options.warehouse), audit.open_audit(options.warehouse) as log:
-        result = run(options, log, Console(), KernelQueue(), full=full, is_replay=True)
+        result = run(options, log, Console(), KernelQueue(), full=full, is_replay=True,
+                     batch_id=original["batch_id"])
         if result.error:
             problem = f"run {original['batch_id']} fails in the replay: {result.error}"
             raise PipelineError("\n  ".join([problem, *_list_changes_since(original)]))

@@ -49,7 +49,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
             layers = _open_layers(options.warehouse, stack)
             checks = [("log and manifests", manifest.check_chain(log, options.reports)),
                       ("watermarks", list(_check_watermarks(log, layers)))]
-            outdated = _find_outdated(log, layers)
+            outdated, now = _find_outdated(log, layers), _find_clock(log, layers)
         _check_that_rows_are_here(options.warehouse, layers)
         contents = {(step.writes, table): take_digest(layers[step.writes], table)
                     for step in STEPS.values() if step.writes in layers
@@ -59,7 +59,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
                                                      for line in _check_commits(layers, table, content)])]
         for name, problems in checks:
             _show_check(name, problems, show)
-        _load_everything(options, layers, into)
+        _load_everything(options, layers, into, now)
         if outdated:
             show("not compared with one full load, because the next run will still update them: "
                  f"{', '.join(outdated)}")
@@ -155,13 +155,22 @@ def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> 
                f"({last['rows_after']} rows): was it changed by hand?")
 
 
-def _load_everything(options: Options, layers: dict[str, Layer], into: Path) -> None:
-    """Load all deliveries in one run, at the time of the last commit, into a new warehouse."""
+def _find_clock(log: Connection, layers: dict[str, Layer]) -> str:
+    """Return the clock of the run that committed last to the last layer: gold counts up to its day."""
+    if not layers:
+        return ""
+    *_, last = layers.values()
+    batch_id = last.scalar("select batch_id from layer_commits order by commit_id desc limit 1")
+    commits = (layer.scalar("select max(committed_timestamp) from layer_commits") or ""
+               for layer in layers.values())
+    return manifest.read_clock(log, batch_id or "") or max(commits)
+
+
+def _load_everything(options: Options, layers: dict[str, Layer], into: Path, now: str) -> None:
+    """Load all deliveries in one run, with the clock `now`, into a new warehouse."""
     delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id")
     deliveries = delivered.rename_columns(list(DELIVERY)).to_pylist()
     source = restore_deliveries(options.warehouse, deliveries, into / "deliveries")
-    last_commit = "select max(committed_timestamp) from layer_commits"
-    now = max(layer.scalar(last_commit) or "" for layer in layers.values())
     steps = tuple(step.name for step in STEPS.values() if step.writes in layers)
     # Each delivery has already passed the limits of its own run, so that they are off here.
     once = Options(source, into / "warehouse", into / "reports", now=now, steps=steps,

@@ -3,6 +3,7 @@
 A console is called with the name of an event and, by keyword, its details:
 
 - run_started: batch_id, source, warehouse, deliveries (to read: name, size)
+- warning: message (what a person should know before the run writes anything)
 - died: step (in which an earlier run died)
 - step_started: step, number, of, why (the reason for which it runs), is_full (whether it rebuilds all of its
   tables)
@@ -134,6 +135,10 @@ def describe(event: str, about: dict[str, Any]) -> list[str]:
     return DESCRIBE[event](about) if event in DESCRIBE else []
 
 
+def _warning(about: dict[str, Any]) -> list[str]:
+    return [f"warning: {about['message']}"]
+
+
 def _died(about: dict[str, Any]) -> list[str]:
     return [f"an earlier run died in step {about['step']}: this run does its work"]
 
@@ -162,7 +167,8 @@ def _run_ended(about: dict[str, Any]) -> list[str]:
     lines += [f"warning: {warning}" for warning in about["warnings"]]
     if about["timings"]:
         lines += ["", *about["timings"].splitlines(), ""]
-    return [*lines, f"{about['verdict']} in {about['seconds']:.1f} s; report: {about['report']}"]
+    missing = f": {about['error'].partition('. ')[0]}" if about["verdict"] == "incomplete" else ""
+    return [*lines, f"{about['verdict']}{missing} in {about['seconds']:.1f} s; report: {about['report']}"]
 
 
 def _waiting(about: dict[str, Any]) -> list[str]:
@@ -170,8 +176,8 @@ def _waiting(about: dict[str, Any]) -> list[str]:
 
 
 DESCRIBE: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "died": _died, "step_started": _step_started, "step_ended": _step_ended, "run_ended": _run_ended,
-    "waiting": _waiting}
+    "warning": _warning, "died": _died, "step_started": _step_started, "step_ended": _step_ended,
+    "run_ended": _run_ended, "waiting": _waiting}
 
 
 def _number(about: dict[str, Any]) -> str:

@@ -3,12 +3,49 @@ share this code, so they cannot disagree. Nothing here writes.
 """
 
 import sqlite3
+from datetime import datetime, timedelta
 
+from lib.clock import FORMAT, duration, utc_now
 from lib.ingest.deliveries import Delivery, find_deliveries, overdue
 from lib.step.fingerprint import changed_parts, take_fingerprint
 from lib.steps import Options, StepSpec
-from lib.storage import audit, lookup
+from lib.storage import audit, lookup, manifest
 from lib.storage.lookup import KnownDelivery
+
+# The longest pause between two runs that is no reason to doubt the clock: some shops open once a year.
+LONGEST_PAUSE = timedelta(days=366)
+# A clock that is set right goes back by seconds, and the clocks of two machines differ by minutes.
+SET_BACK = timedelta(hours=1)
+CLOCK_ADVICE = ("Gold counts days up to this one. If it is wrong, run again with the right clock, and with "
+                "--full-refresh if nothing is new: gold follows it.")
+
+
+def check_clock(options: Options, log: sqlite3.Connection, now: str, read_only: bool = False) -> str:
+    """Return what is strange about the clock of a run that begins; "" if nothing is.
+
+    It is strange when it is much later than the last run and than everything that was delivered, or earlier
+    than the last run. The time given with --now is also compared with the machine's clock. A first run has
+    nothing else to compare with: it may load data of any age.
+    """
+    last, clock = manifest.read_clock(log), "--now" if options.now else "the clock"
+    machine = utc_now() if options.now else ""
+    if last and _between(now, last) > SET_BACK:
+        return (f"{clock} is {now[:19]}, {duration(_between(now, last))} before the last run ({last[:19]}): "
+                f"one of the two is wrong. {CLOCK_ADVICE}")
+    if machine and _between(machine, now) > LONGEST_PAUSE:
+        return (f"{clock} is {now[:19]}, {duration(_between(machine, now))} after the clock of this machine "
+                f"({machine[:19]}). {CLOCK_ADVICE}")
+    if last and _between(last, now) > LONGEST_PAUSE:
+        newest = lookup.newest_day(options.warehouse, now, read_only)
+        if not newest or now[:10] > f"{int(newest[:4]) + 1:04}{newest[4:]}":
+            data = f" and after the newest day that was delivered ({newest})" if newest else ""
+            return (f"{clock} is {now[:19]}, {duration(_between(last, now))} after the last run "
+                    f"({last[:19]}){data}. {CLOCK_ADVICE}")
+    return ""
+
+
+def _between(earlier: str, later: str) -> timedelta:
+    return datetime.strptime(later, FORMAT) - datetime.strptime(earlier, FORMAT)
 
 
 def look_at_source(options: Options, known: list[KnownDelivery],

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.errors import PipelineError, UsageError, closest, remedy
+from lib.errors import DeliveryError, PipelineError, UsageError, closest, remedy
+from lib.step import progress
 from lib.steps import NOTEBOOKS, StepSpec
 
-OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken")
+OUR_ERRORS = ("PipelineError", "UsageError", "LockTaken", "StepError", "DeliveryError")
 
 
 class ParameterError(UsageError):
@@ -18,11 +19,18 @@ class ParameterError(UsageError):
 
 
 class NotebookFailed(PipelineError):
-    """A notebook failed; its saved copy shows where. `cell` is the cell's number, None if the kernel died."""
+    """A notebook failed; its saved copy shows where.
 
-    def __init__(self, message: str, cell: int | None = None) -> None:
+    `what` says what failed without what to do. `cell` is the cell's number, None if the kernel died.
+    """
+
+    def __init__(self, message: str, what: str, cell: int | None = None) -> None:
         super().__init__(message)
-        self.cell = cell
+        self.what, self.cell = what, cell
+
+
+class DeliveriesFailed(NotebookFailed, DeliveryError):
+    """A notebook failed because of deliveries, and for no other reason."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,31 @@ def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
 def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> dict:
     """Execute a step's notebook in a kernel, save the executed copy in `folder`, and return its record.
 
-    The copy, also of a notebook that failed, gets its name when it is complete. Raises NotebookFailed: with
+    The copy, also of a notebook that failed, gets its name when it is complete. A notebook that fails after
+    its step has published gets a warning in its record. Raises NotebookFailed for one that fails before: with
     the message of the pipeline's own errors, or with the cell and the first line of any other error.
     """
+    try:
+        shown = _record_shown(_execute(spec, folder, parameters, kernel), spec)
+    except NotebookFailed as failure:
+        published = progress.take_record(folder)
+        if published is None:
+            raise
+        published["warnings"].append(
+            f"{spec.notebook}: {failure.what} when the step had already published. The data is complete; "
+            "only the rest of the notebook is missing.")
+        return published
+    published = progress.take_record(folder) or {}
+    if not shown:
+        missing = f"{spec.notebook}: the last cell returns no record. End it with JSON(record)."
+        if not published:
+            raise PipelineError(missing)
+        published["warnings"].append(missing)
+    return shown | published  # what was published counts, whatever the cells after it have done to it
+
+
+def _execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> Any:
+    """Execute a step's notebook, save its copy and return it. Raises NotebookFailed."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -78,31 +108,40 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
                 NOTEBOOKS / spec.notebook, partial, parameters, km=manager, progress_bar=False,
                 request_save_on_cell_execute=False, autosave_cell_every=0)
         partial.replace(saved)
+        return executed
     except papermill.PapermillExecutionError as error:
         partial.replace(saved)
-        raise NotebookFailed(_explain(spec, error), error.exec_count) from error
+        first = _first_line(error)
+        kind = DeliveriesFailed if error.ename == "DeliveryError" else NotebookFailed
+        raise kind(_explain(spec, error, first), f"cell {error.exec_count} failed ({first})",
+                   error.exec_count) from error
     except OSError as error:
         partial.unlink(missing_ok=True)
         advice = remedy(error) or "Correct that, or name another folder with --reports."
-        raise NotebookFailed(f"{spec.notebook}: {error.filename or folder} cannot be written "
-                             f"({error.strerror}). {advice}") from error
+        what = f"{error.filename or folder} cannot be written ({error.strerror})"
+        raise NotebookFailed(f"{spec.notebook}: {what}. {advice}", what) from error
     except (DeadKernelError, RuntimeError) as error:  # from nbclient: the kernel died, or never answered
         raise NotebookFailed(f"{spec.notebook}: its process died (killed, or out of memory). The step wrote "
                              "nothing; run again, with a smaller batch_rows in its parameters cell if memory "
-                             "ran out.") from error
-    return _record(spec, executed)
+                             "ran out.", "its process died") from error
 
 
-def _explain(spec: StepSpec, error: Any) -> str:
+def _first_line(error: Any) -> str:
+    return f"{error.ename}: {(error.evalue or '').strip().partition(chr(10))[0].rstrip('.')}"
+
+
+def _explain(spec: StepSpec, error: Any, first: str) -> str:
     if error.ename in OUR_ERRORS:
         return error.evalue
-    first = (error.evalue or "").strip().partition("\n")[0].rstrip(".")
     advice = remedy(first) or "This was not expected: the executed notebook shows the traceback."
-    return f"{spec.notebook}, cell {error.exec_count}: {error.ename}: {first}. {advice}"
+    return f"{spec.notebook}, cell {error.exec_count}: {first}. {advice}"
 
 
-def _record(spec: StepSpec, executed) -> dict:
-    for output in executed.cells[-1].get("outputs", []):
-        if "application/json" in output.get("data", {}):
-            return output["data"]["application/json"]
-    raise PipelineError(f"{spec.notebook}: the last cell returns no record. End it with JSON(record).")
+def _record_shown(executed: Any, spec: StepSpec) -> dict[str, Any]:
+    """Return the record that the notebook shows last; empty when it shows none."""
+    for cell in reversed(executed.cells):
+        for output in cell.get("outputs", []):
+            shown = output.get("data", {}).get("application/json")
+            if isinstance(shown, dict) and shown.get("step") == spec.name:
+                return shown
+    return {}

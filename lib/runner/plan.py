@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from lib.clock import utc_now
 from lib.ingest.deliveries import Delivery, check_source
-from lib.runner.decide import explain_changed_rules, find_changed_rules, is_rebuild, look_at_source, why_run
+from lib.runner.decide import (
+    check_clock,
+    explain_changed_rules,
+    find_changed_rules,
+    is_rebuild,
+    look_at_source,
+    why_run,
+)
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 
@@ -39,7 +46,8 @@ def make_plan(options: Options) -> Plan:
         check_source(options.source)
     known = lookup.known_deliveries(options.warehouse, read_only=True)
     deliveries, warnings = look_at_source(options, known, options.now or utc_now())
-    marks, changed = _read_log(options)
+    marks, changed, strange = _read_log(options)
+    warnings = [*warnings, *filter(None, [strange])]
     to_read = [delivery for delivery in deliveries if delivery.is_to_read]
     steps: list[PlannedStep] = []
     changing: dict[str, str] = {}  # the tables that earlier steps may change, and by what
@@ -66,13 +74,15 @@ def make_plan(options: Options) -> Plan:
     return Plan(options, deliveries, steps, warnings)
 
 
-def _read_log(options: Options) -> tuple[dict[str, audit.Watermark], dict[str, str]]:
-    """Return each step's watermark and changed rules; those of a first run when there is no log yet."""
+def _read_log(options: Options) -> tuple[dict[str, audit.Watermark], dict[str, str], str]:
+    """Return each step's watermark and changed rules, those of a first run when there is no log yet; and what
+    is strange about the clock."""
     if not (options.warehouse / "audit.db").exists():
-        return dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, "")
+        return dict.fromkeys(STEPS, audit.Watermark()), dict.fromkeys(STEPS, ""), ""
     with audit.open_audit_to_read(options.warehouse) as log:
         return ({name: audit.read_watermark(log, name) for name in STEPS},
-                {name: find_changed_rules(log, spec) for name, spec in STEPS.items()})
+                {name: find_changed_rules(log, spec) for name, spec in STEPS.items()},
+                check_clock(options, log, options.now or utc_now(), read_only=True))
 
 
 def _find_causes(raw: StepSpec, to_read: list[Delivery]) -> dict[str, str]:

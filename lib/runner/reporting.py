@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lib.errors import remedy
+from lib.errors import first_line, remedy
 from lib.report import pages
 from lib.runner import kernels
 from lib.runner.result import RunResult
@@ -50,7 +50,8 @@ def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
                  exporter: Exporter | None = None, keep_runs: int = 0) -> None:
     """Write all that a run leaves in the reports; `exporter` is at work on the pages of its notebooks.
 
-    A report that cannot be written makes the run a failed one; its changes to the layers stay.
+    A disk that cannot be written makes the run a failed one; its changes to the layers stay. A page that
+    cannot be made for another reason is a warning: the data was published before.
     """
     folder = reports / "runs" / result.batch_id
     try:
@@ -61,8 +62,14 @@ def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
         manifest.put(manifests, reports)
         if keep_runs:
             prune_runs(reports, keep_runs)
-        pages.write_run_page(folder)
-        pages.write_index(reports)
+        for write, where in ((pages.write_run_page, folder), (pages.write_index, reports)):
+            try:
+                write(where)
+            except OSError:
+                raise
+            except Exception as error:
+                result.notes.append(f"{where / 'index.html'} could not be written: "
+                                    f"{type(error).__name__}: {first_line(error)}")
     except OSError as error:
         _fail(result, f"the report in {error.filename or folder} cannot be written ({error.strerror}). "
                       f"{remedy(error) or 'Correct that, or name another folder with --reports.'}")
@@ -73,7 +80,7 @@ def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Expo
     if not exporter.finish([("lib.report.data_docs:build_docs", folder),
                             ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
                             ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
-        _fail(result, f"a page or the data docs could not be written: see {log}.")
+        result.notes.append(f"a page, chart or data docs could not be made: see {log}. The data is published")
     elif not log.stat().st_size:
         log.unlink()
     result.report_seconds = time.perf_counter() - begun

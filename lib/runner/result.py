@@ -19,6 +19,7 @@ class StepResult:
     why: str | None = None  # the reason for which it had something to do
     notebook: str | None = None  # the executed copy's file name
     cell: int | None = None  # the notebook's cell that failed
+    is_passable: bool = False  # it failed on deliveries only: later steps do what earlier runs have left
     error: str | None = None
     record: dict[str, Any] | None = None  # what the notebook returned; None when it did not run
 
@@ -37,21 +38,32 @@ class RunResult:
     """The result of a run."""
 
     batch_id: str
-    now: str  # the run's clock, from which the times in the layers count
+    now: str  # the run's clock: the times in the layers begin there, or where those of earlier runs end
     started: str
     source: str
     warehouse: str
     full_refresh: bool
     steps: list[StepResult] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what changed rules and a pruned archive mean
+    notes: list[str] = field(default_factory=list)  # on the clock, changed rules, the archive, the pages
     overdue: list[str] = field(default_factory=list)  # sources without a delivery for longer than usual
     ended: str = ""
     seconds: float = 0.0
     look_seconds: float = 0.0  # for looking at the source folder
     report_seconds: float = 0.0  # of waiting for pages and data docs after the last step
-    verdict: str = ""  # "success", "nothing new", "failed" or "interrupted"
+    verdict: str = ""  # "success", "incomplete", "nothing new", "failed" or "interrupted"
     error: str | None = None
+
+    def explain_not_loaded(self) -> str:
+        """Return which deliveries were left out and why, while others were loaded; "" if none was."""
+        errors = [error for step in self.steps if step.record
+                  for error in step.record.get("not_loaded", {}).values()]
+        if not errors:
+            return ""
+        to_read = sum(delivery["status"] in ("new", "changed") for delivery in self.deliveries)
+        return "\n  ".join([
+            f"{len(errors)} of {to_read} deliveries could not be loaded; the other {to_read - len(errors)} "
+            "are loaded. Correct these, and run again:", *(error.replace("\n", "\n  ") for error in errors)])
 
     def tables(self) -> list[dict[str, Any]]:
         """Return what the run changed in each table of each layer."""

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from lib.clock import utc_now
-from lib.errors import PipelineError, UsageError
+from lib.errors import DeliveryError, PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
-from lib.runner.decide import explain_changed_rules, find_changed_rules, is_rebuild, look_at_source, why_run
+from lib.runner.decide import (
+    check_clock,
+    explain_changed_rules,
+    find_changed_rules,
+    is_rebuild,
+    look_at_source,
+    why_run,
+)
 from lib.runner.reporting import Exporter, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
@@ -25,11 +32,12 @@ Notify = Callable[..., None]  # takes an event's name and, by keyword, its detai
 
 
 def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernels.KernelQueue, *,
-        full: frozenset[str] = frozenset(), is_replay: bool = False) -> RunResult:
+        full: frozenset[str] = frozenset(), is_replay: bool = False, batch_id: str = "") -> RunResult:
     """Run the steps in order and return the result; the caller holds the run lock and has the audit log open.
 
     `full` names steps that rebuild their tables even if nothing is new. `is_replay` leaves out the pages for
-    people. `notify` gets run_started, died, step_started, step_progress, step_ended and report_started.
+    people; the run that is repeated names its `batch_id`. `notify` gets run_started, warning, died,
+    step_started, step_progress, step_ended and report_started.
 
     Every step leaves a row in the log, also one with nothing to do and one that is skipped after a failure. A
     run that executed a notebook leaves its folder in the reports, even if it failed. Raises PipelineError for
@@ -38,8 +46,10 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
     with ExitStack() as held, queue:
         for layer in dict.fromkeys(step.writes for step in STEPS.values()):
             held.enter_context(lookup.hold_open(options.warehouse, layer))
-        result = _begin(options, log, notify)
+        result = _begin(options, log, notify, is_replay, batch_id)
         of_dead_runs = manifest.complete(log, options.warehouse, options.reports)
+        with suppress(OSError):  # the report tries again; but this run may be killed before it
+            manifest.put(of_dead_runs, options.reports)
         going = _Run(options, log, notify, queue, full, is_replay, result, of_dead_runs)
         try:
             going.execute_steps()
@@ -62,14 +72,17 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
         common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit,
-                   "settled_seconds": options.settled_seconds}
+                   "settled_seconds": options.settled_seconds, "all_or_nothing": options.all_or_nothing}
     return common
 
 
-def _begin(options: Options, log: sqlite3.Connection, notify: Notify) -> RunResult:
-    """Begin a run: look at the source folder, and mark the steps in which earlier runs died."""
+def _begin(options: Options, log: sqlite3.Connection, notify: Notify, is_replay: bool,
+           batch_id: str) -> RunResult:
+    """Begin a run: look at clock and source folder, and mark the steps in which earlier runs died."""
     begun = time.perf_counter()
-    batch_id, now = audit.begin_run(log, options.now)
+    new_id, now = audit.begin_run(log, options.now)
+    batch_id = batch_id or new_id
+    strange = "" if is_replay else check_clock(options, log, now)
     known = lookup.known_deliveries(options.warehouse)
     if options.full_refresh or has_new_name(options.source, known):
         kernels.warm_up()  # notebooks will be executed: import what they need while the deliveries are hashed
@@ -78,11 +91,13 @@ def _begin(options: Options, log: sqlite3.Connection, notify: Notify) -> RunResu
     notify("run_started", batch_id=batch_id, source=str(options.source), warehouse=str(options.warehouse),
            deliveries=[{"name": delivery.name, "size": delivery.size} for delivery in deliveries
                        if delivery.is_to_read])
+    if strange:
+        notify("warning", message=strange)
     for step in audit.mark_died(log, batch_id):
         notify("died", step=step)
     return RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse),
                      options.full_refresh, deliveries=[asdict(delivery) for delivery in deliveries],
-                     overdue=silent, look_seconds=look_seconds)
+                     notes=[strange] if strange else [], overdue=silent, look_seconds=look_seconds)
 
 
 @dataclass
@@ -117,7 +132,10 @@ class _Run:
     def report(self) -> None:
         has_run = any(step.record for step in self.result.steps)
         error = next((step.error for step in self.result.steps if step.status == "FAILED"), None)
-        self._end("failed" if error else "success" if has_run else "nothing new", error)
+        not_loaded = self.result.explain_not_loaded()
+        verdict = "success" if has_run else "nothing new"
+        self._end("failed" if error else "incomplete" if not_loaded else verdict,
+                  "\n".join(filter(None, [error, not_loaded])) or None)
         if self.options.keep_archive and not error:
             self.result.notes += archive.prune(self.options.warehouse, self.options.keep_archive,
                                                self.result.now)
@@ -146,9 +164,9 @@ class _Run:
 
     def _run_step(self, spec: StepSpec) -> StepResult:
         """Run one step, or log why it does not run."""
-        failed = next((step.name for step in self.result.steps if step.status == "FAILED"), None)
-        if failed:
-            message = f"not run: step {failed} failed"
+        failed = [step for step in self.result.steps if step.status == "FAILED"]
+        if failed and not (all(step.is_passable for step in failed) and self._is_behind(spec)):
+            message = f"not run: step {failed[0].name} failed"
             self._log_row(spec, "SKIPPED", message)
             return StepResult(spec.name, "SKIPPED", error=message)
         step, begun = StepResult(spec.name, "SUCCESS"), time.perf_counter()
@@ -174,9 +192,15 @@ class _Run:
             return
         self.notify("step_started", **_number(spec), why=step.why, is_full=is_full)
         step.record = self._execute(spec, is_full)
-        step.notebook = spec.notebook
+        step.notebook = self._saved_copy(spec)
         if spec.reads == "source":  # a changed rule of raw matters only if raw has read something
             self.result.notes += note
+
+    def _is_behind(self, spec: StepSpec) -> bool:
+        """Return whether a step has something to do although raw could load none of the new deliveries."""
+        changed = find_changed_rules(self.log, spec)
+        return (self.options.warehouse / "raw.db").exists() and bool(
+            is_rebuild(self.options, spec, changed) or self._why_run(spec, changed))
 
     def _why_run(self, spec: StepSpec, changed: str) -> str | None:
         to_read = sum(Delivery(**delivery).is_to_read for delivery in self.result.deliveries)
@@ -196,10 +220,14 @@ class _Run:
 
     def _fail(self, spec: StepSpec, step: StepResult, error: PipelineError) -> None:
         step.status, step.error = "FAILED", str(error)
-        step.notebook = spec.notebook if (self.folder / spec.notebook).exists() else None
+        step.is_passable = isinstance(error, DeliveryError)
+        step.notebook = self._saved_copy(spec)
         step.cell = error.cell if isinstance(error, notebooks.NotebookFailed) else None
         if not self._finish_open_row(step.error) and not self._has_row(spec):
             self._log_row(spec, "FAILED", step.error)
+
+    def _saved_copy(self, spec: StepSpec) -> str | None:
+        return spec.notebook if (self.folder / spec.notebook).exists() else None
 
     def _specs(self) -> list[StepSpec]:
         return [spec for spec in STEPS.values() if spec.name in self.options.steps]

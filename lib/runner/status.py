@@ -30,7 +30,8 @@ LAST_RUNS = """
         sum(rows_quarantined) as quarantined,
         json_group_array(status) as statuses,
         max(case when status in ('RUNNING', 'DIED', 'FAILED') then process_name end) as stopped_in,
-        max(case when status in ('DIED', 'FAILED') then error_message end) as error
+        max(case when status in ('DIED', 'FAILED') then error_message end) as error,
+        max(case when status = 'SUCCESS' then error_message end) as not_loaded
     from pipeline_execution_log
     group by batch_id
     order by max(execution_id) desc
@@ -96,6 +97,8 @@ def _describe_run(run: dict[str, Any]) -> list[str]:
 def _describe_source(source: dict[str, Any]) -> str:
     word = "delivery" if source["deliveries"] == 1 else "deliveries"
     last = f", the last one {source['age']} ago: {source['last_delivery']}" if source["deliveries"] else ""
+    if (source["age_seconds"] or 0) < 0:
+        last = f", the last one by a clock that was ahead: {source['last_delivery']}"
     return f"{source['source']:<12}{source['deliveries']:>6,} {word}{last}"
 
 
@@ -120,12 +123,15 @@ def _rows(log: sqlite3.Connection, sql: str, *parameters: Any) -> list[dict[str,
 
 def _run(row: dict[str, Any], options: Options, holder: int | None) -> dict[str, Any]:
     """Return a run of the log with its verdict, and with its page if there is one."""
-    statuses = json.loads(row.pop("statuses"))
+    statuses, not_loaded = json.loads(row.pop("statuses")), row.pop("not_loaded")
+    if not_loaded and not row["error"]:
+        row |= {"stopped_in": "raw", "error": not_loaded}
     if "RUNNING" in statuses:
         verdict = "running" if holder else "died"
     else:
         ends = {"DIED": "died", "FAILED": "failed"}
-        verdict = next((ends[status] for status in ends if status in statuses), "success")
+        verdict = next((ends[status] for status in ends if status in statuses),
+                       "incomplete" if not_loaded else "success")
     page = options.reports / "runs" / row["batch_id"] / "index.html"
     seconds = (_moment(row["ended"]) - _moment(row["started"])).total_seconds() if row["ended"] else 0.0
     # Only run.json knows whether a person stopped the run and whether its report failed.
@@ -158,7 +164,7 @@ def _repeat(runs: list[dict[str, Any]], watermarks: list[dict[str, Any]], option
     if not runs:
         return [f"make the first run: {command(options)}"]
     last = runs[0]
-    if last["verdict"] in ("failed", "died", "interrupted"):
+    if last["verdict"] in ("failed", "incomplete", "died", "interrupted"):
         end = f": {_first_line(last['error'])}" if last["error"] else " died and left no message."
         page = f" See {last['report']}." if last["report"] else ""
         return [f"step {last['stopped_in']}{end}{page} Then run: {command(options)}"]

@@ -64,6 +64,7 @@ class SparkStep:
             # The step is published all the same, and the next change of a table prunes it.
             record["warnings"].append(f"old files of {self.spec.writes} could not be deleted from the "
                                       f"warehouse: {first_line(error)}")
+            self.progress.end(record)
         return record
 
     @timed("gates")

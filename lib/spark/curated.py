@@ -44,10 +44,22 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         delivered = self._delivered.where("source_row is not null").select(SERIAL, *names)
         cleaned = _cleaned(delivered, clean, missing)
         cleaned.persist()
-        self._read_rows = cleaned.count()
+        self._read_rows, marked = cleaned.agg(sf.count("*"), sf.count("missing_markers")).first()
+        if marked:
+            self._note_markers(cleaned)
         yield Rows(cleaned, SERIAL, (SERIAL,))
         self._report_progress(source, self._read_rows)
         cleaned.unpersist()
+
+    def _note_markers(self, cleaned: DataFrame) -> None:
+        found = cleaned.where("missing_markers is not null").groupBy("missing_markers")
+        counted = found.agg(sf.count("*"), sf.min(SERIAL)).orderBy("missing_markers")
+        for cells, rows, first in counted.collect():
+            self._markers.note(self._source, cells, rows, first)
+
+    def _place_of(self, source: str, row_id: int) -> tuple[str, int]:
+        rows = self.raw.read(source).where(sf.col(SERIAL) == row_id)
+        return tuple(rows.select("source_filename", "source_row").first())
 
     @timed("write")
     def upsert(self, table: str, rows: Rows, *, key: str, indexes: Sequence[str] = ()) -> None:

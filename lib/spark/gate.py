@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lib.spark.rows import Rows
-from lib.step.gate import SAMPLE, Gate, open_context, stop
+from lib.step.gate import SAMPLE, Gate, open_context, stop, unreadable_text
 from lib.steps import PROJECT
 
 GX = PROJECT / "gx"
@@ -35,6 +35,11 @@ class SparkGate(Gate):
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows.frame, rows.frame.count()):
             bad = self._failing_rows(suite, rows.frame, outcome)
+            if (text := unreadable_text(outcome)) in rows.frame.columns:
+                tally.failed -= bad.where(sf.col(text).isNotNull()).count()
+                bad = bad.where(sf.col(text).isNull())
+                if not tally.failed:
+                    continue
             if tally.on_failure == "fail" or bad is None or not rows.key:
                 stops.append((tally, describe_rows(bad.limit(SAMPLE).toPandas()) if bad is not None else []))
             else:

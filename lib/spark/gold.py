@@ -140,10 +140,10 @@ class SparkControlTotals(ControlTotals):
         rows.createOrReplaceTempView("counted")
         return list(self._step.sql(sum_amounts(amounts, "counted")).first())
 
-    def _sum_gold(self, figure: Figure) -> Decimal:
-        if self._gold.schema(figure.gold_table) is None:
+    def _sum_gold(self, table: str, amount: str) -> Decimal:
+        if self._gold.schema(table) is None:
             return Decimal(0)
-        return self._sums(self._step.tables.read(figure.gold_table), [figure.gold_amount])[0]
+        return self._sums(self._step.tables.read(table), [amount])[0]
 
     def _sum_curated(self, figure: Figure) -> Decimal:
         live = self._step.curated.read(figure.curated_table).where(f"{DELETED} = 0")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.ingest.reader import BLOCK_BYTES, Batch, Header, parse_chunks
+from lib.ingest.header import Header
+from lib.ingest.reader import BLOCK_BYTES, Batch, parse_chunks, with_absent
 from lib.ingest.records import CR, LF, QUOTE, Shape
 from lib.ingest.text import GZIP_MAGIC, reading
 
@@ -104,7 +105,7 @@ def read_part(path: Path, header: Header, part: Part) -> Iterator[Batch]:
     with reading(path):
         chunks = _read_bytes(path, part.start, part.stop)
         for parsed in parse_chunks(path, chunks, shape, part.first_line, is_end=part.is_end):
-            yield Batch(parsed.rows, parsed.rejected)
+            yield Batch(with_absent(parsed.rows, header.absent), parsed.rejected)
 
 
 def _read_bytes(path: Path, start: int, stop: int) -> Iterator[bytes]:

@@ -53,6 +53,11 @@ class SparkRawStep(SparkStep, RawStep):
         super().begin(stack)
         self._confirmed_before = {file.path for file in self.tables.files("confirmations")}
 
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        with super()._savepoint(), self.tables.savepoint():
+            yield
+
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[Rows]:
         """Yield a delivery's rows at once, each key once; then record the delivery (see RawStep.read)."""
@@ -63,7 +68,7 @@ class SparkRawStep(SparkStep, RawStep):
             self._delivered, self._numbers = found.rows, found.last_row + 1
             count.read += found.row_count + found.rejected_count
             for chunk in in_chunks(found.rejected.orderBy("source_row")) if found.rejected_count else ():
-                self._set_aside(chunk)
+                self._reject(chunk)
             _describe(found, reading.profile)
             latest = self._take_out_repeats_of(found, source)
             has_key = trim(source.key).isNotNull()

@@ -1,5 +1,5 @@
-"""Read one delivery on a cluster: the same rows and rejected lines as `lib.ingest.reader.read_batches`, in
-any order.
+"""Read one delivery on a cluster: the same rows and rejected lines as `lib.ingest.reader.read_batches` and
+`lib.ingest.total_row` yield, in any order.
 
 The workers open the file themselves, so it must have the same path on each of them as on the driver.
 """
@@ -7,15 +7,19 @@ The workers open the file themselves, so it must have the same path on each of t
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
+from lib.contract import Source
 from lib.errors import PipelineError
-from lib.ingest.reader import Batch, Header, Unfinished, read_batches
+from lib.ingest.header import SOURCE_ROW, Header
+from lib.ingest.reader import Batch, Unfinished, read_batches
+from lib.ingest.total_row import AMOUNT, EXACT, KEYS_COMPARED, Sum, find_total, rejected_total
 from lib.spark.parts import PART_BYTES, Part, Scan, can_be_cut, cut, read_part, scan, stretches
 from lib.spark.sql import column
 
@@ -33,9 +37,7 @@ SCANNED = pa.schema([("number", pa.int64()), ("quotes", pa.int64()), ("line_ends
 class Delivered:
     """What a delivery contains, as frames that are read from the file only once.
 
-    rows: the header's names, all text, an empty field null; and `source_row`, the physical line where the row
-    begins.
-    rejected: source_row, raw_text (a line without its end), rule (field_count, quote or nul_byte), reason.
+    rows and rejected: as `lib.ingest.total_row.set_total_aside` yields them.
     """
 
     rows: DataFrame
@@ -65,9 +67,10 @@ def read_delivery(spark: SparkSession, path: Path, header: Header,
             raise PipelineError(found.error)
         is_row = sf.col(RULE).isNull()
         about = [sf.col(name).alias(alias) for name, alias in REJECTED.items()]
-        yield Delivered(
-            lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select("source_row", *about),
-            found.rows, found.rejected, found.last_row or 0, found.empty)
+        delivered = Delivered(
+            lines.where(is_row).drop(*REJECTED), lines.where(~is_row).select(SOURCE_ROW, *about),
+            found.rows, found.rejected, found.last_line or 0, found.empty)
+        yield _set_total_aside(spark, delivered, header.source, found.last_row)
     finally:
         lines.unpersist()
 
@@ -98,8 +101,8 @@ def find_parts(spark: SparkSession, path: Path, header: Header, part_bytes: int)
 
 def _parse(spark: SparkSession, path: Path, header: Header, parts: list[Part]) -> DataFrame:
     """Return a file's rows and rejected lines as one frame; without parts, the file is read in one piece."""
-    names = [*header.names, "source_row", *REJECTED]
-    schema = pa.schema([(name, pa.int64() if name == "source_row" else pa.string()) for name in names])
+    names = [*_names(header), SOURCE_ROW, *REJECTED]
+    schema = pa.schema([(name, pa.int64() if name == SOURCE_ROW else pa.string()) for name in names])
 
     def parse_parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for number in _numbers(batches):
@@ -120,7 +123,7 @@ def _struct(schema: pa.Schema) -> StructType:
 
 
 def _lines(batch: Batch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    rejected = batch.rejected.rename_columns(["source_row", *REJECTED])
+    rejected = batch.rejected.rename_columns([SOURCE_ROW, *REJECTED])
     for lines in (batch.rows, rejected):
         names = lines.column_names
         columns = [lines[field.name] if field.name in names else pa.nulls(len(lines), field.type)
@@ -137,19 +140,51 @@ def _message(schema: pa.Schema, rule: str, reason: str | None = None) -> pa.Reco
 class _Found:
     rows: int
     rejected: int
-    last_row: int | None
+    last_line: int | None
+    last_row: Row | None
     unfinished: int
     error: str | None
     empty: dict[str, int]
 
 
 def _count(lines: DataFrame, header: Header) -> _Found:
-    rule = sf.col(RULE)
+    rule, names = sf.col(RULE), _names(header)
     found = lines.agg(
-        sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max("source_row"),
+        sf.count_if(rule.isNull()), sf.count_if(rule.isNotNull()), sf.max(SOURCE_ROW),
+        sf.max_by(sf.struct(*map(column, [*names, SOURCE_ROW])), sf.when(rule.isNull(), sf.col(SOURCE_ROW))),
         sf.count_if(rule == UNFINISHED), sf.max(sf.when(rule == FAILED, sf.col(REASON))),
-        *(sf.count_if(rule.isNull() & column(name).isNull()) for name in header.names)).first()
-    return _Found(*found[:5], dict(zip(header.names, found[5:], strict=True)))
+        *(sf.count_if(rule.isNull() & column(name).isNull()) for name in names)).first()
+    return _Found(*found[:6], dict(zip(names, found[6:], strict=True)))
+
+
+def _names(header: Header) -> tuple[str, ...]:
+    """Return the columns of a delivery's rows."""
+    return (*header.names, *header.absent)
+
+
+def _set_total_aside(spark: SparkSession, found: Delivered, source: Source, last: Row | None) -> Delivered:
+    """Return a delivery with a total in its last row among the rejected lines."""
+    if last is None:
+        return found
+    fields = last.asDict()
+    others = found.rows.where(sf.col(SOURCE_ROW) < fields[SOURCE_ROW])
+    reason = find_total(fields, source, lambda name: _add_up(others, name), lambda: [
+        row[0] for row in others.select(source.key).limit(KEYS_COMPARED).collect()])
+    if reason is None:
+        return found
+    total = rejected_total(fields, reason)
+    rejected = found.rejected.unionByName(spark.createDataFrame(total.to_pylist(), found.rejected.schema))
+    empty = {name: count - (fields[name] is None) for name, count in found.empty.items()}
+    return Delivered(others, rejected, found.row_count - 1, found.rejected_count + 1, found.last_row, empty)
+
+
+def _add_up(rows: DataFrame, name: str) -> Sum:
+    text = sf.trim(column(name))
+    is_amount = text.rlike(f"^{AMOUNT}$")
+    amount = sf.when(is_amount, text.cast(f"decimal({EXACT.precision},{EXACT.scale})"))
+    total, count, unread = rows.agg(
+        sf.sum(amount), sf.count("*"), sf.count_if(column(name).isNotNull() & ~is_amount)).first()
+    return Sum(total or Decimal(0), count, unread)
 
 
 def _each(spark: SparkSession, tasks: int) -> DataFrame:

@@ -12,7 +12,9 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,7 +27,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql import types as st
 
-from lib.errors import PipelineError, first_line
+from lib.errors import StepError, first_line
 from lib.spark.sql import column
 from lib.storage.files import sync
 from lib.storage.layer import Layer
@@ -127,6 +129,16 @@ class Tables:
         state = self._state(table)
         state.files, state.next_row_id, state.is_changed = {}, 1, True
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Forget what is staged in this context if it ends with an error."""
+        before = deepcopy(self._states)
+        try:
+            yield
+        except BaseException:
+            self._states = before
+            raise
+
     def files(self, table: str) -> list[File]:
         """Return the files of the table, with the staged ones."""
         return list(self._state(table).files.values())
@@ -190,7 +202,7 @@ class Tables:
         try:
             return _files_of(DeltaTable(self._delta_path(table), version=version))
         except (DeltaError, OSError) as error:
-            raise PipelineError(
+            raise StepError(
                 f"version {version} of {self._layer.name}.{table} cannot be read in {self._address}: "
                 f"{first_line(error)} Name the warehouse of these layers with --warehouse, or restore it "
                 "from a copy.") from error

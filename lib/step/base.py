@@ -39,10 +39,12 @@ class Step:
         self.source, self.reports = Path(parameters.source).resolve(), Path(parameters.reports).resolve()
         self.warehouse = parameters.folder
         self.batch_id = parameters.batch_id
+        self.day = parameters.now[:10]  # of the run, by its clock; times in the layers only move forward
         self.is_full = parameters.full_refresh and spec.name != "raw"  # which the others are rebuilt from
         self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
+        self.not_loaded: dict[str, str] = {}  # by delivery: the error for which it was left out
         self.table_changes: dict[str, commits.TableChange] = {}
         self.stack = ExitStack()
         self.phases = Phases()
@@ -149,10 +151,12 @@ class Step:
         record = self.record()
         moved = (self.spec.name, audit.Watermark(self.reached, self.batch_id))
         audit.finish_execution(
-            self._log, self._execution, "SUCCESS", rows_processed=record["rows_processed"],
+            self._log, self._execution, "SUCCESS", error_message="\n".join(self.not_loaded.values()) or None,
+            rows_processed=record["rows_processed"],
             rows_quarantined=record["rows_quarantined"], table_digests=record["digests"],
             rules=self._made_by(), watermark=moved if self.reached != self.watermark.timestamp else None)
         self.stack.close()
+        self.progress.end(record)
         return record
 
     def index_later(self, table: str, *columns: str, unique: bool = False) -> None:
@@ -207,7 +211,7 @@ class Step:
                         if table in self.counts},
             "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
             "quarantine": self.quarantine.entries,
-            "warnings": self.warnings,
+            "warnings": self.warnings, "not_loaded": self.not_loaded,
             "seconds": self.phases.so_far(),
             "peak_mib": getrusage(RUSAGE_SELF).ru_maxrss // 1024,
         }

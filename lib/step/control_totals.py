@@ -11,9 +11,15 @@ import pyarrow as pa
 from lib.step.curated import DELETED
 from lib.step.curated_reader import CuratedReader
 from lib.step.raw_tables import SERIAL
+from lib.steps import STEPS
 from lib.storage.digest import scratch_database
 from lib.storage.layer import Layer
 from lib.storage.sql import quote, quoted
+
+# From here on, two doubles next to each other are more than a cent apart, and the nearest one is off by at
+# most this share of an amount; twice that, since it is turned into a decimal again.
+EXACT_BELOW = 2 ** 46
+LARGEST_ERROR = Decimal(2) ** -52
 
 # What each commit left: the totals of a figure, exact decimals as text, the definition that they are totals
 # of, and up to which commit of curated they count. (A step that dies after its commit does its batch again
@@ -27,7 +33,8 @@ BALANCES = pa.schema([
 class Figure:
     """A total that gold and curated must agree on: for each, a table and what one of its rows counts for.
 
-    It is summed in decimals with two places, so that a sum does not depend on the order of rows.
+    It is summed in decimals with two places, so that a sum does not depend on the order of rows. The second
+    table may also be one of gold: then two tables of gold must agree.
     """
 
     name: str
@@ -40,6 +47,10 @@ class Figure:
     def definition(self) -> str:
         text = f"{self.gold_table}: {self.gold_amount} = {self.curated_table}: {self.curated_amount}"
         return " ".join(text.split())
+
+    @property
+    def is_within_gold(self) -> bool:
+        return self.curated_table in STEPS["gold"].outputs
 
 
 class ControlTotals:
@@ -59,27 +70,51 @@ class ControlTotals:
             "balances", columns, "where batch_id = (select max(batch_id) from balances)").to_pylist()}
         for figure in (Figure(name, *definition) for name, definition in figures.items()):
             if is_full:
-                self._totals[figure] = {"gold": Decimal(0), "curated": self._sum_loaded(figure)}
+                curated = Decimal(0) if figure.is_within_gold else self._sum_loaded(figure)
+                self._totals[figure] = {"gold": Decimal(0), "curated": curated}
             elif last := kept.get(figure.definition):
-                change = self._sum_change(figure, last["curated_timestamp"])
+                since = last["curated_timestamp"]
+                change = Decimal(0) if figure.is_within_gold else self._sum_change(figure, since)
                 curated = Decimal(last["curated"]) + change
                 self._totals[figure] = {"gold": Decimal(last["gold"]), "curated": curated}
             else:
-                self._totals[figure] = {"gold": self._sum_gold(figure), "curated": self._sum_curated(figure)}
+                gold = self._sum_gold(figure.gold_table, figure.gold_amount)
+                curated = (self._sum_gold(figure.curated_table, figure.curated_amount)
+                           if figure.is_within_gold else self._sum_curated(figure))
+                self._totals[figure] = {"gold": gold, "curated": curated}
 
     def follow(self, table: str, rows: pa.Table, sign: int) -> None:
         """Add rows of gold that are written (1) to the totals, or take off those that are taken out (-1)."""
-        figures = [figure for figure in self._totals if figure.gold_table == table]
-        if figures:
-            sums = self._sums(rows, [figure.gold_amount for figure in figures])
-            for figure, total in zip(figures, sums, strict=True):
-                self._totals[figure]["gold"] += sign * total
+        followed = [(totals, "gold", figure.gold_amount)
+                    for figure, totals in self._totals.items() if figure.gold_table == table]
+        followed += [(totals, "curated", figure.curated_amount)
+                     for figure, totals in self._totals.items() if figure.curated_table == table]
+        if followed:
+            sums = self._sums(rows, [amount for _, _, amount in followed])
+            for (totals, side, _), total in zip(followed, sums, strict=True):
+                totals[side] += sign * total
 
     def compare(self) -> pd.DataFrame:
-        """Return each figure's total in gold and in curated, one row per figure."""
-        return pd.DataFrame([
-            {"figure": figure.name, "gold": float(totals["gold"]), "curated": float(totals["curated"])}
-            for figure, totals in self._totals.items()])
+        """Return each figure's total in gold and in curated as text, exact to the cent, one row per figure.
+
+        Where they differ by no more than what doubles cannot hold of gold's rows, both are as in curated.
+        """
+        compared = []
+        for figure, totals in self._totals.items():
+            gold, curated = totals["gold"], totals["curated"]
+            if gold != curated and abs(gold - curated) <= self._rounding(figure):
+                gold = curated
+            compared.append({"figure": figure.name, "gold": f"{gold:,.2f}", "curated": f"{curated:,.2f}"})
+        return pd.DataFrame(compared)
+
+    def _rounding(self, figure: Figure) -> Decimal:
+        """Return by how much gold's total may be off because its rows are doubles.
+
+        Only a sum of a day or a customer can be so large that a double does not hold it to the cent.
+        """
+        size = f"abs({figure.gold_amount})"
+        large = f"case when {size} >= {EXACT_BELOW} then {size} else 0 end"
+        return self._sum_gold(figure.gold_table, large) * LARGEST_ERROR
 
     def keep(self, curated_timestamp: str, stamp: dict[str, str]) -> None:
         """Write the totals from which the next commit goes on."""
@@ -98,10 +133,10 @@ class ControlTotals:
         query = sum_amounts([figure.curated_amount], quote(figure.curated_table))
         return self._work.execute(query).fetchall()[0][0]
 
-    def _sum_gold(self, figure: Figure) -> Decimal:
-        if self._gold.schema(figure.gold_table) is None:
+    def _sum_gold(self, table: str, amount: str) -> Decimal:
+        if self._gold.schema(table) is None:
             return Decimal(0)
-        return self._sum_rows(self._gold, figure.gold_table, figure.gold_amount)
+        return self._sum_rows(self._gold, table, amount)
 
     def _sum_curated(self, figure: Figure) -> Decimal:
         where = f"where {DELETED} = 0"
@@ -123,6 +158,6 @@ class ControlTotals:
 
 def sum_amounts(amounts: Sequence[str], source: str) -> str:
     """Return the query of the sums of some amounts over a table or query; zeros if it has no rows."""
-    sums = ", ".join(f"coalesce(sum(cast({amount} as decimal(18, 2))), 0) as {quote(f'total_{number}')}"
+    sums = ", ".join(f"coalesce(sum(cast({amount} as decimal(38, 2))), 0) as {quote(f'total_{number}')}"
                      for number, amount in enumerate(amounts))
     return f"select {sums} from {source}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lib.errors import PipelineError
+from lib.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Count:
         self.unchanged += rows - written.added - written.changed
 
     def verify(self, table: str) -> None:
-        """Raise PipelineError when a row was lost or counted twice."""
+        """Raise StepError when a row was lost or counted twice."""
         if self.read != self.added + self.changed + self.unchanged + self.quarantined + self.duplicates:
-            raise PipelineError(
+            raise StepError(
                 f"{table}: {self.read} rows were read but {self} does not add up. Nothing was written; "
                 "this is a defect of the pipeline: report it with the run's folder.")

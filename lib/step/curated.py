@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,11 +12,12 @@ import pyarrow.compute as pc
 from lib.contract import SOURCES
 from lib.step.base import Step
 from lib.step.frames import as_text, locate, to_arrow
+from lib.step.markers import Markers
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.step.writer import Writer
-from lib.storage import audit, commits
+from lib.storage import commits, manifest
 
 DELETED = "is_deleted"
 RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
@@ -34,6 +37,7 @@ class CuratedStep(Step):
         self._open_quarantines = commits.quarantined_tables(self.output)
         self._to_read = {source: 0 if first is None else commits.count_new_rows(self.input, source, first)
                          for source, first in self._first_row_ids.items()}
+        self._markers = Markers()
         self._stamp = dict(zip(RUN_COLUMNS, (self.batch_id, self.spec.name, self.timestamp), strict=True))
         self.writer = Writer(self, self._stamp, keeps_replaced=True)
 
@@ -65,6 +69,7 @@ class CuratedStep(Step):
             self._batch = frame[~is_deletion].astype({"source_row": "int64"})
             with self.phases.phase("clean"):
                 cleaned = clean(self._batch.drop(columns=["source_filename", "source_row"]))
+            self._note_markers(cleaned)
             yield cleaned
             done += rows.num_rows
             self._report_progress(source, done)
@@ -76,6 +81,16 @@ class CuratedStep(Step):
                                    (next_id, limit) if next_id is not None else (1, 0))
             next_id, is_first = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == limit else None, False
             yield rows
+
+    def _note_markers(self, cleaned: pd.DataFrame) -> None:
+        found = cleaned["missing_markers"].dropna()
+        if len(found):
+            for cells, row_ids in found.index.to_series().groupby(found.array):
+                self._markers.note(self._source, cells, len(row_ids), row_ids.min())
+
+    def _place_of(self, source: str, row_id: int) -> tuple[str, int]:
+        place = self.input.read(source, ["source_filename", "source_row"], f"where {SERIAL} = ?", (row_id,))
+        return tuple(place.to_pylist()[0].values())
 
     @timed("write")
     def upsert(self, table: str, rows: pd.DataFrame, *, key: str, indexes: Sequence[str] = ()) -> None:
@@ -114,15 +129,29 @@ class CuratedStep(Step):
 
     def publish(self) -> dict:
         """Commit as every step does, unless too many rows of a delivery stayed refused."""
-        refused = self.output.read("quarantine", ["source_name", "source_filename"],
+        self.warnings += self._markers.warnings(self._place_of)
+        refused = self.output.read("quarantine", ["source_name", "source_filename", "raw_row_id"],
                                    "where batch_id = ? and resolved_batch_id is null", (self.batch_id,))
-        since = audit.INITIAL if self.is_full else self.watermark.timestamp
-        for (source, filename), rows in refused.to_pandas().groupby(["source_name", "source_filename"]):
+        for source, rows in refused.to_pandas().groupby("source_name"):
             if source in self.spec.inputs:
-                delivered = self.input.scalar("select sum(rows) from deliveries where source_filename = ? "
-                                              "and ingestion_timestamp > ?", (filename, since))
-                self.quarantine.check_share(filename, len(rows), delivered)
+                for key, of_delivery in rows.groupby(["source_filename", self._delivered_at(source, rows)]):
+                    self._check_delivery(*key, len(of_delivery))
         return super().publish()
+
+    def _delivered_at(self, source: str, rows: pd.DataFrame) -> np.ndarray:
+        """Return when raw has committed each row: a file of one name may have been delivered often."""
+        commits = self.input.read("layer_commits", ["first_row_id", "committed_timestamp"],
+                                  "where table_name = ? order by first_row_id", (source,)).to_pandas()
+        place = np.searchsorted(commits["first_row_id"], rows["raw_row_id"], side="right") - 1
+        return commits["committed_timestamp"].to_numpy()[place]
+
+    def _check_delivery(self, filename: str, delivered_at: str, refused: int) -> None:
+        found = self.input.read("deliveries", ["rows", "content_sha256"],
+                                "where source_filename = ? and ingestion_timestamp = ?",
+                                (filename, delivered_at)).to_pandas()
+        sha256 = found["content_sha256"].iloc[-1]
+        accepted = partial(manifest.accepted_limit, self._log, self.spec.name, sha256)
+        self.warnings += self.quarantine.check_share(filename, refused, found["rows"].sum(), accepted)
 
     def record(self) -> dict:
         return super().record() | {"samples": self.writer.samples.tables}

@@ -48,11 +48,12 @@ class Profile:
                     self.rounded.setdefault(name, [0, rounded[0].as_py()])[0] += len(rounded)
 
     def add_values(self, name: str, delivered: pa.Array | pa.ChunkedArray) -> None:
-        """Note values of a category column."""
+        """Note values of a category column; another spelling or other spaces make no other value."""
         values = self.values[name]
         if len(values) < KEPT_VALUES:
-            distinct = pc.unique(pc.utf8_upper(pc.utf8_trim_whitespace(delivered)))
-            values.update(dict.fromkeys(value for value in distinct.to_pylist() if value))
+            distinct = pc.unique(pc.utf8_upper(delivered)).to_pylist()
+            values.update(dict.fromkeys(" ".join(value.split()) for value in distinct if value))
+            values.pop("", None)
 
 
 def series(filename: str) -> str:

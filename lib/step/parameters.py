@@ -11,7 +11,7 @@ from lib.steps import SETTLED_SECONDS
 # What tunes the machine, says where things are or which run it is: it changes no row, so a new default
 # rebuilds nothing.
 NO_RULE = frozenset({"source", "warehouse", "reports", "engine", "master", "audit", "batch_id", "now",
-                     "full_refresh", "batch_rows", "settled_seconds"})
+                     "full_refresh", "batch_rows", "settled_seconds", "all_or_nothing"})
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Parameters:
     snapshot: str = ""
     snapshot_limit: float = 0.2
     settled_seconds: float = SETTLED_SECONDS
+    all_or_nothing: bool = False
 
     @property
     def folder(self) -> Path:

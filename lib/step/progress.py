@@ -1,7 +1,8 @@
 """A step reports its progress through a file: it appends a line after each batch, and the runner reads them.
 
 It is a file because the runner cannot look into a kernel. There is no connection that could break, and a step
-that is killed leaves only a small hidden file in the run's folder.
+that is killed leaves only a small hidden file in the run's folder. When the step has published, it leaves its
+record in another file: the cells behind the commit may then fail, and the runner still gets the record.
 """
 
 import json
@@ -11,8 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from lib.storage.files import write_whole
 
 FILE = ".progress"
+RECORD = ".published"
 LOOKS = 0.1  # seconds between two looks at the file
 
 
@@ -47,6 +52,24 @@ class Progress:
                 os.write(file, json.dumps(line).encode() + b"\n")
             finally:
                 os.close(file)
+
+    def end(self, record: dict[str, Any]) -> None:
+        """Leave the record of a step that has published, unless no runner reads."""
+        if self._path.exists():
+            with suppress(OSError, TypeError, ValueError):  # the runner then reads it from the last cell
+                write_whole(self._path.with_name(RECORD), json.dumps(record, ensure_ascii=False))
+
+
+def take_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record that a step left when it had published, and delete its file; None without one."""
+    path = folder / RECORD
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

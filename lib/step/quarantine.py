@@ -1,14 +1,18 @@
 """The quarantine of a step: rows that may not be loaded, with rule and reason; and how many may be."""
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from lib.errors import PipelineError
+from lib.ingest import repeated_header, total_row
 from lib.step.frames import ROW_TEXT, locate, to_arrow
 from lib.storage.layer import Layer
 from lib.storage.lookup import REPEATED_KEY
 
 SAMPLE = 3  # rows shown of each rule
-KEYS_ARE_KNOWN = (REPEATED_KEY, "repeated_header", "total_row")  # rules whose rows hide no key of the file
+NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that are right where they are, and no rows
+KEYS_ARE_KNOWN = (REPEATED_KEY, *NO_ROWS)  # rules whose rows hide no key of the file
 
 
 class Quarantine:
@@ -37,10 +41,19 @@ class Quarantine:
         """
         return quarantined > max(1, self._limit * rows)
 
-    def check_share(self, filename: str, quarantined: int, rows: int) -> None:
-        """Raise PipelineError when too many of a delivery's rows were set aside, with the first of them."""
+    def check_share(self, filename: str, quarantined: int, rows: int,
+                    accepted: Callable[[], float] = lambda: 0.0) -> list[str]:
+        """Raise PipelineError when too many of a delivery's rows were set aside, with the first of them.
+
+        `accepted` returns the highest limit with which an earlier run has read this delivery: what was
+        accepted once stays accepted, or one bad day would stop every rebuild. Returns what to report.
+        """
         if not self.is_too_much(quarantined, rows):
-            return
+            return []
+        if quarantined <= (limit := accepted()) * rows:
+            return [f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than "
+                    f"{self._limit:.0%}. An earlier run accepted that with --quarantine-limit {limit:g}, so "
+                    "the other rows are loaded"]
         first = self._layer.read(
             "quarantine", ["source_row", "rule", "reason", "raw_text"],
             f"where batch_id = ? and source_filename = ? order by source_row limit {SAMPLE}",
@@ -49,8 +62,8 @@ class Quarantine:
         lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
             f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
-            "the export itself looks broken. Nothing was written. Correct the file and deliver it again; or "
-            "raise --quarantine-limit to load the other rows.",
+            "the export itself looks broken. Nothing of it was written. Correct the file and deliver it "
+            "again; or raise --quarantine-limit to load the other rows.",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:

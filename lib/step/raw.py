@@ -2,27 +2,31 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from lib.contract import SOURCES, Source
-from lib.errors import PipelineError
-from lib.ingest import archive
+from lib.errors import DeliveryError, PipelineError, StepError, UsageError
+from lib.ingest import archive, total_row
 from lib.ingest.deliveries import Delivery, find_deliveries, read_found
+from lib.ingest.header import SOURCE_ROW, Header, read_header
 from lib.ingest.names import is_order_clear
-from lib.ingest.reader import SOURCE_ROW, Batch, Header, read_batches, read_header
+from lib.ingest.reader import Batch, read_batches
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
-from lib.step.quarantine import KEYS_ARE_KNOWN
+from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
 from lib.step.raw_tables import SERIAL, TRIMMED
+from lib.storage import manifest
 from lib.storage.sql import quote
 
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
@@ -50,6 +54,7 @@ class RawStep(Step):
         drift.create_tables(self.output)
         for name in SOURCES:
             self.begin_change(name, SERIAL)
+            self.output.schema(name)  # is known from now on, without waiting for the layer's worker
             self.count(name)
         found = read_found(self.run_folder)
         self.found = found if found is not None else find_deliveries(
@@ -65,6 +70,45 @@ class RawStep(Step):
         """Return the deliveries to read, in the order in which they are applied."""
         return [delivery for delivery in self.found if delivery.is_to_read]
 
+    @contextmanager
+    def loading(self, delivery: Delivery) -> Iterator[None]:
+        """Load a delivery in this context; if that fails, undo what was written of it and go on without it.
+
+        Only an error that a delivery can cause is caught. `publish` decides what becomes of the others.
+        """
+        self._submit_indexes()  # of the previous delivery, which this one must not undo
+        warnings, reached = len(self.warnings), self.reached
+        kept = deepcopy((self.counts, self.table_changes, self.quarantine.entries,
+                         self._gate.tallies if self._gate else {}))
+        try:
+            with self._savepoint():
+                yield
+        except (StepError, UsageError):
+            raise
+        except PipelineError as error:
+            self.counts, self.table_changes, self.quarantine.entries, tallies = kept
+            if self._gate:
+                self._gate.tallies = tallies
+            del self.warnings[warnings:]
+            self.reached = reached
+            self._indexes.clear()
+            self._results.pop(delivery.name, None)
+            self._parsing.pop(delivery.name, None)
+            self.not_loaded[delivery.name] = str(error)
+
+    def _savepoint(self) -> AbstractContextManager:
+        """Return what undoes a failed delivery; with one delivery, the step fails and undoes all anyway."""
+        return self.output.savepoint() if len(self.deliveries()) > 1 else nullcontext()
+
+    def publish(self) -> dict:
+        """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
+        errors = list(self.not_loaded.values())
+        if errors and len(errors) == len(self.deliveries()):
+            raise DeliveryError("\n".join(errors))
+        if errors and self.parameters.all_or_nothing:
+            raise DeliveryError("\n".join([*errors, "Nothing was written, because of --all-or-nothing."]))
+        return super().publish()
+
     @timed("read")
     def read(self, delivery: Delivery) -> Iterator[pd.DataFrame]:
         """Yield a delivery's rows in batches of text, each key once; then record the delivery.
@@ -78,12 +122,11 @@ class RawStep(Step):
         archived = self._reader.submit(self._archive, reading) if kept else None  # all of it has been read
         self._parse_next(delivery)
         repeats, rows_in_all = self._find_repeats(delivery, source, kept)
-        self._submit_indexes()  # of the previous delivery
         self._report_progress(delivery, 0, rows_in_all)
         for batch in kept or prefetch(self._batches(delivery)):
             count.read += batch.rows.num_rows + batch.rejected.num_rows
             reading.profile.add(batch.rows)
-            self._set_aside(batch.rejected.to_pandas())
+            self._reject(batch.rejected.to_pandas())
             rows = raw_tables.without_blank_keys(batch.rows, source.key).to_pandas()
             if repeats is not None:
                 rows = self._take_out_repeats(rows, repeats, source)
@@ -93,12 +136,14 @@ class RawStep(Step):
         self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        path = delivery.path(self.source)
-        return read_batches(path, self._header(delivery), self.parameters.batch_rows, only=only)
+        read = partial(read_batches, delivery.path(self.source), self._header(delivery),
+                       self.parameters.batch_rows)
+        if only:
+            return read(only=only)
+        return total_row.set_total_aside(read(), SOURCES[delivery.source], lambda name: read(only=name))
 
     def _header(self, delivery: Delivery) -> Header:
-        names = SOURCES[delivery.source].column_names
-        return read_header(delivery.path(self.source), names, names)
+        return read_header(delivery.path(self.source), SOURCES[delivery.source])
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
@@ -124,19 +169,22 @@ class RawStep(Step):
     def _archive(self, reading: Reading) -> None:
         if not archive.keep(self.warehouse, reading.path, reading.delivery.sha256):
             name = reading.delivery.name
-            raise PipelineError(f"{name} changed while it was read. Nothing was written; run again.")
+            raise PipelineError(f"{name} changed while it was read. Nothing of it was written; run again.")
 
     def _begin_delivery(self, delivery: Delivery) -> Reading:
         source, header = SOURCES[delivery.source], self._header(delivery)
         raw_tables.check_columns(delivery, header.names)
-        self.output.execute("update quarantine set resolved_batch_id = ? where source_filename = ? "
-                            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
+        self.output.submit_statement(
+            "update quarantine set resolved_batch_id = ? where source_filename = ? "
+            "and resolved_batch_id is null", (self.batch_id, delivery.name))
         self._delivery, self._unknown_keys, self._repeats = delivery, 0, repeated_keys.Repeats(0, 0)
         self._disagreements: dict[str, list] = {}  # by earlier delivery: how many keys, and one of them
         self._in_doubt = [  # the order of a list needs no names
             other.name for other in self.deliveries()
             if other.name in self._results and other.source == delivery.source and not delivery.file
             and not is_order_clear(other.name, delivery.name)]
+        self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
         return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
@@ -146,7 +194,9 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        self.quarantine.check_share(delivery.name, done.quarantined, done.read)
+        broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        self.warnings += self.quarantine.check_share(
+            delivery.name, broken, done.read, partial(self._accepted_limit, delivery))
         deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
@@ -162,11 +212,16 @@ class RawStep(Step):
         self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
         self.warnings += self._repeats.warnings(delivery.name, SOURCES[delivery.source].key)
         self.warnings += self._describe_disagreements(delivery)
+        self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
+                          for rule, (count, shown) in self._rejected.items()]
         for name in header.extra:
             new = "" if name in reading.known_columns else "new, and "
             self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
                                  "kept in raw only")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
+
+    def _accepted_limit(self, delivery: Delivery) -> float:
+        return manifest.accepted_limit(self._log, "raw", delivery.sha256)
 
     def _find_repeats(self, delivery: Delivery, source: Source,
                       kept: list[Batch]) -> tuple[pd.DataFrame | None, int]:
@@ -196,7 +251,8 @@ class RawStep(Step):
 
     def _check_repeats(self, repeats: repeated_keys.Repeats, rows: int) -> None:
         self._repeats, delivery = repeats, self._delivery
-        if self.quarantine.is_too_much(repeats.differing, rows):
+        if (self.quarantine.is_too_much(repeats.differing, rows)
+                and repeats.differing > self._accepted_limit(delivery) * rows):
             key = SOURCES[delivery.source].key
             raise PipelineError(repeats.explain_too_many(delivery.name, key, rows))
 
@@ -257,8 +313,21 @@ class RawStep(Step):
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {})
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) | self._note(delivery)
             for delivery in self.found]}
+
+    def _note(self, delivery: Delivery) -> dict[str, str]:
+        error = self.not_loaded.get(delivery.name)
+        return {"note": f"not loaded: {error}"} if error else {}
+
+    def _reject(self, lines: pd.DataFrame) -> None:
+        """Quarantine lines that are no rows, and note them for a warning: no gate reports them."""
+        self._set_aside(lines)
+        for rule, group in lines.groupby("rule", sort=False):
+            first = group.iloc[0]
+            shown = f"line {first['source_row']}, {first['raw_text'][:ROW_TEXT]!r}: {first['reason']}"
+            count, shown = self._rejected.get(rule, (0, shown))
+            self._rejected[rule] = count + len(group), shown
 
     def _set_aside(self, rows: pd.DataFrame) -> None:
         self._unknown_keys += int((~rows["rule"].isin(KEYS_ARE_KNOWN)).sum())
@@ -306,5 +375,5 @@ class RawStep(Step):
         if missing > limit * live:
             raise PipelineError(
                 f"{delivery.name}: as a snapshot it would delete {missing:,} of {live:,} {delivery.source}, "
-                f"more than {limit:.0%}. Nothing was written. If the file is complete, raise "
+                f"more than {limit:.0%}. Nothing of it was written. If the file is complete, raise "
                 "--snapshot-limit.")

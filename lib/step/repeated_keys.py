@@ -35,9 +35,9 @@ class Repeats:
         rounded = (f" {self.key!r} looks like a number that a spreadsheet rounded: format the column as text "
                    "and export it again." if re.fullmatch(ROUNDED, self.key) else "")
         return (f"{filename}: {self.differing:,} of {rows:,} rows share {_a(key)} with another row and "
-                f"differ: is {key} unique in this file? {self._example(key)}.{rounded} Nothing was written. "
-                f"Make {key} unique and deliver the file again; or raise --quarantine-limit to load the last "
-                "row of each key.")
+                f"differ: is {key} unique in this file? {self._example(key)}.{rounded} Nothing of it was "
+                f"written. Make {key} unique and deliver the file again; or raise --quarantine-limit to load "
+                "the last row of each key.")
 
     def warnings(self, filename: str, key: str) -> list[str]:
         """Return what to report of a file that is loaded all the same."""

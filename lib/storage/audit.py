@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.clock import as_name, later_than, of_name, utc_now
-from lib.errors import UsageError, explain
+from lib.errors import explain
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import read_only_uri
 
@@ -202,15 +202,12 @@ def mark_died(audit: sqlite3.Connection, batch_id: str) -> list[str]:
 
 
 def begin_run(audit: sqlite3.Connection, now: str = "") -> tuple[str, str]:
-    """Return the id and the time of a new run, which no other run has.
+    """Return the id of a new run and its clock: `now` or, when that is empty, the time.
 
-    The time is `now` or, when that is empty, the clock's; the timestamps of the run's commits start from it.
-    Raises UsageError when `now` is not later than the run before.
+    The id is the clock written as a name, but later than the id of every run before, so that no other run has
+    it. The clock stays as it is even when an earlier run had a clock that was ahead: the day of the run must
+    not follow that one.
     """
     latest = audit.execute("select max(batch_id) from pipeline_execution_log").fetchone()[0]
-    last = of_name(latest) if latest else None
-    if now and last and now <= last:
-        raise UsageError(f"--now {now} is not later than the last run, {last}. "
-                         "Name a later time, or another --warehouse.")
-    now = now or later_than(last, utc_now())
-    return as_name(now), now
+    now = now or utc_now()
+    return as_name(later_than(of_name(latest) if latest else None, now)), now

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +18,7 @@ import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
-from lib.errors import PipelineError, explain, missing_layer
+from lib.errors import PipelineError, StepError, explain, missing_layer
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
@@ -42,7 +43,8 @@ class Layer:
         self._schemas: dict[str, pa.Schema] = {}
         self._indexed: set[str] = set()
         self._worker = ThreadPoolExecutor(1)
-        self._pending: deque[Future] = deque()
+        self._pending: deque[Future] = deque()  # work that holds rows
+        self._pending_statements: list[Future] = []
         self._failed = False
         self._thread = 0  # the worker's: work that it does must not wait for itself
 
@@ -65,6 +67,16 @@ class Layer:
         use of the layer first waits for all pending work, and raises what it raised. Once some work has
         failed, the work after it is not done.
         """
+        while len(self._pending) >= PENDING:
+            self._pending.popleft().result()
+        self._pending.append(self._worker.submit(self._guarded(work)))
+
+    def submit_statement(self, sql: str, parameters: Sequence = ()) -> None:
+        """Let the worker run a statement that returns nothing, in its turn; this never waits."""
+        work = partial(self.execute, sql, parameters)
+        self._pending_statements.append(self._worker.submit(self._guarded(work)))
+
+    def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
         def do() -> None:
             self._thread = threading.get_ident()
             if not self._failed:
@@ -74,14 +86,34 @@ class Layer:
                     # SQLite may have rolled back: what comes next would be in a transaction of its own.
                     self._failed = True
                     raise
+        return do
 
-        while len(self._pending) >= PENDING:
-            self._pending.popleft().result()
-        self._pending.append(self._worker.submit(do))
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is written in this context if it ends with a PipelineError, and only that.
+
+        After a StepError, which may have rolled back everything, and after any other error there is nothing
+        to go on with: the whole transaction is rolled back as always.
+        """
+        self.submit_statement("savepoint part")
+        try:
+            yield
+        except StepError:
+            raise
+        except PipelineError as error:
+            if self._failed:  # nothing is written any more
+                raise StepError(str(error)) from error
+            self.execute("rollback to part")
+            self.execute("release part")
+            self._schemas.clear()
+            self._indexed.clear()
+            raise
+        self.submit_statement("release part")
 
     def flush(self) -> None:
         """Wait until all pending work is done; raise what it raised."""
-        pending, self._pending = self._pending, deque()
+        pending, self._pending = [*self._pending, *self._pending_statements], deque()
+        self._pending_statements = []
         wait(pending)
         for work in pending:
             work.result()
@@ -251,14 +283,13 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
 def _new_file(path: Path) -> Iterator[Layer]:
     """Build a new layer under a temporary name, and rename the file when it is whole and on the disk.
 
-    Nobody reads it before that, so it needs no journal and each page is written once. An existing file is
-    never replaced.
+    Nobody reads it before that, so each page is written once: its journal holds only what a savepoint needs.
+    An existing file is never replaced.
     """
     aside = path.with_name(f".{path.name}.new")
-    aside.unlink(missing_ok=True)  # a killed run may have left it
+    _remove_new_file(aside)  # a killed run may have left it
     try:
         with _connected(aside, "rwc", path) as layer:
-            layer.execute("pragma journal_mode = off")
             layer.execute("pragma synchronous = off")
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
@@ -275,7 +306,12 @@ def _new_file(path: Path) -> Iterator[Layer]:
         aside.rename(path)
         sync(path.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        _remove_new_file(aside)
+
+
+def _remove_new_file(path: Path) -> None:
+    for suffix in ("-journal", ""):  # first the journal, which SQLite would apply to the file
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager

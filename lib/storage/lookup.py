@@ -12,9 +12,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.contract import SOURCES
 from lib.errors import explain, missing_layer
 from lib.storage.lock import BUSY_SECONDS
-from lib.storage.sql import file_uri, read_only_uri
+from lib.storage.sql import file_uri, quote, read_only_uri
+
+ISO_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 # The rule of rows that differ from the last row of their key in a file. Each names that row's line in its
 # reason, so a summary shows the reason of one of them.
@@ -47,6 +50,21 @@ def last_timestamp(warehouse: Path, layer: str, process_name: str, read_only: bo
                  "select max(committed_timestamp) from layer_commits where process_name = ?", process_name,
                  read_only=read_only)
     return (rows[0][0] if rows else None) or ""
+
+
+def newest_day(warehouse: Path, until: str, read_only: bool = False) -> str:
+    """Return the newest day that was delivered in a date and is not later than `until`; "" without one.
+
+    This reads all dates in raw.
+    """
+    days = [""]
+    for source in SOURCES.values() if (warehouse / "raw.db").exists() else ():
+        for column in (column.name for column in source.columns if column.type == "date"):
+            day = f"substr({quote(column)}, 1, 10)"
+            sql = f"select max({day}) from {quote(source.name)} where {day} <= ? and {day} glob ?"
+            days += [row[0] or "" for row in query(warehouse, "raw", source.name, sql, until[:10], ISO_DAY,
+                                                   read_only=read_only)]
+    return max(days)
 
 
 def newer_tables(warehouse: Path, layer: str, tables: tuple[str, ...], watermark: str,

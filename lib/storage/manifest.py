@@ -20,7 +20,7 @@ from lib.clock import utc_now
 from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
-from lib.storage import lookup
+from lib.storage import audit, lookup
 from lib.storage.files import hash_file, write_whole
 
 FILE = "manifest.json"  # in a run's folder
@@ -81,6 +81,33 @@ def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
     """Return the manifests of all runs that have ended, oldest first."""
     return [json.loads(text) for (text,) in log.execute(
         "select manifest from pipeline_manifest where manifest is not null order by manifest_id")]
+
+
+def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> str:
+    """Return the clock of a run, or of the last run; "" when there is none. It may have been killed."""
+    which = "where batch_id = ?" if batch_id else "order by manifest_id desc limit 1"
+    row = log.execute(f"select coalesce(begun, manifest) from pipeline_manifest {which}",
+                      [batch_id] if batch_id else []).fetchone()
+    return json.loads(row[0])["now"] if row else ""
+
+
+def accepted_limit(log: sqlite3.Connection, step: str, sha256: str) -> float:
+    """Return the highest quarantine limit with which a run of a step has read a delivery with these bytes.
+
+    0.0 if none has. Such a run has succeeded, so a person has seen what it set aside and has accepted it.
+    """
+    limit, delivered = 0.0, set()  # the times at which raw has committed these bytes
+    for run in read_manifests(log):
+        if any(delivery["sha256"] == sha256 for delivery in run["deliveries"]):
+            delivered.add(run["watermarks_after"]["raw"][0])
+        about = run["steps"].get(step)
+        if about and about["status"] == "SUCCESS" and about["has_run"]:
+            before, after = (run[marks].get(step, [audit.INITIAL])[0]
+                             for marks in ("watermarks_before", "watermarks_after"))
+            since = audit.INITIAL if about["is_full"] else before
+            if any(since < time <= after for time in delivered):
+                limit = max(limit, run["parameters"]["quarantine_limit"])
+    return limit
 
 
 def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from conftest import LINES, ORDERS, PROJECT, Shop
 
+from lib.contract import Column, Source
 from lib.errors import PipelineError, UsageError, first_line
-from lib.ingest import reader
+from lib.ingest import header, reader
 from lib.ingest.deliveries import check_source, find_deliveries, list_files
 from lib.step.base import Count
 from lib.step.gate import Gate
@@ -63,28 +64,28 @@ def test_a_line_without_an_end(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(reader, "MAX_LINE_BYTES", 1 << 20)
     path = tmp_path / "orders.csv"
     path.write_bytes(b"order_id\n1\n" + b"x" * 3_000_000)
-    header = reader.read_header(path, ["order_id"], ["order_id"])
+    found = header.read_header(path, Source("orders", (Column("order_id", "text"),)))
     with pytest.raises(PipelineError, match=names(str(path), "line 2", "1 MB", "CSV")):
-        list(reader.read_batches(path, header, block_bytes=1_000_000))
+        list(reader.read_batches(path, found, block_bytes=1_000_000))
 
 
 def test_a_file_that_is_no_longer_what_it_was(tmp_path: Path):
     path = tmp_path / "orders.csv"
     path.write_bytes("order_id\né\n".encode())
-    header = reader.read_header(path, ["order_id"], ["order_id"])
+    found = header.read_header(path, Source("orders", (Column("order_id", "text"),)))
     path.write_bytes("order_id\né\n".encode("cp1252"))
     with pytest.raises(PipelineError, match=names(str(path), "changed while it was read", "again")):
-        list(reader.read_batches(path, header))
+        list(reader.read_batches(path, found))
 
 
 def test_a_delivery_that_grows_while_it_is_read(tmp_path: Path, monkeypatch):
     shop = Shop(tmp_path)
     path = shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,1.00,")
 
-    def read_and_append(*arguments: object) -> reader.Header:
-        header = reader.read_header(*arguments)
+    def read_and_append(*arguments: object) -> header.Header:
+        found = header.read_header(*arguments)
         path.write_bytes(path.read_bytes() + b"O2,C1,2025-01-01,,1.00,\n")
-        return header
+        return found
 
     monkeypatch.setattr("lib.step.raw.read_header", read_and_append)
     refused(shop, monkeypatch, "orders.csv", "changed while it was read", "run again")
@@ -148,9 +149,9 @@ def test_rows_that_stop_a_step(small: Shop, monkeypatch, edit):
 
 
 def test_a_gate_of_gold_that_asks_for_a_quarantine(small: Shop, monkeypatch, edit):
-    edit("sales_summary_daily", "total_sales", "quarantine", max_value=10)
-    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,11.00,")
-    refused(small, monkeypatch, "gate sales_summary_daily", "be_between(total_sales)", "quarantine",
+    edit("sales_summary_daily", "orders", "quarantine", max_value=1)
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,11.00,", "O4,C1,2025-01-03,,11.00,")
+    refused(small, monkeypatch, "gate sales_summary_daily", "be_between(orders)", "quarantine",
             "on_failure", "fail", "warn", "gx/expectations/sales_summary_daily.json")
 
 

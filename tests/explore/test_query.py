@@ -162,6 +162,23 @@ def test_parquet_has_dates_moments_and_numbers_as_such(ask, loaded: Shop, tmp_pa
     assert first["aggregation_timestamp"] == datetime.fromisoformat(moment).replace(tzinfo=UTC)
 
 
+def test_unit_prices_show_all_their_decimals_and_only_these_in_every_form(ask, tmp_path: Path):
+    prices = [0.0125, 999999.000001, 123456789.123456, 10.5]
+    values = ", ".join(f"({price})" for price in prices)
+    sql = f"select column1 as unit_price, 2 * column1 as other from (values {values})"
+    shown = [line.split()[0] for line in ask("gold", "--sql", sql).splitlines()[2:6]]
+    assert shown == ["0.012500", "999,999.000001", "123,456,789.123456", "10.500000"]
+    assert "| 0.012500 | 0.025000 |" in ask("gold", "--sql", sql, "--format", "md")
+    few = "select 10.5 as unit_price, 0.1 + 0.2 as total"
+    assert ask("gold", "--sql", few).split()[-2:] == ["10.50", "0.30"]
+    rows = csv.DictReader(io.StringIO(ask("gold", "--sql", sql, "--format", "csv")))
+    assert [float(row["unit_price"]) for row in rows] == prices
+    ask("gold", "--sql", sql, "--export", str(tmp_path / "prices.parquet"))
+    assert parquet.read_table(tmp_path / "prices.parquet")["unit_price"].to_pylist() == prices
+    ask("gold", "--sql", sql, "--export", str(tmp_path / "prices.xlsx"))
+    assert [row["unit_price"] for row in sheet(tmp_path / "prices.xlsx")] == prices
+
+
 def test_parquet_of_raw_stays_text_and_an_empty_table_keeps_its_types(ask, tmp_path: Path):
     ask("raw", "orders", "--export", str(tmp_path / "orders.parquet"))
     orders = parquet.read_schema(tmp_path / "orders.parquet")

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.contract import Column, Source
 from lib.errors import PipelineError
 from lib.ingest import reader, records
-from lib.ingest.reader import read_batches, read_header
+from lib.ingest.header import read_header
+from lib.ingest.reader import read_batches
 from lib.ingest.records import Shape, parse_carefully, parse_fast
 
 LINE_END = r"\r\n|\r|\n"
@@ -22,10 +24,16 @@ MATCHED_LOOSELY = "header names matched ignoring case, spaces and hyphens"
 NOT_IN_A_ROW = "opens a quote that is never closed, or not within a row of 2 fields"
 
 
+def people(*columns, encoding=""):
+    """Return a source with these columns of text; one whose name ends in `?` may be empty."""
+    return Source("people", tuple(Column(name.rstrip("?"), "text", name.endswith("?")) for name in columns),
+                  encoding)
+
+
 def read(path, content, columns=("id", "name"), **sizes):
     """Write the file; return its header, rows as (source_row, field, ...) and rejected lines as tuples."""
     path.write_bytes(content)
-    header = read_header(path, columns, columns)
+    header = read_header(path, people(*columns))
     batches = list(read_batches(path, header, **sizes))
     rows = [(row["source_row"], *(row[name] for name in header.names))
             for batch in batches for row in batch.rows.to_pylist()]
@@ -49,9 +57,12 @@ ACCEPTED = {
     "line ends may be mixed": (b"1,a\r\n2,b\r3,c\n4,d",
                                [(2, "1", "a"), (3, "2", "b"), (4, "3", "c"), (5, "4", "d")]),
     "blank lines are counted, not read": (b"\n1,Ann\n\r\n\r\n2,Bo\n\n", [(3, "1", "Ann"), (6, "2", "Bo")]),
-    "only an empty field is missing": (b'1,\n2,""\n,\n3,NA\n4,null\n5,None\n6, \n',
-                                       [(2, "1", None), (3, "2", None), (4, None, None), (5, "3", "NA"),
+    "only an empty field is missing": (b'1,\n2,""\n,x\n3,NA\n4,null\n5,None\n6, \n',
+                                       [(2, "1", None), (3, "2", None), (4, None, "x"), (5, "3", "NA"),
                                         (6, "4", "null"), (7, "5", "None"), (8, "6", " ")]),
+    "a line without a value is blank": (b'1,a\n,\n"",""\n,""\r\n,,,,\n""\n2,b\n,\n',
+                                        [(2, "1", "a"), (8, "2", "b")]),
+    "so it is in well-formed text": (b'1,a\n,\n"",""\n,""\r\n2,b\n,\n', [(2, "1", "a"), (6, "2", "b")]),
     "text stays as delivered": (b" 007 ,\tx \n1e5,\xc3\xa9\n", [(2, " 007 ", "\tx "), (3, "1e5", "é")]),
     "quotes hide delimiters and quotes": (b'"1","a,b"\n2,"say ""hi"""\n',
                                           [(2, "1", "a,b"), (3, "2", 'say "hi"')]),
@@ -106,6 +117,9 @@ def test_rejected_lines(tmp_path, body, ids, rejected):
 
 # A whole file whose one row is 1, Zoë; its name; the notes.
 ROW = "id,name\n1,Zoë\n"
+CP1252 = ("read as cp1252, because byte 12 is not UTF-8: values look like 'Zoë' now. If that is wrong, "
+          'deliver the file again as UTF-8, and declare the encoding of later files: encoding="…" of its '
+          "source in lib/contract.py")
 DETECTED = {
     "UTF-8": (ROW.encode(), "a.csv", ()),
     "UTF-8 with a byte-order mark": (ROW.encode("utf-8-sig"), "a.csv", ()),
@@ -114,7 +128,7 @@ DETECTED = {
     "UTF-16 without a mark": (ROW.encode("utf-16-le"), "a.csv", ("read as UTF-16-LE",)),
     "UTF-16, big-endian, without a mark": (ROW.encode("utf-16-be"), "a.csv", ("read as UTF-16-BE",)),
     "UTF-32": (ROW.encode("utf-32"), "a.csv", ("read as UTF-32",)),
-    "cp1252": (ROW.encode("cp1252"), "a.csv", ("read as cp1252: byte 12 is not UTF-8",)),
+    "cp1252": (ROW.encode("cp1252"), "a.csv", (CP1252,)),
     "gzip": (gzip.compress(ROW.encode()), "a.csv.gz", ()),
     "gzip in two members": (gzip.compress(ROW[:9].encode()) + gzip.compress(ROW[9:].encode()), "a.csv.gz",
                             ()),
@@ -124,8 +138,7 @@ DETECTED = {
     "tabs": (ROW.replace(",", "\t").encode(), "a.csv", (r"delimiter '\t'",)),
     "bars": (ROW.replace(",", "|").encode(), "a.csv", ("delimiter '|'",)),
     "several at once": (gzip.compress(ROW.replace(",", ";").encode("cp1252")), "a.csv",
-                        ("gunzipped, though not named .gz", "read as cp1252: byte 12 is not UTF-8",
-                         "delimiter ';'")),
+                        ("gunzipped, though not named .gz", CP1252, "delimiter ';'")),
 }
 
 
@@ -146,19 +159,29 @@ HEADERS = {
     "over two lines": ('"order\nid",status', ("order_id", "status"), (),
                        (rf"{MATCHED_LOOSELY}: 'order\nid' as order_id",)),
     "with extra columns": ("order_id,Gift Wrap,status,", ("order_id", "gift_wrap", "status", "column_4"),
-                           ("gift_wrap", "column_4"), ()),
+                           ("gift_wrap", "column_4"), ()),  # its row has four fields
     "below blank lines": ("\n  \r\norder_id,status", ("order_id", "status"), (), ()),
+    "below Excel's separator line": (
+        "sep=,\norder_id,status", ("order_id", "status"), (),
+        ("the first line is 'sep=,', which names the delimiter",)),
+    "below titles": (
+        "Orders of 2026,\n\n,\n\"all, paid\"\norder_id,status", ("order_id", "status"), (),
+        ("the header is in line 5; left out above it: 'Orders of 2026', 'all, paid'",)),
+    "with delimiters behind it": (
+        "order_id,status,,", ("order_id", "status"), (),
+        ("the header ends in 2 more delimiters than the rows: left out",)),
 }
 
 
 @pytest.mark.parametrize(("line", "names", "extra", "notes"), HEADERS.values(), ids=HEADERS)
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_header(tmp_path, line, names, extra, notes, encoding):
-    body = "\n" + ",".join(names) + "\n"
+    values = tuple(map(str, range(len(names))))
+    body = "\n" + ",".join(values) + "\n"
     header, rows, _ = read(tmp_path / "a.csv", (line + body).encode(encoding), columns=("order_id", "status"))
     assert (header.names, header.extra) == (names, extra)
     assert header.notes == (() if encoding == "utf-8-sig" else ("read as UTF-16",)) + notes
-    assert rows == [(1 + len(re.findall(LINE_END, line + "\n")), *names)]
+    assert rows == [(1 + len(re.findall(LINE_END, line + "\n")), *values)]
 
 
 def zip_bytes():
@@ -191,7 +214,7 @@ REFUSED = {
     "UTF-8 with a byte that is not": (
         "order_id,status\n1,Zoë\n2,Zoë\n".encode() + b"3,\xeb\n", "UTF-8 except for byte 32.*UTF-8"),
     "neither UTF-8 nor cp1252": (
-        b"order_id,status\n1,\xeb\n2,\x81\n", r"neither UTF-8 \(byte 18\) nor cp1252 \(byte 22\)"),
+        b"order_id,status\n1,\xeb\n2,\x81\n", r"not UTF-8 \(byte 18, line 2\).*cp1252.* byte 22, in line 3"),
     "a column missing": (
         b"order_id,state\n1,x\n", "line 1: .*lacks 'status' .*nearest: 'state'.* has 'order_id', 'state'"),
     "two columns missing": (b"\n1,2\n", "line 2: .*lacks 'order_id' .*'status' .* has '1', '2'"),
@@ -200,6 +223,12 @@ REFUSED = {
     "an unclosed quote": (b'order_id,"status\n1,x\n', "line 1: .*breaks off after ''.*quote"),
     "a NUL byte": (b"order_id,sta\0tus\n1,x\n", "line 1: .*breaks off after 'sta'.*NUL byte"),
     "one endless line": (b"order_id,status," * 70_000, "no line end in its first MB"),
+    "a header below what may be rows": (
+        b"1,x\n2,y\norder_id,status\n3,z\n", "line 3: .*looks like the header.*first line"),
+    "the header of another table": (
+        b"order_id,status\n1,x\nStatus,Order ID\ny,2\n", "line 3: another header.*'Status', 'Order ID'"),
+    "the header with one more column": (
+        b"order_id,status\n1,x\norder_id,status,note\n2,y,\n", "line 3: another header.*'note'"),
     "too many columns": (b"order_id,status" + b"," * 2000 + b"\n", "line 1: .*2002 columns, more than 1900"),
 }
 
@@ -209,12 +238,80 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_remedy(tmp_path, content
     path = tmp_path / "orders.csv"
     with pytest.raises(PipelineError, match=words) as refused:
         read(path, content, columns=("order_id", "status"))
-    assert re.match(rf"{re.escape(str(path))}\b.* (Deliver|Correct|Rename|Check) .*\.$", str(refused.value))
+    remedy = "(Deliver|Declare|Correct|Rename|Check)"
+    assert re.match(rf"{re.escape(str(path))}\b.* {remedy} .*\.$", str(refused.value))
+
+
+# What comes after the header "order_id,status", a row "1,x" in line 2, and where the header is again.
+REPEATED = {
+    "as it was": ("order_id,status\n", 3),
+    "in another case, with spaces": (" ORDER-ID ,Status\n", 3),
+    "quoted, below a blank line": ('\n"order_id","status"\n', 4),
+    "with a byte-order mark": ("\ufefforder_id,status\n", 3),
+    "quoted, with a byte-order mark": ('\ufeff"order_id","status"\n', 3),
+}
+
+
+@pytest.mark.parametrize(("lines", "number"), REPEATED.values(), ids=REPEATED)
+@pytest.mark.parametrize("block_bytes", [16, 1 << 20])
+def test_the_header_again_is_no_row(tmp_path, lines, number, block_bytes):
+    content = f"order_id,status\n1,x\n{lines}2,y\n".encode()
+    _, rows, rejected = read(tmp_path / "a.csv", content, columns=("order_id", "status"),
+                             block_bytes=block_bytes)
+    assert rows == [(2, "1", "x"), (number + 1, "2", "y")]
+    text = lines.strip("\n")
+    [(*line, reason)] = rejected
+    assert line == [number, text, "repeated_header"] and "header again" in reason
+
+
+def test_the_header_again_is_found_when_only_keys_are_read_or_a_name_is_missing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b",order_id,status\n0,1,x\n,order_id,status\n1,2,y\n")
+    header = read_header(path, people("order_id", "status"))
+    for only in (None, "order_id"):
+        [batch] = read_batches(path, header, only=only)
+        assert batch.rows["order_id"].to_pylist() == ["1", "2"]
+        assert batch.rejected["source_row"].to_pylist() == [3]
+
+
+def test_a_row_that_names_a_column_is_a_row(tmp_path):
+    content = b"order_id,status,note\nstatus,x,\norder_id,y,z\n"
+    _, rows, rejected = read(tmp_path / "a.csv", content, columns=("order_id", "status", "note"))
+    assert ([row[1] for row in rows], rejected) == (["status", "order_id"], [])
+
+
+def test_a_column_that_may_be_empty_may_be_absent(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,name\n1,Ann\n")
+    header = read_header(path, people("id", "name", "city?", "email?"))
+    assert header.absent == ("city", "email")
+    assert header.notes == ("the file has no column city, email: empty in all of its rows",)
+    [batch] = read_batches(path, header)
+    assert batch.rows.to_pylist() == [
+        {"id": "1", "name": "Ann", "source_row": 2, "city": None, "email": None}]
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    (b"id,cty\n", "lacks 'city' .*nearest: 'cty'"),
+    (b"id,note\n", "lacks 'name', .*'city'|lacks 'name' .*'city' .*'email'"),
+    (b"city,email\n", "lacks 'id'"),
+], ids=["misspelled", "most are absent", "the key"])
+def test_a_header_that_is_most_likely_wrong_is_refused(tmp_path, line, words):
+    path = tmp_path / "a.csv"
+    path.write_bytes(line + b"1,x\n")
+    with pytest.raises(PipelineError, match=f"line 1: .*{words}"):
+        read_header(path, people("id", "name?", "city?", "email?") if b"cty" not in line
+                    else people("id", "city?"))
+
+
+def test_of_several_lines_the_one_that_looks_most_like_a_header_is_named(tmp_path):
+    with pytest.raises(PipelineError, match=r"line 2: .*lacks 'status' .*nearest: 'state'"):
+        read(tmp_path / "a.csv", b"Orders\norder_id,state,date\n1,x,\n", ("order_id", "status", "date"))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(PipelineError, match=r"none\.csv .*No such file .*Check"):
-        read_header(tmp_path / "none.csv", ["id"], ["id"])
+        read_header(tmp_path / "none.csv", people("id"))
 
 
 @pytest.mark.parametrize(("before", "after"), [
@@ -234,7 +331,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, before, after):
 def test_batches_hold_batch_rows_in_order(tmp_path):
     path = tmp_path / "people.csv"
     read(path, b"id,name\n" + b"".join(b"%d,x\n" % number for number in range(10)) + b"bad\n" * 13)
-    header = read_header(path, ["id"], ["id"])
+    header = read_header(path, people("id"))
     batches = list(read_batches(path, header, batch_rows=4))
     assert [batch.rows["id"].to_pylist() for batch in batches] == [list("0123"), list("4567"), list("89"), []]
     assert [batch.rejected.num_rows for batch in batches] == [4, 4, 4, 1]
@@ -347,7 +444,8 @@ def check_conservation(header, rows, rejected, text):
         assert raw_text == lines[number - 1].rstrip("\r\n")
         on_its_own = read_with_csv(raw_text, header.delimiter)
         assert "\0" in raw_text or on_its_own is None or len(on_its_own[0]) != len(header.names)
-    not_blank = {number for number, line in enumerate(lines, start=1) if line.strip("\r\n")}
+    not_blank = {number for number, line in enumerate(lines, start=1)
+                 if line.replace('""', "").strip(f"\r\n{header.delimiter}")}
     assert len(seen) == len(set(seen))
     assert not_blank <= set(seen)
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
@@ -377,7 +475,7 @@ def test_any_table_comes_back(file, data, width, block_bytes, delimiter, quoting
     content = written.getvalue().encode(encoding)
     header, rows, rejected = read(file, content, columns=names, block_bytes=block_bytes)
     assert header.delimiter == delimiter
-    assert [row[1:] for row in rows] == [tuple(field or None for field in row) for row in table]
+    assert [row[1:] for row in rows] == [tuple(field or None for field in row) for row in table if any(row)]
     assert rejected == []
 
 

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib.contract import Column, Source
 from lib.errors import PipelineError
-from lib.ingest.reader import Batch, Header, Unfinished, read_batches, read_header
+from lib.ingest.header import Header, read_header
+from lib.ingest.reader import Batch, Unfinished, read_batches
+from lib.ingest.total_row import set_total_aside
 from lib.spark.parts import cut, read_part, scan, stretches
 from lib.spark.reader import read_delivery
 
 COLUMNS = ("id", "name")
+PEOPLE = Source("people", (Column("id", "text"), Column("name", "text"), Column("amount", "money", True)))
 PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b" ", b"a", b"b,c\n", b'"d","e"\n', b'"f\ng",h\n',
           b'1,24" x\n', b'"\n', "é".encode(), b"\xef\xbb\xbf"]
 any_body = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
@@ -29,7 +33,7 @@ def file(tmp_path_factory):
 
 def written(path, content) -> Header:
     path.write_bytes(content)
-    return read_header(path, COLUMNS, COLUMNS)
+    return read_header(path, PEOPLE)
 
 
 def lines_of(batches) -> tuple[list[tuple], list[tuple]]:
@@ -116,13 +120,21 @@ DELIVERIES = {
     "cp1252": ("a.csv", "id,name\n1,Zoë\n".encode("cp1252") * 20, 40),
     "odd names": ("a.csv", b"name,ID,a.b,`c`,source line,rule,_metadata\n" + b"1,2,3,4,5,6,7\n" * 20, 100),
     "header only": ("a.csv", b"id,name", 100),
+    "the header again": ("a.csv", b"id,name\n" + ROWS + b"\n Name ,x\nID,Name\n" + ROWS, 100),
+    "rows of delimiters": ("a.csv", b"id,name\n" + b'1,a\n,\n"",\n' * 40, 100),
+    "a column is absent": ("a.csv", b"name,id\n" + b"1,a\n" * 40, 100),
+    "a total": ("a.csv", b"id,name,cost,amount\n" + b"1,a,,0.10\n" * 40 + b"Total,,,4.00\n\n", 100),
+    "a total that is wrong": ("a.csv", b"id,name,amount\n" + b"1,a,0.1\n1,b,x\n" * 9 + b"Sum,,1\n", 100),
+    "an order like the sum": ("a.csv", b"id,name,amount\n1,a,1\n2,b,2\n3,c,3\n", 100),
 }
 
 
 @pytest.mark.parametrize(("name", "content", "part_bytes"), DELIVERIES.values(), ids=DELIVERIES)
 def test_a_cluster_reads_what_one_process_reads(spark, tmp_path, name, content, part_bytes):
     header = written(tmp_path / name, content)
-    rows, rejected = lines_of(read_batches(tmp_path / name, header))
+    path = tmp_path / name
+    rows, rejected = lines_of(set_total_aside(read_batches(path, header), PEOPLE,
+                                              lambda name: read_batches(path, header, only=name)))
     with read_delivery(spark, tmp_path / name, header, part_bytes) as found:
         assert (found.row_count, found.rejected_count) == (len(rows), len(rejected))
         assert lines_of([Batch(found.rows.toArrow(), found.rejected.toArrow())]) == (rows, rejected)

@@ -17,35 +17,34 @@ from lib.step.query_ranges import storable as stored
 from .local_spark import local  # noqa: F401
 
 AMOUNTS = """
-    select id, cast(price as decimal(18, 2)) as price,
-        round(cast(quantity as decimal(18, 3)) * cast(price as decimal(18, 2)), 2) as gross,
-        round(cast(cast(price as decimal(18, 2)) / nullif(orders, 0) as decimal(28, 8)), 2) as average,
+    select id, price,
+        round(cast(quantity as decimal(19, 3)) * cast(
+            case when abs(price) < 1e9 then cast(price as decimal(18, 6))
+                else cast(price as decimal(18, 3)) end as decimal(18, 6)), 2) as gross,
+        (2 * abs(cast(100 * total as hugeint)) + orders) // nullif(2 * orders, 0) as average_cents,
         case when orders = 0 then 1 else 0 end as is_none,
         date_diff('day', cast(day as date), cast('2026-01-01' as date)) as days
-    from amounts
+    from (select *, cast(amount as decimal(38, 2)) as total from amounts) as amounts
     order by id"""
 TOTALS = f"""
-    select count(*) as rows, sum(gross) as gross, sum(average) as average, sum(is_none) as none,
+    select count(*) as rows, sum(gross) as gross, sum(average_cents) / 100 as average, sum(is_none) as none,
         min(days) as least
     from ({AMOUNTS}) as amounts"""
 
 
 @pytest.fixture(scope="module")
 def amounts() -> pd.DataFrame:
-    """Return amounts below ten million, many of which give half cents when they are multiplied or divided.
-
-    Above some 70 million DuckDB rounds a few half cents down, because a double then does not have eight exact
-    decimals.
-    """
+    """Return prices and amounts, many of which give half cents when they are multiplied or divided."""
     chance = random.Random(7)
     rows = []
     for number in range(20_000):
-        cents = chance.randrange(10 ** chance.randrange(1, 10))
-        price = float(Decimal(cents) / 100) * chance.choice([1, -1]) + 0.0
+        whole, decimals = chance.choice([(9, 6), (12, 3)])
+        price = Decimal(chance.randrange(10 ** chance.randrange(1, whole + decimals))) / 10**decimals
+        amount = Decimal(chance.randrange(10 ** chance.randrange(1, 16))) / 100
         quantity = chance.choice([1, -2, 0.5, 2.5, 0.333, 0.005, 12.125])
-        rows.append((number, price, quantity, chance.randrange(9),
+        rows.append((number, float(price), float(amount), quantity, chance.randrange(9),
                      f"20{chance.randrange(10, 27)}-0{chance.randrange(1, 10)}-28"))
-    return pd.DataFrame(rows, columns=["id", "price", "quantity", "orders", "day"])
+    return pd.DataFrame(rows, columns=["id", "price", "amount", "quantity", "orders", "day"])
 
 
 @pytest.mark.parametrize("query", [AMOUNTS, TOTALS], ids=["amounts", "totals"])

@@ -58,6 +58,13 @@ def test_a_value_that_a_category_never_had_is_told_once(four_days: Shop, run):
     assert run().warnings() == []
 
 
+def test_another_spelling_of_a_value_is_no_new_value(four_days: Shop, run):
+    four_days.deliver("orders_2025-02-05.csv", *orders(5, 10, channel="Call center"))
+    run()
+    four_days.deliver("orders_2025-02-06.csv", *orders(6, 10, channel=" CALL \u00a0 CENTER"))
+    assert run().warnings() == []
+
+
 def test_many_new_values_are_counted(small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-01,,1.00,placed{n}" for n in range(5)))
     [warning] = [warning for warning in run().warnings() if "status has values" in warning]
@@ -97,7 +104,7 @@ def test_a_silent_source_is_told_in_a_run_that_has_nothing_to_do(four_days: Shop
         run()
     result = run(now="2999-01-01 00:00:00.000000")
     assert result.verdict == "nothing new"
-    assert [warning.partition(":")[0] for warning in result.warnings()] == ["orders"]
+    assert [warning.partition(":")[0] for warning in result.overdue] == ["orders"]
 
 
 @given(st.lists(st.integers(1, 1000), min_size=3, max_size=20))

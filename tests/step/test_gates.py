@@ -101,9 +101,9 @@ def test_a_row_that_fails_a_fail_rule_stops_the_run_and_leaves_the_layer_untouch
 
 
 def test_a_gold_rule_that_fails_leaves_gold_as_it_was(used: Shop, tmp_path: Path, warm: WarmRuns):
-    checkout = checkout_with(tmp_path, "sales_summary_daily", "total_sales", "fail", max_value=10)
+    checkout = checkout_with(tmp_path, "sales_summary_daily", "orders", "fail", max_value=1)
     before = {key: rows for key, rows in used.state().items() if key.startswith("gold")}
-    used.deliver("orders_2.csv", ORDERS, "N1,00001,2026-01-05,,11.00,")
+    used.deliver("orders_2.csv", ORDERS, "N1,00001,2026-01-05,,5.00,", "N2,00001,2026-01-05,,6.00,")
     assert run_in(checkout, used).returncode == 1
     assert {key: rows for key, rows in used.state().items() if key.startswith("gold")} == before
     warm.run(used)  # with the rule as it is in the project, the next run does what is left
@@ -126,7 +126,7 @@ def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_an
         used: Shop, warm: WarmRuns):
     used.deliver("order_lines_2.csv", LINES,
                  "L1,0000001,SKU-0001,1,2.50,", 'L2,0000001,SKU-0001,"1,5",2.50,',
-                 "L3,0000001,SKU-0001,1,2.505,")
+                 "L3,0000001,SKU-0001,1,2.5050001,")
     done = warm.run(used, "--quarantine-limit", "1")
     rows = used.query(
             "curated", "select record_key, source_filename, source_row, rule, raw_text, resolved_batch_id "
@@ -146,8 +146,10 @@ def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_an
 
 
 def test_editing_the_suite_to_warn_loads_the_row_and_says_so(used: Shop, tmp_path: Path):
-    checkout = checkout_with(tmp_path, "fact_orders", "total_amount", "warn")
-    used.deliver("orders_2.csv", ORDERS, "N1,00001,2026-01-05,,-1.00,")
+    checkout = checkout_with(tmp_path, "fact_order_lines", "product_id", "warn")
+    used.deliver("order_lines_2.csv", LINES, "N1,0000001,,2,1.50,")
     done = run_in(checkout, used)
-    assert done.returncode == 0 or "sales_summary_daily" in done.stderr
-    assert used.query("curated", "select total_amount from fact_orders where order_id = 'N1'") == [(-1.0,)]
+    assert done.returncode == 0, done.stderr
+    assert re.search("warning: fact_order_lines: 1 of .*names no product", done.stdout)
+    assert used.query("gold", "select product_id, net_amount, is_sale from reporting_sales_wide "
+                              "where order_line_id = 'N1'") == [(None, 3.0, 1)]

@@ -1,14 +1,20 @@
 """Every measure of gold, held against values computed from the CSV files in exact decimals, to the cent."""
 
+import random
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
 import oracle
 import pytest
-from conftest import PROJECT, Shop
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, PROJECT, Shop
 from warm_runs import WarmRuns
+
+from lib.runner.result import RunResult
 
 KEYS = {"reporting_sales_wide": "order_line_id", "sales_summary_daily": "order_date",
         "reporting_customer_stats": "customer_id"}
@@ -63,6 +69,177 @@ def test_every_measure_of_real_input(chinook: Path, tmp_path: Path, warm: WarmRu
         ("Luís", "São José dos Campos")]
 
 
+def test_unit_prices_below_a_cent_are_exact_in_every_layer(small: Shop, run):
+    small.deliver("products_2.csv", PRODUCTS, "P3,Screw,,,,0.0125,", "P4,Nail,,,,10.5000,")
+    small.deliver("order_lines_2.csv", LINES, "L4,O1,P3,1000.0000,0.004,", "L5,O1,P3,-3,.333333,",
+                  "L6,O2,P4,1.500,1.230000000,.50", "L7,O2,P3,2,2500000000.50,", "L8,O2,P3,1,1.2345678,")
+    warning, *_ = gates_of(run(quarantine_limit=1.0))
+    assert all(part in warning for part in ("fact_order_lines", "'1.2345678'", "at most six decimals"))
+    delivered = "select unit_price from order_lines where order_line_id = 'L5'"
+    assert small.query("raw", delivered) == [(".333333",)]
+    assert small.query("curated", "select unit_price from dim_products where product_id in ('P3', 'P4')") == [
+        (0.0125,), (10.5,)]
+    assert small.query(
+            "gold", "select order_line_id, unit_price, gross_amount, net_amount from reporting_sales_wide "
+                    "where order_line_id > 'L3' order by 1") == [
+        ("L4", 0.004, 4.0, 4.0), ("L5", 0.333333, -1.0, -1.0), ("L6", 1.23, 1.85, 1.35),
+        ("L7", 2500000000.5, 5000000001.0, 5000000001.0)]
+
+
+def test_amounts_of_all_kinds_of_prices_and_quantities_are_exact(small: Shop, run):
+    chance = random.Random(7)
+    prices = [f"{chance.randrange(10**chance.randrange(1, 8))}.{chance.randrange(10**6):06d}"
+              for _ in range(2000)]
+    quantities = [f"{chance.randrange(-9999, 9999)}.{chance.choice(['', '0', '5', '125', '333'])}0"
+                  for _ in prices]
+    small.deliver("order_lines_2.csv", LINES, *(
+        f"N{number},O{1 + number % 3},P1,{quantity},{price},0.05"
+        for number, (price, quantity) in enumerate(zip(prices, quantities, strict=True))))
+    run()
+    assert_gold_is_right(small, files_of(small.source))
+
+
+def test_a_sale_is_a_line_of_an_order_that_was_not_cancelled(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-01,,30.00,Cancelled",
+                  "O4,C2,2025-01-01,,7.00,returned", "O5,C2,2025-01-01,,5.00,placed")
+    small.deliver("order_lines_2.csv", LINES, "L4,O3,P2,3,10.00,", "L5,O3,P1,-1,2.00,",
+                  "L6,O4,P2,1,10.00,1.00", "L7,O4,P1,-1,2.00,", "L8,O9,P1,1,2.00,")
+    run()
+    assert_gold_is_right(small, files_of(small.source))
+    assert small.query(
+            "gold", "select orders, total_sales, units, gross_sales, discounts, net_sales, returned_amount, "
+                    "cancelled_orders, cancelled_amount from sales_summary_daily "
+                    "where order_date = '2025-01-01'") == [(4, 56.0, 3.0, 22.0, 1.0, 21.0, 2.0, 1, 28.0)]
+    assert small.query("gold", "select order_line_id, is_sale from reporting_sales_wide order by 1") == [
+        ("L1", 1), ("L2", 1), ("L3", 1), ("L4", 0), ("L5", 0), ("L6", 1), ("L7", 1), ("L8", 0)]
+    assert small.query("gold", "select customer_id, lifetime_value from reporting_customer_stats") == [
+        ("C1", 14.0), ("C2", 22.0)]
+
+
+def test_sales_of_lines_are_sales_of_days_to_the_cent(loaded: Shop):
+    by_line = "select printf('%.2f', sum(net_amount)) from reporting_sales_wide where is_sale = 1"
+    by_day = "select printf('%.2f', sum(net_sales)) from sales_summary_daily"
+    by_customer = "select printf('%.2f', sum(lifetime_value)) from reporting_customer_stats"
+    assert [loaded.query("gold", query) for query in (by_line, by_day, by_customer)] == [[("396868.03",)]] * 3
+    rest = "select printf('%.2f', sum(total_sales - net_sales - cancelled_amount)) from sales_summary_daily"
+    assert loaded.query("gold", rest) == [("0.00",)]
+
+
+def test_a_gold_table_that_does_not_agree_with_another_is_not_published(small: Shop, run):
+    with closing(sqlite3.connect(small.warehouse / "gold.db")) as gold, gold:
+        gold.execute("update sales_summary_daily set net_sales = net_sales + 0.01 "
+                     "where order_date = '2025-01-01'")
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-01,,30.00,")
+    with pytest.raises(AssertionError, match=r"reconciliation: \w+\(gold, curated\) failed on 1 of 9 rows"):
+        run()
+
+
+def test_a_day_of_credit_notes_only_is_loaded_and_nothing_is_reported(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,-20.00,returned", "O4,C3,2025-01-03,,-5.55,",
+                  "O5,C3,2025-01-03,,-5.55,CANCELLED")
+    small.deliver("order_lines_2.csv", LINES, "L4,O3,P2,-2,10.00,")
+    small.deliver("customers_2.csv", CUSTOMERS, "C3,Cy,C,,,,,,")
+    small.deliver("payments_2.csv", PAYMENTS, "Y2,O3,2025-01-03,card,SUCCESS,-20.00")
+    assert gates_of(run()) == []
+    assert_gold_is_right(small, files_of(small.source))
+    assert small.query("gold", "select orders, total_sales, net_sales, returned_amount, payments_received "
+                               "from sales_summary_daily where order_date = '2025-01-03'") == [
+        (3, -31.1, -20.0, 20.0, -20.0)]
+    assert small.query("gold", "select customer_id, lifetime_value, average_order_value, value_tier "
+                               "from reporting_customer_stats order by 1") == [
+        ("C1", -6.0, -3.0, "BRONZE"), ("C2", 10.0, 10.0, "BRONZE"), ("C3", -5.55, -5.55, "BRONZE")]
+
+
+def test_a_refund_that_would_not_count_is_reported(small: Shop, run):
+    small.deliver("payments_2.csv", PAYMENTS, "Y2,O1,2025-01-03,card,REFUNDED,-4.00",
+                  "Y3,O2,2025-01-03,card,REFUNDED,10.00")
+    [warning] = gates_of(run())
+    assert re.match("fact_payments: 1 of 2 rows, such as -4.0: .*REFUNDED.*SUCCESS", warning)
+
+
+def test_an_order_of_a_guest_counts_for_its_day_and_for_no_customer(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O3, ,2025-01-01,,5.00,", "O4,,2025-01-05,,6.00,",
+                  "O5,C1,2025-01-05,,1,")
+    small.deliver("order_lines_2.csv", LINES, "L4,O4,P1,3,2.00,")
+    [warning] = gates_of(run())
+    assert warning.startswith("fact_orders: 2 of 3 rows: An order that names no customer")
+    assert_gold_is_right(small, files_of(small.source))
+    assert small.query("gold", "select order_date, orders, total_sales, net_sales from sales_summary_daily "
+                               "order by 1") == [
+        ("2025-01-01", 2, 19.0, 14.0), ("2025-01-02", 1, 10.0, 10.0), ("2025-01-05", 2, 7.0, 6.0)]
+    stats = "select customer_id, orders, lifetime_value from reporting_customer_stats order by 1"
+    assert small.query("gold", stats) == [("C1", 2, 15.0), ("C2", 1, 10.0)]
+    assert small.query("gold", "select customer_id, first_name, is_sale from reporting_sales_wide "
+                               "where order_id = 'O4'") == [(None, None, 1)]
+    small.deliver("orders_3.csv", ORDERS, "O4,C2,2025-01-05,,6.00,", "O2,,2025-01-02,,10.00,",
+                  "O1,,2025-01-01,,14,")
+    run()  # a guest turns out to be a customer, and two customers' orders are guests'
+    assert small.query("gold", stats) == [("C1", 1, 1.0), ("C2", 1, 6.0)]
+    before = tables(small)
+    assert gates_of(run(full_refresh=True))[0].startswith("fact_orders: 4 of 8 rows")
+    assert tables(small) == before
+
+
+def test_a_returned_order_without_a_returned_line_is_reported_until_the_line_arrives(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O1,C1,2025-01-01,,14.00,returned",
+                  "O2,C2,2025-01-02,,-10.00,returned")
+    for options in ({}, {"full_refresh": True}):
+        [warning] = gates_of(run(**options))
+        assert re.match("orphans: .*such as 'O1': .*status RETURNED.*still counts as sold", warning)
+    small.deliver("order_lines_2.csv", LINES, "L4,O1,P1,-1,2.00,")
+    for options in ({}, {"full_refresh": True}):
+        assert gates_of(run(**options)) == []
+
+
+def test_an_average_is_rounded_half_away_from_zero_however_large_it_is(small: Shop, run):
+    chance = random.Random(7)
+    lines = ["A1,BIG,2025-01-01,,703216683.42,", *(f"A{n},BIG,2025-01-01,,0.00," for n in (2, 3, 4))]
+    for customer in range(400):
+        count = chance.choice([1, 2, 3, 4, 6, 7, 8, 11, 13])
+        most = 10**chance.randrange(2, 16) // count
+        lines += [f"X{customer}-{n},X{customer},2025-01-01,,{chance.randrange(-most, most) / 100:.2f},"
+                  for n in range(count)]
+    small.deliver("orders_2.csv", ORDERS, *lines)
+    run()
+    assert_gold_is_right(small, files_of(small.source))
+    assert small.query("gold", "select average_order_value from reporting_customer_stats "
+                               "where customer_id = 'BIG'") == [(175804170.86,)]
+
+
+@pytest.mark.parametrize("orders", [600, 2500])
+def test_sums_that_a_double_does_not_hold_to_the_cent_reconcile(small: Shop, run, orders: int):
+    totals = [f"9{number:012d}.{number % 100:02d}" for number in range(orders)]
+    small.deliver("orders_2.csv", ORDERS,
+                  *(f"B{number},C1,2025-01-03,,{total}," for number, total in enumerate(totals)))
+    small.deliver("order_lines_2.csv", LINES,
+                  *(f"B{number},B{number},P1,1,99999999999.999,-0.01" for number in range(orders)))
+    run()
+    total = "select total_sales from sales_summary_daily where order_date = '2025-01-03'"
+    assert small.query("gold", total) == [(float(sum(map(Decimal, totals))),)]
+    small.deliver("orders_3.csv", ORDERS, "B1,C2,2025-01-03,,0.01,", "B2,C1,2025-01-04,,1234567890123.45,")
+    run()
+    before = tables(small)
+    run(full_refresh=True)
+    assert tables(small) == before
+    with closing(sqlite3.connect(small.warehouse / "gold.db")) as gold, gold:
+        gold.execute("update sales_summary_daily set total_sales = total_sales - 99 "
+                     "where order_date = '2025-01-04'")
+    small.deliver("orders_4.csv", ORDERS, "B2,C1,2025-01-04,,1234567890123.46,")
+    with pytest.raises(AssertionError, match=r"gate reconciliation: .* failed on 1 of"):
+        run()
+
+
+def gates_of(result: RunResult) -> list[str]:
+    """Return what a run reports of rows that did not meet an expectation."""
+    return [warning for warning in result.warnings() if "(expect_" in warning]
+
+
+def tables(shop: Shop) -> dict[str, list[tuple]]:
+    """Return the content of gold's tables, but for which run wrote a row and when."""
+    return {table: sorted((row[:-2] for row in shop.query("gold", f"select * from {table}")), key=repr)
+            for table in KEYS}
+
+
 def test_dimensions_are_clean(loaded: Shop):
     for first, last, city, email, segment in loaded.query(
             "curated", "select first_name, last_name, city, email, segment from dim_customers"):
@@ -72,31 +249,3 @@ def test_dimensions_are_clean(loaded: Shop):
             assert not name.islower(), name
         assert email is None or email == email.strip().lower()
         assert segment is None or segment == segment.upper()
-
-
-@pytest.mark.parametrize(("delivered", "clean"), [
-    ("  ANNA ", "Anna"), ("bob", "Bob"), ("McDonald", "McDonald"), ("van der Berg", "van der Berg"),
-    ("O'NEIL", "O'Neil"),
-    ("ÉMILE", "Émile"), ("北京", "北京"), ("NA", "Na"), ("null", "Null")])
-def test_names_in_one_case_are_title_cased(delivered: str, clean: str, name_of):
-    assert name_of(delivered) == clean
-
-
-@pytest.fixture
-def name_of():
-    """The cleaning function of the dimensions notebook, from its own cells."""
-    import nbformat
-    import pandas as pd
-
-    notebook = nbformat.read(PROJECT / "notebooks" / "2_dimensions.ipynb", 4)
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "def " in cell.source]
-    namespace: dict = {}
-    exec("from lib.step.parse import read_columns\n" + "\n".join(cells), namespace)
-
-    def clean(name: str) -> str:
-        row = dict.fromkeys(("customer_id", "first_name", "last_name", "email", "phone", "city", "state",
-                             "country", "segment"), "x")
-        return namespace["clean_customers"](pd.DataFrame([row
-                                                          | {"last_name": name}]).astype(
-                                                              "str"))["last_name"].iloc[0]
-    return clean

@@ -17,13 +17,14 @@ import in_process
 import oracle
 import pytest
 from conftest import SOAKED, Shop
-from histories import FILES, Model, content_of, runs, write
+from histories import BROKEN, FILES, Model, runs, write
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from lib.contract import SOURCES
 from lib.ingest.deliveries import list_files
 
+LENIENT = {"quarantine_limit": 1.0, "may_lack_deliveries": True}
 HISTORIES = 12 * int(os.environ.get("SOAK", "1"))
 GOLD_KEYS = {"reporting_sales_wide": "order_line_id", "sales_summary_daily": "order_date",
              "reporting_customer_stats": "customer_id"}
@@ -74,28 +75,29 @@ def test_every_history_equals_one_full_load(history: list[dict]):
         shop, model = Shop(Path(folder)), Model()
         shop.source.mkdir()
         for number, one in enumerate(history):
-            for source, name, rows in one["deliveries"]:
-                write(shop.source / name, content_of(source, rows))
+            for _, name, content in one["deliveries"]:
+                write(shop.source / name, content)
             if not any(shop.source.rglob("*.csv*")):
                 continue
             options = {name: one[name] for name in ("full_refresh", "steps", "snapshot")}
-            in_process.run(shop, patch, **options, snapshot_limit=1.0, quarantine_limit=1.0)
+            in_process.run(shop, patch, **options, **LENIENT, snapshot_limit=1.0)
             for path in list_files(shop.source):
                 name = path.relative_to(shop.source).as_posix()
                 source = next(source for source, names in FILES.items() if name in names)
                 content = path.read_bytes()
                 text = gzip.decompress(content) if path.suffix == ".gz" else content
-                model.deliver(source, name, content,
-                              list(csv.DictReader(io.StringIO(text.decode(), newline=""))),
-                              source in one["snapshot"])
+                if not text.startswith(BROKEN):
+                    model.deliver(source, name, content,
+                                  list(csv.DictReader(io.StringIO(text.decode(), newline=""))),
+                                  source in one["snapshot"])
             if len(one["steps"]) == 4:
                 assert_equals_one_full_load(shop, model)
             if one["again"] or number == len(history) - 1:
-                in_process.run(shop, patch, quarantine_limit=1.0)  # does what an earlier run left undone
+                in_process.run(shop, patch, **LENIENT)  # does what an earlier run left undone
                 assert_equals_one_full_load(shop, model)
         if (shop.warehouse / "gold.db").exists():
             before = digests(shop)
-            in_process.run(shop, patch, full_refresh=True, quarantine_limit=1.0)
+            in_process.run(shop, patch, **LENIENT, full_refresh=True)
             assert_equals_one_full_load(shop, model)
             assert digests(shop) == before
 

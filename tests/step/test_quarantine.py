@@ -197,7 +197,7 @@ def test_a_moment_with_an_offset_is_converted_to_utc_and_said(small: Shop, run):
 
 
 def test_an_amount_that_gold_could_not_add_exactly_is_set_aside(small: Shop, run):
-    small.deliver("order_lines_2.csv", LINES, "B1,O1,P1,999999999999,9999999999999.99,",
+    small.deliver("order_lines_2.csv", LINES, "B1,O1,P1,999999999999,999999999999.99,",
                   "B2,O1,P1,1000000,1000000.00,")
     run()
     assert small.query("curated", "select record_key, rule from quarantine") == [
