@@ -12,6 +12,7 @@ import lib.runner.kernels
 import lib.runner.run
 import lib.storage.manifest
 from lib.step.open import abandon_open_step
+from lib.step.progress import take_record
 from lib.steps import Options, StepSpec
 from lib.storage import audit
 from lib.storage.lock import run_lock
@@ -35,6 +36,7 @@ def execute(spec: StepSpec, folder: Path, parameters: dict, kernel: object) -> d
             exec(code, namespace)
             if is_parameters:
                 namespace.update(parameters)
+        take_record(folder)  # which `publish` has left
         return namespace["record"]
     except BaseException as error:
         abandon_open_step(str(error))  # or the step would keep its files and locks in this process

@@ -169,8 +169,9 @@ def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[st
     steps = log.execute("select process_name, status, table_digests, error_message "
                         "from pipeline_execution_log where batch_id = ? order by execution_id", [batch_id])
     return {
-        "steps": {name: {"status": status, "has_run": bool(table_digests) or name in rebuilt,
-                         "is_full": bool(rebuilt.get(name)), "error": error}
+        # Raw that died after its commit may have read nothing but empty files, which change no table.
+        "steps": {name: {"status": status, "is_full": bool(rebuilt.get(name)), "error": error,
+                         "has_run": bool(table_digests or name in rebuilt or (name == "raw" and deliveries))}
                   for name, status, table_digests, error in steps},
         "deliveries": [dict(zip(DELIVERY, row, strict=True)) for row in deliveries],
         "watermarks_after": _watermarks(log), "digests": digests, "unreadable": unreadable,
