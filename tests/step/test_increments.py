@@ -198,7 +198,7 @@ def test_files_that_disagree_are_reported_with_the_one_that_won_where_names_tell
 def test_what_a_snapshot_deletes_is_a_disagreement_too(small: Shop, run):
     small.deliver("orders_a.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed",
                   "O3,C1,2025-01-03,,3.00,")
-    small.deliver("orders_b.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
+    small.deliver("orders_b.csv", ORDERS, "O2,C2,2025-01-02,,10.00,placed", "O1,C1,2025-01-01,,14.00,placed")
     assert disagreements(run(snapshot=("orders",), snapshot_limit=0.5).warnings()) == [
         ("orders_b.csv", "orders_a.csv")]
     assert days(small) == {"2025-01-01": 14.0, "2025-01-02": 10.0}
@@ -378,11 +378,12 @@ def test_a_snapshot_with_other_spaces_around_a_key_deletes_nothing(small: Shop, 
 @pytest.mark.parametrize("keys", [("O1 ", "O1", "O1 "), (" O1", "O1", "O1\t"), ("O1", "\u2007O1", "O1")])
 def test_the_latest_row_of_a_key_wins_whatever_spaces_are_around_it(small: Shop, run, names, keys):
     for name, key, total in zip(names, keys, ("15.00", "20.00", "15.00"), strict=True):
-        small.deliver(f"{name}.csv", ORDERS, f"{key},C1,2025-01-01,,{total},")
+        # The name makes the bytes differ, as a copy would be skipped.
+        small.deliver(f"{name}.csv", ORDERS, f"{key},C1,2025-01-01,,{total},", f"{name},C1,2025-01-09,,0.00,")
         run()
-        assert days(small) == {"2025-01-01": float(total), "2025-01-02": 10.0}
+        assert days(small)["2025-01-01"] == float(total)
     run(full_refresh=True)
-    assert days(small) == {"2025-01-01": 15.0, "2025-01-02": 10.0}
+    assert days(small)["2025-01-01"] == 15.0
     assert small.query("raw", "select order_id from orders where order_id like '%O1%' order by row_id") == [
         ("O1",), *((key,) for key in keys)]  # as delivered
 
