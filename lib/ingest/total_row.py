@@ -69,8 +69,9 @@ def find_total(last: Mapping[str, str | None], source: Source, sum_of: Callable[
     about a row that has a sign of a total beside its amount: an order may happen to be as large as all others
     together.
     """
-    texts = {column.name: (last[column.name] or "").strip() for column in source.columns}
-    amounts = [column.name for column in source.columns if column.type in ("money", "number")]
+    texts = {name: (last[name] or "").strip() for name in source.column_names}
+    texts = {name: "" if text in source.missing else text for name, text in texts.items()}
+    amounts = [column.name for column in source.columns if column.type in ("money", "price", "number")]
     others = [name for name in source.column_names[1:] if name not in amounts]
     required = [column.name for column in source.columns[1:] if not column.optional]
     says = next((texts[name] for name in (source.key, *others) if TOTAL_WORD.fullmatch(texts[name])), "")
@@ -88,10 +89,11 @@ def find_total(last: Mapping[str, str | None], source: Source, sum_of: Callable[
     stated = {name: Decimal(texts[name]) for name in amounts if re.fullmatch(AMOUNT, texts[name])}
     sums = {name: sum_of(name) for name in stated}
     about = f"it says {says[:40]!r}" if says else "it looks like no other row"
-    for name, amount in stated.items():
-        if amount and amount == sums[name].total and sums[name].rows >= rows_needed:
-            return (f"a total, no row: {about}, and its {name} is the sum of the {sums[name].rows:,} other "
-                    "rows")
+    right = [name for name, amount in stated.items()
+             if amount and amount == sums[name].total and sums[name].rows >= rows_needed]
+    if right and (is_named or len(right) == sum(map(bool, stated.values()))):
+        return (f"a total, no row: {about}, and its {right[0]} is the sum of the "
+                f"{sums[right[0]].rows:,} other rows")
     if is_named and (is_hollow or required):  # a table of names, such as customers, may have such a key
         return f"a total, no row: {about}{_differences(stated, sums)}"
     return None

@@ -19,6 +19,8 @@ TOTALS = {
     "in German, one decimal": ("orders", TWENTY, "Summe,,,,220.0,", "'Summe'.*sum of the 20"),
     "of a single row": ("orders", THREE[:1], "Grand total,,,,10.00,", "'Grand total'.*sum of the 1"),
     "the word in another column": ("orders", THREE, ",Total,,,30.00,", "'Total'.*sum of the 2"),
+    "other rows with more decimals": (
+        "order_lines", ["L1,O1,P1,1,0.125,", "L2,O1,P2,1,0.125,"], "L3,,,,0.25,", "unit_price is the sum"),
     "an empty key": ("orders", THREE, ",,,,30.00,", "no other row.*sum of the 2"),
     "a key unlike all others": ("orders", TWENTY, "20 orders,-,2026-01-31,,220.00,", "no other row.*sum of"),
     "several amounts, of which one adds up": (
@@ -37,6 +39,8 @@ ROWS = {
     "a guest's": ("orders", THREE, "A3,,2026-01-01,web,30.00,done"),
     "a payment of which little is known": (
         "payments", ["Y1,O1,,,,10.00", "Y2,O2,,,,20.00"], "Y3,O3,,,,30.00"),
+    "a line without a product": (
+        "order_lines", ["L1,O1,P1,1,5.00,", "L2,O1,P2,1,5.00,"], "L3,O2,,2,5.00,"),
     "an id that begins with the word": ("orders", THREE, "TOTAL-3,C1,2026-01-01,web,30.00,done"),
     "a customer with such a key": ("customers", ["C1,Ann,A,,,,,,"],
                                    "TOTAL,Total,Energies,t@example.com,1,Paris,,FR,b2b"),
