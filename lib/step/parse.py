@@ -79,7 +79,10 @@ def _by_row(found: list[pd.Series], index: pd.Index) -> pd.Series:
     """Return texts that were found in several columns as one text for each row, null where there is none."""
     if not found:
         return pd.Series(None, index=index, dtype="str")
-    return pd.concat(found).groupby(level=0).agg(", ".join).astype("str").reindex(index)
+    joined, *others = (cells.reindex(index) for cells in found)
+    for cells in others:
+        joined = (joined + ", " + cells).fillna(joined).fillna(cells)
+    return joined
 
 
 def _each_once(text: pd.Series, read: Callable[[pd.Series], pd.Series]) -> pd.Series:

@@ -101,7 +101,7 @@ def test_every_run_of_every_history_is_replayed_to_the_byte(history: list, data)
             lines = replayed(shop, batch_id, into)
             assert lines[-1].endswith("left them"), "\n".join(lines)
             assert canonical(into / "warehouse") == left[batch_id]
-            shutil.rmtree(into)
+            shutil.rmtree(into, ignore_errors=True)  # nothing is there if no run wrote anything
         if left:
             assert problems_of(shop, Path(folder) / "verified") == []
 

@@ -2,13 +2,17 @@
 
 import gzip
 import os
+import re
 import shutil
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
 import in_process
+import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
@@ -17,11 +21,16 @@ from hypothesis import strategies as st
 
 import lib.ingest.deliveries
 from lib.clock import FORMAT, later_than
+from lib.contract import SOURCES
 from lib.ingest.deliveries import has_new_name
+from lib.step.frames import trim
+from lib.step.parse import read_columns
 from lib.step.query_ranges import MOST_RANGES, find_ranges
 from lib.step.working_database import within_memory, working_database
 from lib.storage import audit
+from lib.storage.layer import open_layer
 from lib.storage.lookup import KnownDelivery
+from lib.storage.sql import trimmed
 
 
 def days(shop: Shop) -> dict[str, float]:
@@ -119,6 +128,24 @@ def test_the_same_bytes_under_a_new_name_or_touched_are_skipped_and_said_so(smal
     assert result.verdict == "nothing new"
 
 
+def test_one_flat_export_is_a_delivery_of_each_source_that_it_is_named_after(tmp_path: Path, monkeypatch):
+    shop = Shop(tmp_path)
+    header = "order_id,customer_id,order_date,channel,total_amount,status," + LINES.replace("order_id,", "")
+    order_1, order_2 = "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed"
+    flat = [header, f"{order_1},L1,P1,2,2.00,", f"{order_1},L2,P2,1,10.00,", f"{order_2},L3,P2,1,10.00,"]
+    for name in ("orders.csv", "order_lines.csv", "orders_copy.csv"):
+        shop.deliver(name, *flat)
+    result = in_process.run(shop, monkeypatch)
+    assert {one["name"]: (one["status"], one["same_as"]) for one in result.deliveries} == {
+        "order_lines.csv": ("new", ""), "orders.csv": ("new", ""), "orders_copy.csv": ("copy", "orders.csv")}
+    assert shop.counts("curated", "fact_orders", "fact_order_lines", "quarantine") == [2, 3, 0]
+    assert days(shop) == {"2025-01-01": 14.0, "2025-01-02": 10.0}
+    assert shop.counts("raw", "quarantine") == [0]
+    assert any(re.search(r"orders\.csv: .*not in the contract: 1\. Lines 2 and 3 .*'O1'", line)
+               for line in result.warnings())
+    assert in_process.run(shop, monkeypatch).verdict == "nothing new"
+
+
 def test_a_file_copied_in_with_an_old_time_is_not_missed(small: Shop, run):
     os.utime(small.deliver("orders_0.csv", ORDERS, "O9,C1,2024-12-31,,1.00,"), (0, 0))
     run()
@@ -133,6 +160,57 @@ def test_folders_and_gzip_are_deliveries_and_the_later_name_wins(small: Shop, ru
     small.deliver("orders_2025.csv", ORDERS, "O3,C1,2025-01-05,,5.00,")
     run()
     assert days(small) == {"2025-01-01": 14.0, "2025-01-02": 10.0, "2025-01-05": 5.0}
+
+
+def test_numbers_in_names_count_as_numbers(small: Shop, run):
+    for name, total in (("orders_10", "10.00"), ("orders_9", "9.00"), ("orders (2)", "2.00"),
+                        ("Orders_2", "3.00")):
+        small.deliver(f"{name}.csv", ORDERS, f"O1,C1,2025-01-01,,{total},", f"{name},C1,2025-02-01,,{total},")
+    result = run()
+    assert days(small)["2025-01-01"] == 10.0
+    assert small.query("raw", "select total_amount from orders where order_id = 'O1' order by row_id") == [
+        ("14.00",), ("2.00",), ("3.00",), ("9.00",), ("10.00",)]
+    assert any("orders (2).csv: read as orders" in line for line in result.warnings())
+
+
+def disagreements(lines: list[str]) -> list[tuple[str, str]]:
+    """Return the later and the earlier file of each warning about names that do not tell an order."""
+    found = (re.match(r"(.*) and (.*) disagree about .*", line) for line in lines)
+    return [match.groups() for match in found if match]
+
+
+def test_files_that_disagree_are_reported_with_the_one_that_won_where_names_tell_no_order(small: Shop, run):
+    rest = [f"N{number},C1,2025-01-09,,1.00," for number in range(3)]
+    small.deliver("orders_01-02-2026.csv", ORDERS, "O1,C1,2025-01-01,,15.00,",
+                  "O2,C2,2025-01-02,,10.00,placed", *rest)
+    small.deliver("orders_12-31-2025.csv", ORDERS, " O1,C1,2025-01-01,,16.00,", "O2,C2,2025-01-02,,11.00,",
+                  *rest)
+    result = run()
+    assert days(small) == {"2025-01-01": 16.0, "2025-01-02": 11.0, "2025-01-09": 3.0}
+    [warning] = [line for line in result.warnings() if "disagree" in line]
+    assert disagreements([warning]) == [("orders_12-31-2025.csv", "orders_01-02-2026.csv")]
+    assert re.search(r"about 2 orders, such as 'O1'.* orders_12-31-2025\.csv .*counts.*2026-01-31", warning)
+    assert disagreements(run().warnings()) == []
+    small.deliver("orders_12-31-2025.csv", ORDERS, "O1,C1,2025-01-01,,17.00,")  # the only file of its run
+    assert disagreements(run().warnings()) == [] and days(small)["2025-01-01"] == 17.0
+
+
+def test_what_a_snapshot_deletes_is_a_disagreement_too(small: Shop, run):
+    small.deliver("orders_a.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed",
+                  "O3,C1,2025-01-03,,3.00,")
+    small.deliver("orders_b.csv", ORDERS, "O2,C2,2025-01-02,,10.00,placed", "O1,C1,2025-01-01,,14.00,placed")
+    assert disagreements(run(snapshot=("orders",), snapshot_limit=0.5).warnings()) == [
+        ("orders_b.csv", "orders_a.csv")]
+    assert days(small) == {"2025-01-01": 14.0, "2025-01-02": 10.0}
+
+
+@pytest.mark.parametrize("names", [("orders_9", "orders_10"), ("orders_2025-12-31", "orders_2026-01-02"),
+                                   ("orders", "orders (1)")])
+def test_names_that_tell_an_order_are_no_news(small: Shop, run, names: tuple[str, str]):
+    for total, name in zip(("15.00", "16.00"), names, strict=True):
+        small.deliver(f"{name}.csv", ORDERS, f"O1,C1,2025-01-01,,{total},", "O2,C2,2025-01-02,,10.00,")
+    assert disagreements(run().warnings()) == []
+    assert days(small)["2025-01-01"] == 16.0
 
 
 def test_unfinished_hidden_and_unknown_files_are_left_and_said(small: Shop, run):
@@ -265,6 +343,80 @@ def test_a_snapshot_deletes_what_is_missing_and_a_later_delivery_brings_it_back(
     small.deliver("orders_3.csv", ORDERS, "O2,C2,2025-01-02,,10.00,placed")
     run()
     assert days(small) == {"2025-01-01": 14.0, "2025-01-02": 10.0}
+
+
+@pytest.mark.parametrize("space", [chr(code) for code in range(0x110000)
+                                   if chr(code).isspace()] + ["\u200b", "\ufeff"], ids=ascii)
+def test_the_same_characters_are_spaces_everywhere(space: str, tmp_path: Path):
+    text = f"{space}a{space}b{space}"
+    stripped = read_columns("orders", pd.DataFrame(
+        {name: [text] for name in SOURCES["orders"].column_names}, dtype="str"))["order_id"][0]
+    assert stripped == text.strip() == trim(pa.chunked_array([[text]]))[0].as_py()
+    assert trim(pa.chunked_array([[space]]))[0].as_py() == (space.strip() or None)
+    with open_layer(tmp_path, "raw", write=True) as layer:
+        assert layer.scalar(f"select {trimmed('?')}", (text,)) == stripped
+
+
+SPACED = ["O1", " O1", "O1\u00a0", "\tO1 ", "\u3000O1"]
+
+
+@pytest.mark.parametrize("key", SPACED)
+def test_a_snapshot_with_other_spaces_around_a_key_deletes_nothing(small: Shop, run, key: str):
+    small.deliver("orders.csv", ORDERS, f"{key},C1,2025-01-01,,14.50,", "O2,C2,2025-01-02,,10.00,")
+    run()
+    small.deliver("orders_all.csv", ORDERS, "O1 ,C1,2025-01-01,,14.50,", " O2,C2,2025-01-02,,10.00,")
+    run(snapshot=("orders",))
+    assert days(small) == {"2025-01-01": 14.5, "2025-01-02": 10.0}
+    assert small.query("raw", "select sum(deleted) from deliveries") == [(0,)]
+    small.deliver("orders_rest.csv", ORDERS, "O2 ,C2,2025-01-02,,10.00,")
+    run(snapshot=("orders",), snapshot_limit=0.5)
+    assert days(small) == {"2025-01-02": 10.0}
+
+
+@pytest.mark.parametrize("names", [("orders_2", "orders_3", "orders_4"), ("orders", "orders", "orders")],
+                         ids=["three files", "one file, delivered again"])
+@pytest.mark.parametrize("keys", [("O1 ", "O1", "O1 "), (" O1", "O1", "O1\t"), ("O1", "\u2007O1", "O1")])
+def test_the_latest_row_of_a_key_wins_whatever_spaces_are_around_it(small: Shop, run, names, keys):
+    for name, key, total in zip(names, keys, ("15.00", "20.00", "15.00"), strict=True):
+        # The name makes the bytes differ, as a copy would be skipped.
+        small.deliver(f"{name}.csv", ORDERS, f"{key},C1,2025-01-01,,{total},", f"{name},C1,2025-01-09,,0.00,")
+        run()
+        assert days(small)["2025-01-01"] == float(total)
+    run(full_refresh=True)
+    assert days(small)["2025-01-01"] == 15.0
+    assert small.query("raw", "select order_id from orders where order_id like '%O1%' order by row_id") == [
+        ("O1",), *((key,) for key in keys)]  # as delivered
+
+
+def test_a_row_that_differs_in_the_spaces_around_its_key_is_no_new_version(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O1,C1,2025-01-01,,20.00,placed")
+    run()
+    small.deliver("orders.csv", ORDERS, " O1 ,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed")
+    run()
+    assert days(small)["2025-01-01"] == 20.0
+    small.deliver("orders_3.csv", ORDERS, "O1 ,C1,2025-01-01,,20.00,placed")  # a confirmation
+    small.deliver("orders_4.csv", ORDERS, "O1,C1,2025-01-01,,21.00,placed")
+    run()
+    small.deliver("orders_3.csv", ORDERS, "O1,C1,2025-01-01,,20.00,placed", "O3,C1,2025-01-03,,1.00,")
+    run()
+    assert days(small)["2025-01-01"] == 21.0
+
+
+def test_keys_with_spaces_that_an_earlier_release_stored_are_found(small: Shop, run):
+    with closing(sqlite3.connect(small.warehouse / "raw.db")) as raw:
+        raw.execute("drop index if exists orders_order_id_trimmed")
+        raw.execute("create index orders_order_id on orders (order_id)")
+        raw.execute("update orders set order_id = ' O1' where order_id = 'O1'")
+        raw.execute("insert into confirmations values (1, 'orders', 'orders_2.csv', ' O1', 1)")
+        raw.commit()
+    small.deliver("orders_3.csv", ORDERS, "O1,C1,2025-01-01,,20.00,placed")
+    run()
+    small.deliver("orders_2.csv", ORDERS, "O1,C1,2025-01-01,,14.00,placed")  # which it held already
+    run()
+    assert days(small)["2025-01-01"] == 20.0
+    [indexes] = small.query("raw", "select group_concat(name) from sqlite_schema where tbl_name = 'orders' "
+                                   "and type = 'index'")
+    assert indexes == ("orders_order_id_trimmed",)
 
 
 def test_a_snapshot_that_would_delete_too_much_is_refused(small: Shop, run):

@@ -6,6 +6,8 @@ import re
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 
+from lib.storage.lookup import open_quarantine
+
 GOOD = [f"G{n},C1,2025-03-01,,1.00,placed" for n in range(18)]
 
 
@@ -37,6 +39,85 @@ def test_a_tenth_of_a_delivery_may_be_set_aside_and_more_of_it_stops_the_step(sm
     run(quarantine_limit=0.15)
     assert small.query("curated", "select record_key from quarantine order by 1") == [
         ("B1",), ("B2",), ("B3",), ("B4",), ("B5",)]
+
+
+def test_rows_that_share_a_key_but_differ_are_set_aside_with_the_line_that_counts(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, *GOOD, "R1,C1,2025-04-01,,1.00,", "R2,C1,2025-04-02,,2.00,",
+                  " R1,C1,2025-04-01,,3.00,", "R1 ,C1,2025-04-01,,4.00,", "R2,C1, 2025-04-02 ,,2.00,")
+    result = run()
+    assert small.query("gold", "select order_date, total_sales from sales_summary_daily "
+                               "where order_date like '2025-04%' order by 1") == [
+                                   ("2025-04-01", 4.0), ("2025-04-02", 2.0)]
+    assert small.query("raw", "select rows, appended, duplicates, quarantined from deliveries "
+                              "where source_filename = 'orders_2.csv'") == [(23, 20, 1, 2)]
+    aside = small.query("raw", "select source_row, record_key, rule, reason, raw_text from quarantine "
+                               "order by 1")
+    assert [row[:3] for row in aside] == [(20, "R1", "repeated_key"), (22, "R1", "repeated_key")]
+    assert all("line 23" in reason for *_, reason, _ in aside)
+    assert json.loads(aside[1][4])["order_id"] == " R1"
+    [warning] = [line for line in result.warnings() if "order_id" in line]
+    assert re.match(r"orders_2\.csv: .*differ.* 2\. Lines 20 and 23 .*'R1'.*quarantine", warning)
+    [raw] = [step.record for step in result.steps if step.name == "raw"]
+    [entry] = raw["quarantine"]
+    assert (entry["rule"], entry["rows"], [row["source_row"] for row in entry["samples"]]) == (
+        "repeated_key", 2, [20, 22])
+
+
+def test_equal_rows_of_a_file_are_duplicates_and_no_news(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "R1,C1,2025-04-01,,1.00,", "R1 , C1,2025-04-01,,1.00 , ",
+                  "R1,C1,2025-04-01,,1.00,")
+    result = run()
+    assert result.warnings() == []
+    assert small.query("raw", "select rows, appended, duplicates, quarantined from deliveries "
+                              "where source_filename = 'orders_2.csv'") == [(3, 1, 2, 0)]
+
+
+@pytest.mark.parametrize("spaces", ["", " ", "\u00a0\t"])
+def test_rows_without_a_key_are_no_repeats_of_each_other(small: Shop, run, spaces: str):
+    rows = [f"{spaces},C1,2025-04-01,,{number}.00," for number in range(3)]
+    small.deliver("orders_2.csv", ORDERS, *GOOD, *rows)
+    run(quarantine_limit=0.2)
+    assert small.query("raw", "select source_row, rule from quarantine order by 1") == [
+        (line, "expect_column_values_to_not_be_null(order_id)") for line in (20, 21, 22)]
+    assert small.query("curated", "select count(*) from fact_orders") == [(20,)]
+
+
+def test_a_file_of_which_many_rows_share_a_key_stops_the_step_which_says_what_was_seen(small: Shop, run):
+    lines = [f"{number % 8},O1,P1,{number},1.00," for number in range(5_000)]
+    small.deliver("order_lines_2.csv", LINES, *lines)
+    message = refused(run)
+    assert re.match(r"order_lines_2\.csv: 4,992 of 5,000 rows share an order_line_id .*differ: is "
+                    r"order_line_id unique in this file\? .*2 and 4994.*--quarantine-limit", message)
+    assert "rounded" not in message
+    result = run(quarantine_limit=1.0)
+    assert small.query("curated", "select sum(quantity), count(*) from fact_order_lines "
+                                  "where length(order_line_id) = 1") == [(8 * 4_992 + 28, 8)]
+    [raw] = [step.record for step in result.steps if step.name == "raw"]
+    [entry] = raw["quarantine"]
+    assert (entry["rows"], len(entry["samples"])) == (4_992, 3)
+    assert [entry[:2] + entry[3:] for entry in open_quarantine(small.warehouse, "raw")] == [
+        ("order_lines", "repeated_key", 4_992)]
+
+
+@pytest.mark.parametrize("key", ["6.79848E+12", "1e+15", "6,79848E+12"])
+def test_ids_that_a_spreadsheet_rounded_are_named_as_such(small: Shop, run, key: str):
+    small.deliver("orders_2.csv", ORDERS, *(f'"{key}",C1,2025-04-01,,{number}.00,' for number in range(20)))
+    small.deliver("payments_2.csv", PAYMENTS, f'Y8,"{key}",,card,SUCCESS,3.00', 'Y9,O1,,card,SUCCESS,3.00')
+    assert re.match(rf"orders_2\.csv: 19 of 20 rows .*{re.escape(repr(key))} .*spreadsheet rounded",
+                    refused(run))
+    small.deliver("orders_2.csv", ORDERS, f'"{key}",C1,2025-04-01,,1.00,', "1e3,C1,2025-04-01,,1.00,")
+    said = [line for line in run().warnings() if "rounded" in line]
+    assert [re.match(rf"(\w+\.csv): (\w+) .* 1 rows, such as {re.escape(repr(key))}", line).groups()
+            for line in said] == [("orders_2.csv", "order_id"), ("payments_2.csv", "order_id")]
+
+
+def test_a_snapshot_with_repeated_keys_deletes_what_is_missing(small: Shop, run):
+    small.deliver("orders_all.csv", ORDERS, "O1,C1,2025-01-01,,13.00,placed",
+                  " O1,C1,2025-01-01,,14.00,placed")
+    run(snapshot=("orders",), snapshot_limit=0.5)
+    assert small.query("gold", "select order_date, total_sales from sales_summary_daily") == [
+        ("2025-01-01", 14.0)]
+    assert small.counts("raw", "quarantine") == [1]
 
 
 def test_one_bad_row_never_stops_a_delivery_however_small(small: Shop, run):
