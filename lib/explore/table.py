@@ -1,9 +1,11 @@
 """Rows as a table to read: typed columns, money with its cents, as wide as the terminal, and paged."""
 
 import io
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -79,7 +81,8 @@ def cell(value: Any, decimals: int = 2) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:,.{decimals}f}"
+        exact = Decimal(repr(value)) if math.isfinite(value) else value  # no digits that a double only adds
+        return f"{exact:,.{decimals}f}"
     if isinstance(value, bytes):
         return value.hex()
     return "".join(letter if letter.isprintable() else _visible(letter) for letter in str(value))
