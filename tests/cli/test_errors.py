@@ -110,7 +110,7 @@ def test_a_file_that_is_not_as_agreed_is_named_and_nothing_is_read(
     (used.source / name).write_bytes(content)
     deliver_payment(used, "payments_2.csv")
     before = used.state()
-    message = refused(warm.run(used, expect=1), *words)
+    message = refused(warm.run(used, "--all-or-nothing", expect=1), *words)
     assert without_the_log(used.state()) == without_the_log(before)
     assert [row[:2] for row in log_of(used)] == [
         ("raw", "FAILED"), ("dimensions", "SKIPPED"), ("facts", "SKIPPED"), ("gold", "SKIPPED")]
