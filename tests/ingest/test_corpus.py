@@ -420,7 +420,7 @@ def test_a_file_that_cannot_be_read_is_named_and_nothing_is_written(name: str, t
     shop = Shop(tmp_path)
     deliver(shop, name, "products_extra_column.csv")
     with pytest.raises(AssertionError, match=rf"^{re.escape(str(shop.source / name))}\b.* {REFUSED[name]}"):
-        in_process.run(shop, patch)
+        in_process.run(shop, patch, all_or_nothing=True)
     for layer in ("raw", "curated", "gold"):
         path = shop.warehouse / f"{layer}.db"
         assert not path.exists() or shop.query(layer, "select name from sqlite_schema") == []
