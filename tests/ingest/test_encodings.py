@@ -44,7 +44,7 @@ NOT_PROPOSED = ("koi8_r", "iso8859_2", "cp1255")  # so few words may also be in 
 
 
 def people(encoding=""):
-    return Source("people", (Column("id", "text"), Column("name", "text")), encoding)
+    return Source("people", (Column("id", "text"), Column("name", "text")), encoding=encoding)
 
 
 def deliver(path, texts, encoding):

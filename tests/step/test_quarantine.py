@@ -102,10 +102,10 @@ def test_a_file_of_which_many_rows_share_a_key_stops_the_step_which_says_what_wa
 @pytest.mark.parametrize("key", ["6.79848E+12", "1e+15", "6,79848E+12"])
 def test_ids_that_a_spreadsheet_rounded_are_named_as_such(small: Shop, run, key: str):
     small.deliver("orders_2.csv", ORDERS, *(f'"{key}",C1,2025-04-01,,{number}.00,' for number in range(20)))
-    small.deliver("payments_2.csv", PAYMENTS, f'Y8,"{key}",,card,SUCCESS,3.00', 'Y9,O1,,card,SUCCESS,3.00')
-    assert re.match(rf"orders_2\.csv: 19 of 20 rows .*{re.escape(repr(key))} .*spreadsheet rounded",
-                    refused(run))
+    assert re.search(rf"orders_2\.csv: 19 of 20 rows .*{re.escape(repr(key))} .*spreadsheet rounded",
+                     refused(run))
     small.deliver("orders_2.csv", ORDERS, f'"{key}",C1,2025-04-01,,1.00,', "1e3,C1,2025-04-01,,1.00,")
+    small.deliver("payments_2.csv", PAYMENTS, f'Y8,"{key}",,card,SUCCESS,3.00', 'Y9,O1,,card,SUCCESS,3.00')
     said = [line for line in run().warnings() if "rounded" in line]
     assert [re.match(rf"(\w+\.csv): (\w+) .* 1 rows, such as {re.escape(repr(key))}", line).groups()
             for line in said] == [("orders_2.csv", "order_id"), ("payments_2.csv", "order_id")]
