@@ -14,7 +14,7 @@ help:  ## list the commands
 run: $(VENV)/.requirements  ## run the pipeline on data/source
 	$(BIN)/python run_pipeline.py
 
-browse: $(VENV)/.requirements-browse  ## show databases, reports and data docs on http://127.0.0.1:8001, until Ctrl-C
+browse: $(VENV)/.requirements-browse  ## open databases, reports and data docs in your browser, until Ctrl-C
 	$(BIN)/python run_pipeline.py browse
 
 # JUPYTER_PREFER_ENV_PATH: a kernel of the same name in the user's home would lack the project's packages.

@@ -1,5 +1,6 @@
-"""What Datasette cannot know: which column is the key of which table, what is money, and who may ask."""
+"""What Datasette cannot know: which column is the key of which table, what is money, and what runs in CSV."""
 
+import asyncio
 import csv
 import io
 import re
@@ -7,11 +8,13 @@ import sys
 from urllib.parse import urlencode
 
 from datasette import Response, hookimpl
-from datasette.utils.asgi import asgi_send_html
+from datasette.utils import path_with_removed_args
+from datasette.utils.asgi import Request
 from markupsafe import Markup
 
 from lib.contract import SOURCES
 from lib.explore.export import inert
+from lib.explore.limited import IS_CSV
 from lib.explore.table import cell, decimals
 from lib.steps import STEPS
 
@@ -25,7 +28,7 @@ def naming(key):
     return [table for table, source in SOURCE_OF.items() if key in source.column_names and KEYS[table] != key]
 
 
-HERE = ("127.0.0.1", "localhost")
+CSV_TYPES = (b"text/plain", b"text/csv")
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?")
 csv.field_size_limit(sys.maxsize)
 
@@ -63,30 +66,33 @@ def register_routes():
 
 @hookimpl
 def asgi_wrapper():
-    """Answer only requests that call this machine by its own name.
-
-    A page elsewhere could make up a name for this address, and read along. Answers in CSV are made inert, as
-    `lib.explore.export` does.
-    """
+    """Answer in CSV that runs no formula, as `lib.explore.export` writes it, or say what is wrong."""
     def wrap(app):
-        async def only_here(scope, receive, send):
-            host = dict(scope.get("headers") or ()).get(b"host", b"").decode("latin-1")
-            path, question = scope.get("path", ""), scope.get("query_string", b"")
-            if scope["type"] == "http" and host.partition(":")[0] not in HERE:
-                await asgi_send_html(send, "403: open it as http://127.0.0.1 or http://localhost", 403)
-            elif scope["type"] == "http" and (path.endswith(".csv") or b"_format=csv" in question):
-                await app(scope, receive, _Inert(send))
-            else:
+        async def csv_or_error(scope, receive, send):
+            request = Request(scope, receive)
+            path = request.path if scope["type"] == "http" else ""
+            if request.args.get("_format") == "csv" and "." not in path:
+                path = f"{path.rstrip('/')}.csv"
+            if not path.endswith(".csv"):
                 await app(scope, receive, send)
-        return only_here
+            elif path.count("/") < 2 and "sql" not in request.args:
+                await Response.text("400: a table can be CSV, and what a SELECT returns, but not a list of "
+                                    "tables", 400).asgi_send(send)
+            elif path != request.path:
+                without_format = path_with_removed_args(request, {"_format"}, path=path)
+                await Response.redirect(without_format).asgi_send(send)
+            else:
+                IS_CSV.set(True)
+                await app(scope, receive, _Inert(send))
+        return csv_or_error
     return wrap
 
 
 class _Inert:
-    """Passes on an answer in CSV, once it is complete, without formulas."""
+    """Passes on an answer in CSV, once it is complete, without formulas; any other answer as it is."""
 
     def __init__(self, send):
-        self._send, self._start, self._body = send, {}, b""
+        self._send, self._start, self._body = send, {}, bytearray()
 
     async def __call__(self, message):
         if message["type"] == "http.response.start":
@@ -94,14 +100,15 @@ class _Inert:
             return
         self._body += message.get("body", b"")
         if not message.get("more_body"):
-            body = _without_formulas(self._body) if self._start["status"] == 200 else self._body
-            headers = [header for header in self._start["headers"] if header[0].lower() != b"content-length"]
-            headers.append((b"content-length", str(len(body)).encode()))
-            await self._send(self._start | {"headers": headers})
+            headers = dict(self._start["headers"])
+            is_csv = self._start["status"] == 200 and headers[b"content-type"].startswith(CSV_TYPES)
+            body = await asyncio.to_thread(_without_formulas, self._body) if is_csv else bytes(self._body)
+            headers[b"content-length"] = str(len(body)).encode()
+            await self._send(self._start | {"headers": list(headers.items())})
             await self._send({"type": "http.response.body", "body": body})
 
 
-def _without_formulas(text: bytes) -> bytes:
+def _without_formulas(text: bytearray) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out).writerows([cell if NUMBER.fullmatch(cell) else inert(cell) for cell in row]
                               for row in csv.reader(io.StringIO(text.decode("utf-8"), newline="")))

@@ -1,44 +1,86 @@
 """Databases, reports and data docs in a web browser, served by Datasette on this machine's own address."""
 
+import secrets
 import socket
+import sqlite3
+import sys
+import threading
+import webbrowser
+from contextlib import closing, suppress
 from pathlib import Path
 
-from lib.errors import UsageError
+from lib.errors import DONE, UsageError, explain
 from lib.explore.readonly import DATABASES
 from lib.steps import PROJECT
+from lib.storage.sql import file_uri
 
 HOST = "127.0.0.1"
-SETTINGS = {"sql_time_limit_ms": "10000", "facet_time_limit_ms": "1000", "suggest_facets": "off",
-            "allow_csv_stream": "off"}
 
 
 def serve(warehouse: Path, reports: Path, port: int) -> int:
-    """Serve until stopped, and return the exit code.
+    """Print and open the address, serve until stopped, and return the exit code.
 
-    Raises UsageError when there is nothing to show or the port cannot be used.
+    Raises UsageError when there is nothing to show or the port cannot be used, PipelineError when a database
+    cannot be read.
     """
-    arguments = datasette_arguments(warehouse, reports, port)
-    from datasette.cli import cli  # slow, and not needed for an error
-
-    return cli(arguments, standalone_mode=False) or 0
-
-
-def datasette_arguments(warehouse: Path, reports: Path, port: int) -> list[str]:
-    """Return Datasette's arguments. The databases are opened read-only, but not as immutable: runs go on."""
-    databases = [path for name in DATABASES if (path := warehouse / f"{name}.db").exists()]
-    if not databases:
-        raise UsageError(f"there is no database in {warehouse}. Run run_pipeline.py first, or name another "
-                         "with --warehouse.")
+    databases = _databases(warehouse)
     if not reports.is_dir():
         raise UsageError(f"there is no folder {reports}. Run run_pipeline.py first, or name another with "
                          "--reports.")
+    with _listening(port) as here:
+        _serve(databases, reports, here)
+    return DONE
+
+
+def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
+    import uvicorn  # these are slow, and not needed for an error
+    from datasette.utils import parse_metadata
+
+    from lib.explore.guard import guarded
+    from lib.explore.limited import Workers, limited_datasette, own_sql_waits
+
+    browse, port, token = PROJECT / "browse", here.getsockname()[1], secrets.token_hex(16)
+    workers = Workers()
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, *given):
+            workers.close()  # it waits for what is under way
+            super().handle_exit(*given)
+
+    datasette = limited_datasette(
+        databases, workers, metadata=parse_metadata((browse / "metadata.yml").read_text(encoding="utf-8")),
+        plugins_dir=str(browse / "plugins"), static_mounts=[("reports", str(reports.resolve()))])
+    app = guarded(own_sql_waits(datasette.app()), token, port)
+    _show(f"http://{HOST}:{port}/?token={token}")
+    with suppress(KeyboardInterrupt):  # the server has ended, and passes it on
+        Server(uvicorn.Config(app, log_level="warning", lifespan="on", ws="none")).run(sockets=[here])
+
+
+def _databases(warehouse: Path) -> list[Path]:
+    """Return the databases of a warehouse, each of which can be read."""
+    paths = [path for name in DATABASES if (path := warehouse / f"{name}.db").exists()]
+    if not paths:
+        raise UsageError(f"there is no database in {warehouse}. Run run_pipeline.py first, or name another "
+                         "with --warehouse.")
+    for path in paths:
+        try:
+            with closing(sqlite3.connect(file_uri(path, "mode=ro"), uri=True)) as connection:
+                connection.execute("select count(*) from sqlite_schema")
+        except sqlite3.Error as error:
+            raise explain(path, str(error)) from error
+    return paths
+
+
+def _listening(port: int) -> socket.socket:
     try:
-        with socket.create_server((HOST, port)):
-            pass
+        return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
         raise UsageError(f"port {port} cannot be used ({error}). Name another with --port.") from error
-    browse = PROJECT / "browse"
-    return ["serve", "--host", HOST, "--port", str(port), "--metadata", str(browse / "metadata.yml"),
-            "--plugins-dir", str(browse / "plugins"), "--static", f"reports:{reports.resolve()}",
-            *(word for name, value in SETTINGS.items() for word in ("--setting", name, value)),
-            *map(str, databases)]
+
+
+def _show(address: str) -> None:
+    """Print the address and, on a terminal, open it in the user's browser."""
+    print(f"browse is running on {address}\nOnly this address opens it. Ctrl-C ends it.", file=sys.stderr,
+          flush=True)
+    if sys.stderr.isatty():
+        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()

@@ -1,23 +1,40 @@
-"""Datasette over the loaded warehouse: what it shows, where its links lead, and who may ask."""
+"""Datasette over the loaded warehouse: what it shows, where its links lead, who may ask, and how much."""
 
+import csv
 import json
+import os
+import pickle
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from html import unescape
+from http.cookiejar import CookieJar
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote, urljoin
-from urllib.request import Request, urlopen
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
+import pexpect
 import pytest
+from chromium import CHROMIUM, needed
 from conftest import LAYERS, PROJECT, Shop
 from ruamel.yaml import YAML
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+from terminal import on_terminal
 
 from lib.cli.main import main
+from lib.explore import worker
+from lib.storage.sql import file_uri
 
 METADATA = YAML(typ="safe").load(PROJECT / "browse" / "metadata.yml")["databases"]
 QUERIES = [(database, name) for database, shown in METADATA.items() for name in shown["queries"]]
@@ -25,14 +42,22 @@ QUERIES = [(database, name) for database, shown in METADATA.items() for name in 
 
 @dataclass(frozen=True)
 class Site:
-    """What is served, and the shop that it is of."""
+    """What is served, its shop, the address that was printed, and a user who has opened it."""
 
-    address: str
+    opening: str
     shop: Shop
+    user: OpenerDirector
 
-    def get(self, path: str, host: str | None = None) -> str:
-        with urlopen(Request(urljoin(self.address, path), headers={"Host": host} if host else {}),
-                     timeout=30) as answer:
+    @property
+    def address(self) -> str:
+        return self.opening.partition("/?")[0]
+
+    @property
+    def token(self) -> str:
+        return self.opening.partition("?")[2]
+
+    def get(self, path: str, **headers: str) -> str:
+        with self.user.open(Request(urljoin(self.address, path), headers=headers), timeout=100) as answer:
             return answer.read().decode()
 
     def json(self, path: str) -> dict:
@@ -47,11 +72,9 @@ class Site:
         return {unescape(text): unescape(target) for target, text in found}
 
 
-@pytest.fixture(scope="module")
-def site(loaded: Shop, tmp_path_factory) -> Iterator[Site]:
-    """The server on a copy of the sample, started as `make browse` starts it but for folders and port."""
-    shop = Shop(tmp_path_factory.mktemp("browsed") / "a shop")
-    shutil.copytree(loaded.folder, shop.folder)
+@contextmanager
+def served(shop: Shop) -> Iterator[Site]:
+    """Serve a shop, as `make browse` does but for folders and port."""
     command = shop.command("browse", "--port", "0")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -62,9 +85,20 @@ def site(loaded: Shop, tmp_path_factory) -> Iterator[Site]:
                     break
             else:
                 raise AssertionError(messages)
-            yield Site(found[1], shop)
+            user = build_opener(HTTPCookieProcessor(CookieJar()))
+            user.open(found[1]).close()
+            yield Site(found[1], shop, user)
         finally:
             server.terminate()
+
+
+@pytest.fixture(scope="module")
+def site(loaded: Shop, tmp_path_factory) -> Iterator[Site]:
+    """The server on a copy of the sample."""
+    shop = Shop(tmp_path_factory.mktemp("browsed") / "a shop")
+    shutil.copytree(loaded.folder, shop.folder)
+    with served(shop) as site:
+        yield site
 
 
 def test_the_first_page_leads_to_the_databases_the_reports_and_the_daily_questions(site: Site):
@@ -179,11 +213,16 @@ def test_money_is_shown_with_its_cents_and_hostile_text_as_text(site: Site):
 
 # Only reading, only from here
 
-def refused(site: Site, path: str, **how) -> int:
+def refusal(site: Site, path: str, user: OpenerDirector | None = None, **headers: str) -> tuple[int, str]:
+    """Return the status and the words with which a request is refused."""
     with pytest.raises(HTTPError) as error:
-        site.get(path, **how)
-    error.value.close()
-    return error.value.code
+        (user or site.user).open(Request(urljoin(site.address, path), headers=headers), timeout=100).close()
+    with error.value as answer:
+        return answer.code, re.sub("(?s)<style.*?</style>|<[^>]+>", "", answer.read().decode())
+
+
+def refused(site: Site, path: str, **how) -> int:
+    return refusal(site, path, **how)[0]
 
 
 @pytest.mark.parametrize("sql", [
@@ -209,9 +248,220 @@ def test_it_listens_on_this_machines_own_address_only(site: Site):
 
 
 def test_a_page_elsewhere_cannot_read_along_under_a_name_of_its_own(site: Site):
-    assert refused(site, "/gold.json", host="shop.example:8001") == 403
+    assert refused(site, "/gold.json", Host="shop.example:8001") == 403
+    assert refused(site, site.opening, Host="shop.example:8001") == 403
     assert site.json("/gold.json")["tables"]
-    assert json.loads(site.get("/gold.json", host="localhost:8001"))["tables"]
+    assert json.loads(site.get("/gold.json", Host="localhost:8001"))["tables"]
+
+
+EVERYWHERE = ["/", "/gold.json", "/gold.csv?sql=select+1", "/curated/fact_orders", "/reports/index.html",
+              "/-/static/app.css", "/favicon.ico", "/nothing"]
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+def test_nothing_is_answered_without_the_token(path: str, site: Site):
+    stranger = build_opener(HTTPCookieProcessor(CookieJar()))
+    assert refusal(site, path, stranger) == refusal(site, "/?token=1", stranger)
+    status, words = refusal(site, path, stranger, Cookie=f"browse-{site.address.rpartition(':')[2]}=x")
+    assert (status, words.count("\n")) == (403, 0)
+    assert "open the address that `browse` printed" in words
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+@pytest.mark.parametrize("page", ["cross-site", "same-site"])
+def test_another_sites_page_is_refused_even_with_the_cookie(path: str, page: str, site: Site):
+    status, words = refusal(site, path, **{"Sec-Fetch-Site": page})
+    assert (status, words.count("\n")) == (403, 0)
+    assert "the address that `browse` printed" in words
+
+
+def test_the_address_bar_and_the_pages_themselves_are_answered(site: Site):
+    for page in ("none", "same-origin"):
+        assert site.get("/gold", **{"Sec-Fetch-Site": page})
+
+
+class Unfollowed(HTTPRedirectHandler):
+    """Takes a redirect as the answer."""
+
+    def http_error_302(self, _request, answer, *_):
+        return answer
+
+
+def test_the_printed_address_gives_a_cookie_that_neither_scripts_nor_other_sites_have(site: Site):
+    with build_opener(Unfollowed()).open(f"{site.address}/gold?{site.token}&a=1") as answer:
+        cookie, target = answer.headers["Set-Cookie"], answer.headers["Location"]
+    assert target == "/gold?a=1"
+    assert {"HttpOnly", "SameSite=strict", "Path=/"} == set(cookie.split("; ")[1:])
+
+
+def test_every_server_has_a_token_of_its_own(site: Site):
+    with served(site.shop) as other:
+        assert len(other.token) > 30 and other.token != site.token
+        assert refused(other, "/gold.json", user=site.user) == 403
+        assert refused(other, f"/?{site.token}", user=site.user) == 403
+        assert other.json("/gold.json") and site.json("/gold.json")  # the second cookie left the first
+
+
+def test_on_a_terminal_it_opens_the_address_and_ends_by_ctrl_c(loaded: Shop, tmp_path: Path, monkeypatch):
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    terminal = on_terminal(loaded.command("browse", "--port", "0"))
+    terminal.expect(r"running on (http://\S+)")
+    address = terminal.match[1]
+    while not opened.exists():
+        terminal.expect(pexpect.TIMEOUT, timeout=0.1)
+    assert opened.read_text() == address
+    with build_opener(HTTPCookieProcessor()).open(address) as page:
+        assert b"The shop&#39;s databases" in page.read()
+    terminal.sendintr()
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert (terminal.exitstatus, terminal.before.count("Traceback")) == (0, 0)
+
+
+ATTACK = """<!doctype html><link rel="icon" href="data:,"><title>trying</title>
+<iframe name="a" src="SITE/gold"></iframe><iframe name="b"></iframe><iframe name="c"></iframe>
+<form id="ask" action="SITE/gold" target="b"><input name="sql" value="select 1"></form>
+<form id="write" action="SITE/gold/sales_summary_daily" method="post" target="c"><input name="a"></form>
+<script>
+const got = [], tries = [];
+const attempt = (what, promise) =>
+    tries.push(promise.then(it => { if (it) got.push(what + ": " + it); }, () => {}));
+const element = (tag, address) => new Promise((loaded, failed) => {
+  const it = Object.assign(document.createElement(tag), {onload: () => loaded("loaded"), onerror: failed});
+  if (tag == "link") it.rel = "stylesheet";
+  it[tag == "link" ? "href" : "src"] = address;
+  document.body.append(it);
+});
+const read = options => fetch("SITE/gold.json", options).then(answer => answer.text());
+addEventListener("load", () => {
+  attempt("fetch", read());
+  attempt("fetch with cookie", read({credentials: "include"}));
+  attempt("fetch without cors", read({mode: "no-cors", credentials: "include"}));
+  attempt("post", read({method: "POST", mode: "no-cors", credentials: "include", body: "a=1"}));
+  attempt("image", element("img", "SITE/favicon.ico?not=cached"));
+  attempt("style", element("link", "SITE/-/static/app.css?not=cached"));
+  attempt("script", element("script", "SITE/-/static/table.js?not=cached"));
+  attempt("socket", new Promise((opened, failed) => Object.assign(
+    new WebSocket("SITE/gold".replace("http", "ws")), {onopen: () => opened("opened"), onerror: failed})));
+  for (let count = 0; count < 6; count++)
+    attempt("heavy", element("script", "SITE/gold.json?sql=" + encodeURIComponent(HEAVY) + "&a=" + count));
+  ask.submit();
+  write.submit();
+  Promise.all(tries).then(() => { document.title = "done"; });
+});
+</script>"""
+HEAVY = ["trim(hex(zeroblob(200000)), replace(hex(zeroblob(100000)), '0', '1') || '0')",
+         "instr(hex(zeroblob(450000)), hex(zeroblob(225000)) || '1')",
+         "hex(zeroblob(200000)) like '%' || hex(zeroblob(24000)) || '1'"]
+MANY = "with recursive n(i) as (select 1 union all select i + 1 from n)"
+DOUBLED = ", ".join(["with n0(x) as (select 1)",
+                     *(f"n{number}(x) as (select x + x from n{number - 1})" for number in range(1, 60))])
+LARGE = ["length(hex(zeroblob(300000000)))", ", ".join(["zeroblob(100000000)"] * 100),
+         f"* from ({MANY} select hex(zeroblob(8000000)) from n)",
+         f"* from ({MANY} select {', '.join(['i'] * 500)} from n)",
+         f"* from ({DOUBLED} select x from n59)"]
+
+
+HOSTS = "MAP elsewhere.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Serves a page that tries what a page elsewhere can try."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        page = ATTACK.replace("SITE", self.server.target).replace("HEAVY", json.dumps(f"select {HEAVY[0]}"))
+        self.wfile.write(page.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """A browser for which elsewhere.example is this machine, as a page's owner could arrange it."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = needed(*CHROMIUM)
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage",
+                     "disable-background-networking", f"user-data-dir={tmp_path / 'profile'}",
+                     f"host-resolver-rules={HOSTS}"):
+        options.add_argument(f"--{argument}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(needed("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1"])
+def test_a_page_elsewhere_gets_nothing_and_stops_nothing(host: str, site: Site, browser: webdriver.Chrome):
+    before = site.shop.state()
+    browser.get(site.opening)
+    assert browser.current_url == f"{site.address}/" and browser.title.startswith("The shop's databases")
+    browser.find_element(By.LINK_TEXT, "best customers").click()
+    browser.refresh()
+    assert "value_tier" in browser.page_source
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
+        elsewhere.target = site.address
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        browser.get(f"http://{host}:{elsewhere.server_port}/")
+        WebDriverWait(browser, 100).until(lambda _: browser.title == "done")
+        elsewhere.shutdown()
+    assert browser.execute_script("return got") == []
+    for frame in "abc":
+        browser.switch_to.frame(frame)
+        WebDriverWait(browser, 100).until(lambda _: "403: another page" in browser.page_source)
+        browser.switch_to.default_content()
+    browser.get(f"{site.address}/gold")
+    assert "sales_summary_daily" in browser.page_source  # the user's own page is there
+    assert site.shop.state() == before
+
+
+# Only so much
+
+@pytest.mark.parametrize("sql", HEAVY)
+def test_a_single_step_that_takes_too_long_is_stopped(sql: str, site: Site):
+    for page in ("/gold.json?", "/gold.csv?", "/gold?"):
+        status, words = refusal(site, f"{page}_timelimit=100&sql={quote(f'select {sql}')}")
+        assert status == 400 and re.search("too long.*stopped.*run_pipeline.py query", words)
+    assert refused(site, f"/gold/sales_summary_daily?_timelimit=100&_where={quote(sql)}") == 400
+
+
+@pytest.mark.parametrize("sql", LARGE)
+def test_an_answer_that_is_too_large_is_refused(sql: str, site: Site):
+    for page in ("/gold.json?", "/gold.csv?"):
+        status, words = refusal(site, f"{page}sql={quote(f'select {sql}')}")
+        assert status == 400 and re.search("too big|too much memory|longer than", words)
+
+
+@pytest.mark.parametrize("sql", LARGE)
+def test_no_select_takes_more_memory_than_its_limit(sql: str, site: Site):
+    uri = file_uri(site.shop.warehouse / "gold.db", "mode=ro")
+    with subprocess.Popen([sys.executable, worker.__file__], stdin=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL) as process:
+        pickle.dump((uri, f"select {sql}", {}, 1001, 60), process.stdin)
+        process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    assert usage.ru_maxrss << 10 < 2 * worker.MEMORY  # SQLite's, and a copy in Python
+
+
+def test_pages_are_answered_while_selects_take_long(site: Site):
+    answered = []
+    heavy = f"/gold.json?sql={quote(f'select {HEAVY[0]}')}"
+    with served(site.shop) as own:
+        asking = [threading.Thread(target=lambda: answered.append(refused(own, heavy))) for _ in range(12)]
+        for thread in asking:
+            thread.start()
+        for path in ("/", "/gold", "/gold/best_customers", "/curated/fact_orders", "/reports/index.html"):
+            assert own.get(path)
+        assert answered == []
+    for thread in asking:  # the server's end ends them
+        thread.join()
+    assert set(answered) <= {400, 503} and len(answered) == len(asking)
 
 
 def test_a_run_goes_on_while_it_is_browsed_and_is_seen_at_once(site: Site, warm):
@@ -224,7 +474,7 @@ def test_a_run_goes_on_while_it_is_browsed_and_is_seen_at_once(site: Site, warm)
     assert row["first_name"] == "Ann"
 
 
-# Errors
+# CSV and errors
 
 def test_without_databases_reports_or_port_it_says_what_to_do(loaded: Shop, tmp_path: Path, capsys):
     there = ["--warehouse", str(loaded.warehouse), "--reports", str(loaded.reports)]
@@ -242,3 +492,58 @@ def test_csv_runs_no_formula_in_a_spreadsheet_and_keeps_numbers(path: str, site:
     sql = """select '=1+1' as a, -2.5 as b, '@x' as c, 'y
 =z' as d, '-' as e"""
     assert site.get(path + quote(sql)).replace("\r\n", "\n") == 'a,b,c,d,e\n\'=1+1,-2.5,\'@x,"y\n=z",\'-\n'
+
+
+@pytest.mark.parametrize("page", [
+    "/gold/best_customers", "/gold/sales_summary_daily", "/curated/fact_orders/1",
+    "/gold?sql=select+'a'+as+a,+'%3D2'+as+b"])
+def test_a_page_as_csv_is_its_rows(page: str, site: Site):
+    path, _, question = page.partition("?")
+    rows = site.rows(f"{path}.json?{question}")
+    for asked in (f"{path}?_format=csv&", f"{path}/?_format=csv&", f"{path}.csv?"):
+        header, *lines = csv.reader(site.get(asked + question).splitlines())
+        assert header == list(rows[0])
+        assert [line[0] for line in lines] == [str(row[header[0]]) for row in rows]
+
+
+@pytest.mark.parametrize("asked, status, words", [
+    ("/gold?_format=csv", 400, "a table can be CSV"),
+    ("/gold.csv", 400, "a table can be CSV"),
+    ("/?_format=csv", 400, "a table can be CSV"),
+    ("/gold?_format=csv&sql=select+nope", 400, "no such column: nope"),
+    ("/gold.csv?_header=off&sql=select+nope", 400, "no such column: nope"),
+    ("/gold.csv?sql=select+1;select+2", 400, "one statement"),
+    ("/gold/sales_summary_daily?_format=csv&_where=nope", 400, "no such column: nope"),
+    ("/gold/nothing?_format=csv", 404, "not found")])
+def test_what_cannot_be_csv_is_an_error(asked: str, status: int, words: str, site: Site):
+    found, said = refusal(site, asked)
+    assert found == status and words in said
+
+
+def test_what_is_not_csv_is_passed_on_as_it_is(site: Site):
+    page = site.get("/reports/index.html")
+    assert site.get("/reports/index.html?_format=csv") == page
+    assert site.json("/gold.json?_format=csv")["tables"] == site.json("/gold.json")["tables"]
+    assert "<textarea" in site.get("/gold/sales_summary_daily.csv?_trace=1")
+
+
+def test_a_damaged_database_is_reported_before_anything_is_served(used: Shop, capsys):
+    (used.warehouse / "gold.db").write_bytes(b"no database at all" * 100)
+    folders = ["--warehouse", str(used.warehouse), "--reports", str(used.reports)]
+    assert main(["browse", *folders, "--port", "0"]) == 1
+    assert re.match(r"error: gold.db: .*damaged", capsys.readouterr().err)
+
+
+def test_a_very_long_line_in_quarantine_is_shown_by_its_beginning(site: Site):
+    """A refused line may be as long as a delivery: beside it, the other rows must be seen."""
+    sql = "insert into quarantine (rule, reason, raw_text) values (?, ?, ?)"
+    with closing(sqlite3.connect(site.shop.warehouse / "raw.db")) as connection, connection:
+        connection.executemany(sql, [("quote", "short", "ä"), *[("quote", "long", "x" * (20 << 20))] * 3])
+    rows = site.rows("/raw/quarantine.json?_nofacet=1")
+    assert [row["reason"] for row in rows] == ["long", "long", "long", "short"]
+    assert rows[3]["raw_text"] == "ä"
+    text, note = rows[0]["raw_text"].split("…")
+    assert (set(text), len(text)) == ({"x"}, worker.SHOWN) and "20,971,520 bytes" in note
+    assert "short" in site.get("/raw/open_quarantine")
+    assert site.rows("/raw.json?sql=select+max(length(raw_text))+as+longest+from+quarantine") == [
+        {"longest": 20 << 20}]
