@@ -1,8 +1,8 @@
 """A process that answers SELECTs of `browse`, and that ends when one takes too long or too much memory.
 
 SQLite looks at the clock between two steps only, and one step may take hours: `trim`, `like`, `glob`, `instr`
-and `replace` need time that grows with the square of a text. No limit on the length of texts helps, since
-quarantine keeps lines as long as a delivery's. So an alarm ends the process in the middle of a step.
+and `replace` need time that grows with the square of a text. No limit on the length of texts helps: a line of
+a delivery may be long enough. So an alarm ends the process in the middle of a step.
 
 `lib.explore.limited` starts this file as a script. It imports nothing of the project, so it starts at once.
 """
@@ -15,7 +15,7 @@ import sys
 import time
 from contextlib import suppress
 
-LONGEST_ROW = 144 << 20  # a line of 128 MB (lib.ingest.reader), with its reason, can be quarantined
+LONGEST_ROW = 144 << 20  # earlier releases quarantined lines of up to 128 MB
 MEMORY = 300 << 20  # of SQLite: one such row, and a copy of it
 TEMPORARY_FILE = 1 << 30  # what SQLite sorts and has no memory for
 ANSWER = 16 << 20

@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from lib.errors import PipelineError
+from lib.ingest import records
 from lib.ingest.header import Header, missing_line_end
-from lib.ingest.records import REJECTED, Parsed, Shape, end_of_lines, parse
+from lib.ingest.records import REJECTED, LineTooLong, Parsed, Shape, end_of_lines, line_ends, parse
 from lib.ingest.repeated_header import set_headers_aside
 from lib.ingest.text import reading, text_chunks
 
 BLOCK_BYTES = 4 << 20
-MAX_LINE_BYTES = 128 << 20
+BATCH_BYTES = 64 << 20  # of rows; a batch has as many only where rows are long
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Unfinished(Exception):
 
 def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, block_bytes: int = BLOCK_BYTES,
                  only: str | None = None) -> Iterator[Batch]:
-    """Yield the file's rows and rejected lines, up to `batch_rows` of each at a time.
+    """Yield the file's rows and rejected lines, up to `batch_rows` of each and BATCH_BYTES at a time.
 
     With `only`, the name of a column, the rows have just that column and `source_row`, which takes half the
-    time. Memory is bounded by a block of `block_bytes` (or the longest line) and a batch; the size of a block
-    changes nothing else. Raises PipelineError if the file can no longer be read, or has a line longer than
-    MAX_LINE_BYTES.
+    time. Memory is bounded by a block of `block_bytes` and a batch; the size of a block changes nothing but
+    where a batch ends that is full by its bytes. Raises PipelineError if the file can no longer be read, or
+    has a line that is too long.
     """
     absent = () if only else header.absent
     if batch_rows < 1:
@@ -61,6 +62,9 @@ def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, bl
             while max(rows.num_rows, rejected.num_rows) >= batch_rows:
                 yield Batch(with_absent(rows.slice(0, batch_rows), absent), rejected.slice(0, batch_rows))
                 rows, rejected = rows.slice(batch_rows), rejected.slice(batch_rows)
+            if rows.nbytes + rejected.nbytes >= BATCH_BYTES:
+                yield Batch(with_absent(rows, absent), rejected)
+                rows, rejected = rows.slice(0, 0), rejected.slice(0, 0)
     if rows.num_rows or rejected.num_rows:
         yield Batch(with_absent(rows, absent), rejected)
 
@@ -91,18 +95,26 @@ def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *
         end = end_of_lines(text, is_last=is_last)
         lines, unfinished = text[:end], text[end:]
         while lines:
-            parsed = parse(lines, shape, line, is_last=is_last)
+            try:
+                parsed = parse(lines, shape, line, is_last=is_last)
+            except LineTooLong as error:
+                raise _too_long(path, *error.args) from error
             if not parsed.bytes_used:
                 break
             yield set_headers_aside(parsed, lines, shape, line, path)
             line += parsed.lines_used
             lines = lines[parsed.bytes_used:]
-        if len(unfinished) > MAX_LINE_BYTES:
-            raise PipelineError(f"{path}: a line after line {line - 1} is longer than {MAX_LINE_BYTES >> 20} "
-                                "MB. Check that the file is CSV, and deliver it again.")
+        if len(unfinished) > records.MAX_RECORD_BYTES:
+            raise _too_long(path, line + len(line_ends(lines)))
         text = lines + unfinished
     if text:
         raise Unfinished
+
+
+def _too_long(path: Path, line: int) -> PipelineError:
+    return PipelineError(f"{path}, line {line}: the line is longer than {records.MAX_RECORD_BYTES >> 10} kB, "
+                         "which is the most that is read as a row. Check that the file is CSV, shorten the "
+                         "line or take it out, and deliver the file again.")
 
 
 def _skip(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:

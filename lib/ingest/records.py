@@ -9,7 +9,8 @@ of fields, each of which is either
 
 A field without characters, quoted or not, is missing. A line without characters, or whose fields are all
 missing, is blank and not a record. If no row begins at a physical line, only this line is rejected, and
-reading resumes at the next line. So an unclosed quote costs one line.
+reading resumes at the next line. So an unclosed quote costs one line. A line that is longer than a row may be
+is an error: the file is hardly CSV, or was made to fill the memory.
 """
 
 import re
@@ -25,10 +26,12 @@ import pyarrow.csv as arrow_csv
 # How far a row may extend over several lines. An unclosed quote can swallow so much, and so much must be held
 # back.
 MAX_RECORD_LINES = 1000
-MAX_RECORD_BYTES = 16 << 20
+# How long a row may be, and a line. Real rows have some kB; a file of few bytes may unpack to rows of any
+# length.
+MAX_RECORD_BYTES = 128 << 10
 # How much text is parsed carefully, which takes much memory, before the fast parser is tried again.
 CAREFUL_BYTES = 1 << 20
-ARROW_BLOCK_BYTES = 1 << 20
+ARROW_BLOCK_BYTES = 1 << 20  # Arrow needs a whole record in one
 LF, CR, QUOTE = b'\n\r"'
 LINE_END = re.compile(rb"\r\n?|\n")
 OPEN_QUOTE = rb'"[^"\0]*+(?:""[^"\0]*+)*+'
@@ -63,6 +66,10 @@ class Shape:
         return _blank_pattern(self.delimiter)
 
 
+class LineTooLong(Exception):
+    """A line has more than MAX_RECORD_BYTES; the argument is its number."""
+
+
 @dataclass(frozen=True)
 class Parsed:
     """The rows and rejected lines of some text, and how many bytes and lines of the text they took up."""
@@ -78,6 +85,7 @@ def parse(text: bytes, shape: Shape, first_line: int, is_last: bool) -> Parsed:
 
     Some of the text may be left: pass the rest in again. If all of it is left, its only record may be
     unfinished: pass it in with more text. That never happens with the last text of a file.
+    Raises LineTooLong.
     """
     return parse_fast(text, shape, first_line) or parse_carefully(text, shape, first_line, is_last)
 
@@ -98,6 +106,8 @@ def parse_carefully(text: bytes, shape: Shape, first_line: int, is_last: bool) -
             break
         else:
             line_end = LINE_END.search(text, position)
+            if line_end.end() - position > MAX_RECORD_BYTES:
+                raise LineTooLong(first_line + len(line_ends(text[:position])))
             raw_text = text[position:line_end.start()]
             rejected.append((raw_text, *_diagnose(raw_text, shape)))
             rejected_starts.append(position)
@@ -143,7 +153,7 @@ def parse_fast(text: bytes, shape: Shape, first_line: int) -> Parsed | None:
     row_lines = first_line + np.concatenate([[0], last_lines[:-1] + 1])[is_record]
     used = int(starts[-1])
     try:
-        rows = _read_with_arrow(text[:used], shape, longest)
+        rows = _read_with_arrow(text[:used], shape)
         rows = rows.append_column("source_row", pa.array(row_lines, pa.int64()))
     except pa.ArrowInvalid:  # a record with too few or too many fields
         return None
@@ -216,11 +226,11 @@ def _open_pattern(delimiter: bytes, count: int) -> re.Pattern[bytes]:
 
 
 def _reaches_too_far(text: bytes, start: int, end: int) -> bool:
-    """Return whether a record with its line end has too many lines, or several lines and too many bytes."""
-    if end - start <= MAX_RECORD_LINES:
+    """Return whether a record with its line end has too many lines or too many bytes."""
+    if end - start <= min(MAX_RECORD_LINES, MAX_RECORD_BYTES):
         return False
     lines = sum(1 for _ in LINE_END.finditer(text, start, end))
-    return lines > MAX_RECORD_LINES or (lines > 1 and end - start > MAX_RECORD_BYTES)
+    return lines > MAX_RECORD_LINES or end - start > MAX_RECORD_BYTES
 
 
 def _may_go_on(text: bytes, start: int, shape: Shape) -> bool:
@@ -274,10 +284,10 @@ def _quotes_in_place(codes: np.ndarray, quotes: np.ndarray, delimiter: bytes) ->
     return bool(np.isin(before, opens).all() and np.isin(after, closes).all())
 
 
-def _read_with_arrow(text: bytes, shape: Shape, longest_record: int) -> pa.Table:
+def _read_with_arrow(text: bytes, shape: Shape) -> pa.Table:
     return arrow_csv.read_csv(
         pa.BufferReader(text),
-        arrow_csv.ReadOptions(column_names=shape.names, block_size=max(ARROW_BLOCK_BYTES, longest_record)),
+        arrow_csv.ReadOptions(column_names=shape.names, block_size=ARROW_BLOCK_BYTES),
         arrow_csv.ParseOptions(delimiter=shape.delimiter.decode(), newlines_in_values=True),
         arrow_csv.ConvertOptions(
             include_columns=shape.wanted, column_types=dict.fromkeys(shape.names, pa.string()),

@@ -1,7 +1,7 @@
 """The steps from raw to curated: changes in batches, cleaned, checked and upserted by key."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.contract import SOURCES
+from lib.ingest.reader import BATCH_BYTES
 from lib.step.base import Step
 from lib.step.frames import as_text, locate, to_arrow
 from lib.step.markers import Markers
@@ -18,6 +19,7 @@ from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
 from lib.step.writer import Writer
 from lib.storage import commits, manifest
+from lib.storage.sql import quote, quoted
 
 DELETED = "is_deleted"
 RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
@@ -75,11 +77,17 @@ class CuratedStep(Step):
             self._report_progress(source, done)
 
     def _read(self, source: str, names: list[str], next_id: int | None) -> Iterator[pa.Table]:
-        limit, is_first = self.parameters.batch_rows, True
+        """Yield the rows from a row_id on, in batches of so many rows or, where rows are long, of so many
+        bytes. Without one, yield an empty batch."""
+        limit, schema = self.parameters.batch_rows, self.input.columns(source, names)
+        sql = f"select {quoted(names)} from {quote(source)} where {SERIAL} >= ? order by {SERIAL} limit ?"
+        is_first = True
         while is_first or next_id is not None:
-            rows = self.input.read(source, names, f"where {SERIAL} >= ? order by {SERIAL} limit ?",
-                                   (next_id, limit) if next_id is not None else (1, 0))
-            next_id, is_first = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == limit else None, False
+            start = (next_id, limit) if next_id is not None else (1, 0)
+            with closing(self.input.batches(sql, schema, start)) as parts:
+                rows, is_cut = _until_full(parts, schema)
+            is_first = False
+            next_id = rows[SERIAL][-1].as_py() + 1 if is_cut or rows.num_rows == limit else None
             yield rows
 
     def _note_markers(self, cleaned: pd.DataFrame) -> None:
@@ -172,3 +180,14 @@ class CuratedStep(Step):
         rows = rows.set_column(rows.schema.get_field_index(DELETED), DELETED, deleted)
         # A deletion is no row that was read, so it counts as removed only.
         self.count(table).removed += self.writer.write(table, rows, key, is_deletion=True).changed
+
+
+def _until_full(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> tuple[pa.Table, bool]:
+    """Return rows up to the batch in which they reach BATCH_BYTES, and whether they have reached them."""
+    kept, size = [], 0
+    for batch in batches:
+        kept.append(batch)
+        size += batch.nbytes
+        if size >= BATCH_BYTES:
+            return pa.Table.from_batches(kept, schema), True
+    return pa.Table.from_batches(kept, schema), False

@@ -20,13 +20,15 @@ Watermarks have one meaning in every step:
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.clock import as_name, later_than, of_name, utc_now
 from lib.errors import explain
+from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
+from lib.storage.lookup import hold_open
 from lib.storage.sql import read_only_uri
 
 INITIAL = "1900-01-01"
@@ -90,15 +92,37 @@ class Watermark:
 def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
     """Open audit.db in autocommit mode, creating it when it is missing; close it at the end.
 
-    Raises PipelineError when the file is not a database, cannot be written or stays locked.
+    A reader that does not wait is never refused: a new file gets its name when it is complete, and
+    `hold_open` outlives this connection. Raises PipelineError when the file is not a database, cannot be
+    written or stays locked.
     """
     path = warehouse / "audit.db"
-    with (_explained(path),
-          closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as audit):
-        audit.execute("pragma journal_mode = wal")
-        audit.execute("pragma synchronous = full")  # a power failure must not undo what a run has reported
+    with _explained(path):
+        if not path.exists():
+            _create(path)
+        with hold_open(warehouse, "audit"), closing(_connect(path)) as audit:
+            audit.executescript(SCHEMA)  # what an earlier release lacks
+            yield audit
+            with suppress(sqlite3.OperationalError):  # while there are readers, it stays in the -wal file
+                audit.execute("pragma busy_timeout = 0")
+                audit.execute("pragma wal_checkpoint(truncate)")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    audit = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    audit.execute("pragma journal_mode = wal")
+    audit.execute("pragma synchronous = full")  # a power failure must not undo what a run has reported
+    return audit
+
+
+def _create(path: Path) -> None:
+    aside = path.with_name(f".{path.name}.new")
+    for leftover in (aside, f"{aside}-wal", f"{aside}-shm", f"{path}-wal", f"{path}-shm"):
+        Path(leftover).unlink(missing_ok=True)  # of a killed run or a file moved away
+    with closing(_connect(aside)) as audit:
         audit.executescript(SCHEMA)
-        yield audit
+    aside.rename(path)
+    sync(path.parent)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 
-READ_ROWS = 65_536
+READ_ROWS = 1024  # at once, so that the longest rows (lib.ingest.records) fit into memory
 PENDING = 2  # how much submitted work may wait; each holds a batch in memory
 WRITE_CACHE_KIB = 64 << 10  # large enough for the pages of the indexes that inserts update
 SORT_CACHE_KIB = 2000  # an index is sorted in pieces: those that fit the CPU's cache take half the time
