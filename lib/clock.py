@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+# A step that has never run has the watermark 1900-01-01, and times must be able to move forward.
+EARLIEST, LATEST = "1900-01-02", "9998-12-31"
 NAME = "%Y%m%dT%H%M%S.%f"  # of a folder: without characters that a path cannot have
 
 
@@ -12,9 +14,15 @@ def utc_now() -> str:
 
 
 def read_time(text: str) -> str:
-    """Return an ISO 8601 date or time (UTC if it names no zone) as `utc_now` writes it. Raises ValueError."""
+    """Return an ISO 8601 date or time (UTC if it names no zone) as `utc_now` writes it.
+
+    Raises ValueError for any other text, OverflowError for a time before EARLIEST or after LATEST.
+    """
     moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime(FORMAT)
+    moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    if not EARLIEST <= moment.isoformat()[:10] <= LATEST:
+        raise OverflowError
+    return moment.strftime(FORMAT)
 
 
 def as_name(timestamp: str) -> str:
@@ -30,7 +38,7 @@ def of_name(name: str) -> str:
 def later_than(timestamp: str | None, now: str) -> str:
     """Return `now`, or the first microsecond after `timestamp` if `now` is not later than that.
 
-    So timestamps only move forward, even when the clock is set back.
+    So timestamps only move forward, even when the clock is set back. Raises OverflowError when none is later.
     """
     if timestamp is None or now > timestamp:
         return now
@@ -38,8 +46,11 @@ def later_than(timestamp: str | None, now: str) -> str:
 
 
 def days_before(timestamp: str, days: int) -> str:
-    """Return the timestamp that many days earlier."""
-    return (datetime.strptime(timestamp, FORMAT) - timedelta(days=days)).strftime(FORMAT)
+    """Return the timestamp that many days earlier; "" when no time is so early."""
+    try:
+        return (datetime.strptime(timestamp, FORMAT) - timedelta(days=days)).isoformat(" ", "microseconds")
+    except OverflowError:
+        return ""
 
 
 def duration(span: timedelta) -> str:

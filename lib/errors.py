@@ -1,5 +1,6 @@
 """The project's exceptions, the exit codes, and what to do about errors that are expected."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class StepError(PipelineError):
 
 _DAMAGED = ("The file is damaged. Move it and its -wal file aside, put a copy in its place if you have one, "
             "and run with --full-refresh, which rebuilds what is missing.")
+_MEMORY = ("Give the program more memory, or close others, and run again. If rows of a delivery are very "
+           "long, shorten them.")
 _FULL = "Free some space and run again: nothing is half written."
 # By a part of SQLite's or the system's own message.
 REMEDIES = {
@@ -43,6 +46,9 @@ REMEDIES = {
     "UNIQUE constraint failed": "The step writes this key more than once: correct the notebook's query. "
                                 "Nothing was written.",
     "too many columns": "Remove the columns that are not in the contract from the deliveries and run again.",
+    "Too many open files": "Raise their number, as with `ulimit -n 1024`, and run again.",
+    "Out of Memory": _MEMORY,
+    "Cannot allocate memory": _MEMORY,
     "disk I/O": "Check that the disk works and has space, and that the file may be written; then run again.",
 }
 
@@ -57,6 +63,24 @@ def explain(path: Path, message: str) -> StepError:
     """Return what to raise for an error of a database: the file, SQLite's own message, and what to do."""
     advice = remedy(message) or "Run again; if it fails again, see the traceback in the executed notebook."
     return StepError(f"{path.name}: {message} ({path}). {advice}")
+
+
+def as_ours(error: Exception) -> PipelineError:
+    """Return an error as a person should see it: one that nothing has explained says where it arose."""
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, MemoryError):
+        return PipelineError(f"memory is full. {_MEMORY}")
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename} cannot be used: " if error.filename else ""
+        return PipelineError(f"{where}{error.strerror}. {remedy(error) or 'Correct that and run again.'}")
+    from traceback import extract_tb  # here, not above: only a defect needs it
+
+    ours = str(Path(__file__).parent)
+    where = [f"{frame.filename}, line {frame.lineno}" for frame in extract_tb(error.__traceback__)
+             if frame.filename.startswith(ours)]
+    return PipelineError(f"{type(error).__name__}: {first_line(error)} ({where[-1]}). This was not expected: "
+                         "send this line to the maintainers of the program.")
 
 
 def missing_layer(path: Path) -> PipelineError:
@@ -76,3 +100,13 @@ def closest(name: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name.partition("=")[0], known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+# What moves the cursor, changes colours or the direction of writing, or is half a character: not line ends.
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+                          "\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped as in JSON: names and values come from others' files."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from lib.cli.options import RUN, epilog
 from lib.cli.run import run
-from lib.errors import DONE, INTERRUPTED, PipelineError, UsageError, closest
+from lib.errors import DONE, INTERRUPTED, UsageError, as_ours, closest, printable
 
 NAME = "run_pipeline.py"
 VERBS = {  # each has a file in this folder, which this list does not import
@@ -88,11 +88,8 @@ def main(arguments: list[str]) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.UsageError as error:
-        print(f"error: {explain(error)}; --help lists the options", file=sys.stderr)
+        print(f"error: {printable(explain(error))}; --help lists the options", file=sys.stderr)
         return UsageError.exit_code
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("stopped: what was published stays, and the step that was running left nothing; run again to "
               "continue", file=sys.stderr)
@@ -102,6 +99,10 @@ def main(arguments: list[str]) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough help
         return DONE
+    except Exception as error:
+        ours = as_ours(error)
+        print(f"error: {printable(str(ours))}", file=sys.stderr)
+        return ours.exit_code
 
 
 def explain(error: click.UsageError) -> str:

@@ -67,10 +67,12 @@ def _positive(text: str) -> int:
 
 
 def _time(text: str) -> str:
-    from lib.clock import read_time
+    from lib.clock import EARLIEST, LATEST, read_time
 
     try:
         return text and read_time(text)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is not between {EARLIEST} and {LATEST} in UTC") from error
     except ValueError as error:
         raise ValueError(f"{text!r} is not an ISO 8601 time, such as 2026-01-31T06:00:00") from error
 

@@ -7,6 +7,7 @@ import click
 
 from lib.cli.options import FOLDER, INTO, epilog, options_of
 from lib.errors import DONE, FAILED
+from lib.storage.temporary import use_temporary_folder
 
 
 @click.command(epilog=epilog(
@@ -24,5 +25,6 @@ def command(batch_id: str, warehouse: Path, into: Path | None) -> int:
     from lib.runner.console import put
 
     options = options_of({"warehouse": warehouse})
+    use_temporary_folder()
     with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
         return DONE if replay(options, batch_id, (into or Path(temporary)).resolve(), put) else FAILED

@@ -7,6 +7,7 @@ import click
 
 from lib.cli.options import FOLDER, INTO, REPORTS, epilog, options_of
 from lib.errors import DONE, FAILED
+from lib.storage.temporary import use_temporary_folder
 
 
 @click.command(epilog=epilog(
@@ -25,5 +26,6 @@ def command(warehouse: Path, reports: Path, into: Path | None) -> int:
     from lib.runner.console import put
 
     options = options_of({"warehouse": warehouse, "reports": reports})
+    use_temporary_folder()
     with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
         return DONE if verify(options, (into or Path(temporary)).resolve(), put) else FAILED

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lib.cli.options import RUN, epilog, options_of
-from lib.errors import PipelineError
+from lib.errors import PipelineError, printable
 
 if TYPE_CHECKING:
     from lib.runner.kernels import KernelQueue
@@ -40,7 +40,7 @@ def command(log_format: str, quiet: bool, on_failure: str | None, timings: bool,
             except LockTaken:
                 return False
             except PipelineError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
+                print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
             return True
 
         watch_source(options.source, run_now, console)

@@ -52,8 +52,10 @@ def _replayed(warehouse: Path, batch_id: str) -> Iterator[Path]:
 
     from lib.reproduce.replay import replay
     from lib.steps import Options
+    from lib.storage.temporary import use_temporary_folder
 
     messages: list[str] = []
+    use_temporary_folder()
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
         if not replay(Options(warehouse=warehouse.resolve()), batch_id, Path(folder), messages.append):
             raise PipelineError("\n".join([

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import UsageError
 from lib.explore.readonly import Database, select
+from lib.storage.temporary import use_temporary_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +55,7 @@ def write_excel(database: Database, sql: str, types: dict[str, str], path: Path,
     if count > EXCEL_ROWS:
         raise UsageError(f"{path} would have {count:,} rows, and a sheet of Excel holds {EXCEL_ROWS:,}. "
                          "Write fewer with --limit, or all of them to a .csv or .parquet file.")
+    use_temporary_folder()
     with TemporaryDirectory(prefix="pipeline-") as temporary:
         book = Workbook(path, {**EXCEL_OPTIONS, "tmpdir": temporary})
         sheet = book.add_worksheet()

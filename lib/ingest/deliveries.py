@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
-from lib.errors import PipelineError, UsageError
+from lib.errors import PipelineError, UsageError, printable
 from lib.ingest.names import natural_order
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
@@ -207,6 +207,9 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         return Delivery(shown, "waiting", note="its name is not UTF-8: rename it")
+    shown = printable(name).replace("\n", "\\u000a").replace("\t", "\\u0009")
+    if shown != name:
+        return Delivery(shown, "waiting", note="its name has characters that cannot be shown: rename it")
     if _is_unfinished(name):
         return Delivery(name, "waiting", note="hidden or unfinished by its name")
     source = source_of(name)

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lib.clock import utc_now
+from lib.errors import printable
 
 SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short enough to read
 
@@ -125,7 +126,7 @@ def open_console(log_format: str, quiet: bool) -> Console:
 def put(line: str) -> None:
     """Print a line. The run goes on when the reader of its output has ended, as in `| head`."""
     try:
-        print(line, flush=True)
+        print(printable(line), flush=True)
     except BrokenPipeError:  # or every later line, and Python's flush at the end, would raise it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

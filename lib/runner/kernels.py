@@ -8,6 +8,7 @@ kernel provisioner. Runner and kernel talk over sockets in a private folder, so 
 import importlib
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -20,22 +21,29 @@ from typing import TYPE_CHECKING
 
 from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT
+from lib.storage.temporary import use_temporary_folder
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
 
 PRELOAD = ["lib.runner.die_with_parent", "lib.runner.preload"]
 PROVISIONER = "warm-fork"
+FILES = 1024  # open at once, where the system allows so many; a quarter is enough
 
 
 def warm_up() -> None:
-    """Start the warm process, which imports what kernels need, and return at once."""
+    """Start the warm process, which imports what kernels need, and return at once.
+
+    Raises PipelineError when the system does not allow what it needs.
+    """
+    _allow_files()
+    temporary = use_temporary_folder()
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOAD)
     # The forkserver does not inherit sys.path: it would look for modules in the working directory first, and
     # not in the project. PIPELINE_RUNNER is for lib.runner.die_with_parent, which this process must not
     # import (it would act here).
     environment = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
-                   "PIPELINE_RUNNER": str(os.getpid())}
+                   "PIPELINE_RUNNER": str(os.getpid()), "TMPDIR": str(temporary)}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     # Ctrl-C on a terminal reaches every process of the group, but only the runner should act on it: the
@@ -49,6 +57,17 @@ def warm_up() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _allow_files() -> None:
+    """Let this process and its forks open as many files as they may need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if allowed < FILES // 4:
+        raise PipelineError(f"a run may open only {allowed} files at once, and needs {FILES // 4}. Raise the "
+                            f"limit, as with `ulimit -n {FILES}`, and run again.")
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:

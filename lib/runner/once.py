@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 
-from lib.errors import DONE, FAILED, INTERRUPTED, PipelineError
+from lib.errors import DONE, FAILED, INTERRUPTED, as_ours, printable
 from lib.ingest.deliveries import check_source
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
@@ -35,14 +35,15 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
     except KeyboardInterrupt:
         console("run_stopped", exit_code=INTERRUPTED)
         raise
-    except PipelineError as error:
+    except Exception as unexplained:
         from lib.runner.failure import command
 
+        error = as_ours(unexplained)
         console("run_refused", exit_code=error.exit_code, error=str(error))
         _call(on_failure, {"verdict": "failed", "error": str(error), "exit_code": error.exit_code,
                            "source": str(options.source), "warehouse": str(options.warehouse),
                            "command": command(options)})
-        raise
+        raise error from unexplained
     from lib.runner.failure import last_lines, summary
 
     exit_code, table = FAILED if result.error else DONE, None
@@ -54,7 +55,7 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
             error=result.error, report=str(options.reports / "index.html"), tables=result.tables(),
             warnings=result.warnings(), timings=table)
     if result.error:
-        print("\n".join(last_lines(result, options)), file=sys.stderr, flush=True)
+        print(printable("\n".join(last_lines(result, options))), file=sys.stderr, flush=True)
         _call(on_failure, summary(result, options, exit_code))
     return exit_code
 

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from lib.storage.sql import quote
+from lib.storage.temporary import use_temporary_folder
 
 # Little memory, so that a large load spills into files instead of dying; more for a query that does not fit
 # even so.
@@ -20,6 +21,7 @@ Result = TypeVar("Result")
 @contextmanager
 def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty database that goes on in files when its memory is full; delete it afterwards."""
+    use_temporary_folder()
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
           duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
         yield work

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.clock import as_name, later_than, of_name, utc_now
-from lib.errors import explain
+from lib.errors import PipelineError, explain
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.lookup import hold_open
@@ -234,4 +234,8 @@ def begin_run(audit: sqlite3.Connection, now: str = "") -> tuple[str, str]:
     """
     latest = audit.execute("select max(batch_id) from pipeline_execution_log").fetchone()[0]
     now = now or utc_now()
-    return as_name(later_than(of_name(latest) if latest else None, now)), now
+    try:
+        return as_name(later_than(of_name(latest) if latest else None, now)), now
+    except OverflowError as error:
+        raise PipelineError(f"run {latest} had a clock after which no other run can begin. Move the "
+                            "warehouse aside and run again: all deliveries are then loaded anew.") from error
