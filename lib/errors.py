@@ -48,6 +48,7 @@ REMEDIES = {
     "too many columns": "Remove the columns that are not in the contract from the deliveries and run again.",
     "Too many open files": "Raise their number, as with `ulimit -n 1024`, and run again.",
     "Out of Memory": _MEMORY,
+    "MemoryError": _MEMORY,
     "Cannot allocate memory": _MEMORY,
     "disk I/O": "Check that the disk works and has space, and that the file may be written; then run again.",
 }

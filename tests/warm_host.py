@@ -28,12 +28,15 @@ import jupyter_client.manager  # noqa: F401
 import nbconvert  # noqa: F401
 import papermill  # noqa: F401
 
+import lib.report.catalog
 import lib.report.charts
 import lib.report.data_docs
 import lib.report.notebook_pages
 import lib.report.pages
+import lib.report.trends
 import lib.runner.kernels
 import lib.runner.run
+import lib.storage.manifest
 from lib.cli.main import main
 from lib.step.base import Step
 
@@ -117,6 +120,19 @@ def before(module: object, function: str) -> Callable:
     return lambda kill, _: setattr(module, function, kill)
 
 
+def dies(module: object, function: str) -> Callable:
+    """Return an installer of a fault that kills only the process that calls a function."""
+    return lambda *_: setattr(module, function, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def when_renamed(name: str) -> Callable:
+    """Return an installer of a fault when a file of this name is about to get its final one."""
+    def install(kill: Callable, _: str) -> None:
+        rename = Path.rename
+        Path.rename = lambda path, target: kill() if path.name == name else rename(path, target)
+    return install
+
+
 FAULTS: dict[str, Callable] = {
     "all written, not committed": in_publish(lambda step, kill: step._commit.callback(kill)),
     "data committed, watermark not": in_publish(lambda step, kill: setattr(step, "record", kill)),
@@ -124,6 +140,12 @@ FAULTS: dict[str, Callable] = {
         lambda sql: kill() if sql.lower().startswith("commit") else None)),
     "data docs being built": before(lib.report.data_docs, "build_docs"),
     "report being written": before(lib.report.pages, "write_run_page"),
+    "manifest being completed": before(lib.storage.manifest, "complete"),
+    "audit.db being made": when_renamed(".audit.db.new"),
+    "the process that exports notebooks": dies(lib.report.notebook_pages, "export_notebooks"),
+    "the process that builds data docs": dies(lib.report.data_docs, "build_docs"),
+    "the process that draws trends": dies(lib.report.trends, "draw_trends"),
+    "the process that writes the catalog": dies(lib.report.catalog, "write_catalog"),
 }
 
 

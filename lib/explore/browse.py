@@ -39,7 +39,8 @@ def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
     from lib.explore.guard import guarded
     from lib.explore.limited import Workers, limited_datasette, own_sql_waits
 
-    browse, port, token = PROJECT / "browse", here.getsockname()[1], secrets.token_hex(16)
+    browse, port = PROJECT / "browse", here.getsockname()[1]
+    token, ticket = secrets.token_hex(16), secrets.token_hex(16)
     workers = Workers()
 
     class Server(uvicorn.Server):
@@ -50,8 +51,9 @@ def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
     datasette = limited_datasette(
         databases, workers, metadata=parse_metadata((browse / "metadata.yml").read_text(encoding="utf-8")),
         plugins_dir=str(browse / "plugins"), static_mounts=[("reports", str(reports.resolve()))])
-    app = guarded(own_sql_waits(datasette.app()), token, port)
-    _show(f"http://{HOST}:{port}/?token={token}")
+    app = guarded(own_sql_waits(datasette.app()), token, ticket, port)
+    address = f"http://{HOST}:{port}/?token="
+    _show(address + token, address + ticket)
     with suppress(KeyboardInterrupt):  # the server has ended, and passes it on
         Server(uvicorn.Config(app, log_level="warning", lifespan="on", ws="none")).run(sockets=[here])
 
@@ -78,9 +80,9 @@ def _listening(port: int) -> socket.socket:
         raise UsageError(f"port {port} cannot be used ({error}). Name another with --port.") from error
 
 
-def _show(address: str) -> None:
-    """Print the address and, on a terminal, open it in the user's browser."""
+def _show(address: str, opening: str) -> None:
+    """Print the address and, on a terminal, open the other one in the user's browser."""
     print(f"browse is running on {address}\nOnly this address opens it. Ctrl-C ends it.", file=sys.stderr,
           flush=True)
     if sys.stderr.isatty():
-        threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=[opening], daemon=True).start()

@@ -21,8 +21,13 @@ NOT_OURS = "403: another page sent you here; paste the address that `browse` pri
 NO_TOKEN = "403: open the address that `browse` printed when it started; this one has no token, or an old one"
 
 
-def guarded(app, token: str, port: int):
-    """Wrap an ASGI app: it answers whoever shows the token, in the address or in the cookie."""
+def guarded(app, token: str, ticket: str, port: int):
+    """Wrap an ASGI app: it answers whoever shows the token, in the address or in the cookie.
+
+    A ticket is as good as the token, but only once: other users see the address with which a browser is
+    started.
+    """
+    tickets = {ticket}
     name = f"browse-{port}"  # all ports of a machine share its cookies
     cookie = f"{name}={token}"
 
@@ -34,7 +39,8 @@ def guarded(app, token: str, port: int):
             answer = Response.text(NOT_HERE, 403)
         elif request.headers.get("sec-fetch-site") not in OWN_PAGES:
             answer = Response.text(NOT_OURS, 403)
-        elif _same(request.args.get("token") or "", token):
+        elif (shown := request.args.get("token") or "") in tickets or _same(shown, token):
+            tickets.discard(shown)
             answer = Response.redirect(path_with_removed_args(request, {"token"}))
             answer.set_cookie(name, token, httponly=True, samesite="strict")
         elif any(_same(part, cookie) for part in request.headers.get("cookie", "").split("; ")):

@@ -18,10 +18,13 @@ from datasette.database import Database, QueryInterrupted, Results
 from datasette.views.base import DatasetteError
 
 from lib.explore import worker
+from lib.steps import PROJECT
 from lib.storage.sql import file_uri, quote
 
 OWN_SQL = {"sql", "_where"}  # the parameters of an address in which a user writes SQL
 OWN_AT_ONCE = 2
+START = ("import sys; sys.path.append(sys.argv[1]); import lib.runner.die_with_parent, lib.explore.worker; "
+         "lib.explore.worker.main()")
 # Whether an answer cannot say that a SELECT failed, as CSV cannot: then the error is the whole answer.
 IS_CSV: ContextVar[bool] = ContextVar("IS_CSV", default=False)
 SETTINGS = {
@@ -54,8 +57,8 @@ class Workers:
             process = self._idle.pop()
         except IndexError:
             # Not in the terminal's group, where Ctrl-C would end it.
-            process = subprocess.Popen([sys.executable, "-I", "-S", worker.__file__], stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, start_new_session=True)
+            process = subprocess.Popen([sys.executable, "-I", "-S", "-c", START, str(PROJECT)],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self._busy.add(process)
         try:
             process.stdin.write(pickle.dumps(question))

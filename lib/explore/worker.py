@@ -4,7 +4,7 @@ SQLite looks at the clock between two steps only, and one step may take hours: `
 and `replace` need time that grows with the square of a text. No limit on the length of texts helps: a line of
 a delivery may be long enough. So an alarm ends the process in the middle of a step.
 
-`lib.explore.limited` starts this file as a script. It imports nothing of the project, so it starts at once.
+`lib.explore.limited` starts it. It imports nothing of the project, so it starts at once.
 """
 
 import pickle

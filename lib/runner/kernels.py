@@ -52,7 +52,8 @@ def warm_up() -> None:
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        forkserver.ensure_running()
+        with _without_stderr():
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         for name, value in before.items():
@@ -68,6 +69,19 @@ def _allow_files() -> None:
                             f"limit, as with `ulimit -n {FILES}`, and run again.")
     if soft != resource.RLIM_INFINITY and soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Start processes here that print nothing, as when they run out of memory: the run reports that."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:

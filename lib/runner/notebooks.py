@@ -2,7 +2,7 @@
 
 import ast
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,8 @@ def _execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: A
         raise kind(_explain(spec, error, first), f"cell {error.exec_count} failed ({first})",
                    error.exec_count) from error
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         advice = remedy(error) or "Correct that, or name another folder with --reports."
         what = f"{error.filename or folder} cannot be written ({error.strerror})"
         raise NotebookFailed(f"{spec.notebook}: {what}. {advice}", what) from error

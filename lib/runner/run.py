@@ -27,6 +27,7 @@ from lib.runner.result import RunResult, StepResult
 from lib.step import progress
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup, manifest
+from lib.storage.temporary import clear_temporary_folders
 
 Notify = Callable[..., None]  # takes an event's name and, by keyword, its details; see lib.runner.console
 
@@ -43,6 +44,7 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
     run that executed a notebook leaves its folder in the reports, even if it failed. Raises PipelineError for
     a delivery that cannot be read, before anything is logged, and KeyboardInterrupt when it is stopped.
     """
+    clear_temporary_folders()
     with ExitStack() as held, queue:
         for layer in dict.fromkeys(step.writes for step in STEPS.values()):
             held.enter_context(lookup.hold_open(options.warehouse, layer))

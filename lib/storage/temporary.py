@@ -19,11 +19,9 @@ LAST = -200  # after multiprocessing has deleted its own folder, which is in thi
 def use_temporary_folder() -> Path:
     """Make a folder, put all of this process's temporary files there from now on, and return it.
 
-    It is deleted when the process ends. What killed processes left is deleted now: as long as a process
-    lives, it has a lock on its folder. Raises PipelineError when no temporary folder can be written.
+    It is deleted when the process ends. Raises PipelineError when no temporary folder can be written.
     """
     try:
-        _clear(Path(tempfile.gettempdir()))
         new = Path(tempfile.mkdtemp(prefix=f"new-{PREFIX}"))  # not yet locked, so under another name
         lock = os.open(new, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,12 +34,16 @@ def use_temporary_folder() -> Path:
     return folder
 
 
-def _clear(place: Path) -> None:
-    for left in place.glob(f"{PREFIX}*"):
+def clear_temporary_folders() -> None:
+    """Delete what killed processes left; as long as a process lives, it has a lock on its folder."""
+    found: list[Path] = []
+    with suppress(OSError):
+        found += Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
+    for folder in found:
         with suppress(OSError):  # another user's, or one that is in use
-            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left)
+                shutil.rmtree(folder)
             finally:
                 os.close(lock)

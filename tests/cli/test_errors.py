@@ -4,11 +4,13 @@ import gzip
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from commands import refused
 from conftest import LOGS, PROJECT, Shop
 from warm_runs import WarmRuns
 
+from lib.cli.main import main
 from lib.runner.notebooks import ParameterError, check_parameters
 from lib.steps import STEPS
 from lib.storage.lock import run_lock
+from lib.storage.temporary import use_temporary_folder
 
 
 def deliver_order(shop: Shop) -> None:
@@ -259,6 +263,122 @@ def test_what_a_user_may_not_do_is_named_and_nothing_changes(what: str, used: Sh
     assert used.query("curated", "select count(*) from fact_payments where payment_id = 'Y1'") == [(1,)]
 
 
+def shown(capsys) -> str:
+    """Return the one line that a command in this process has printed on stderr."""
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("now", ["0001-01-01", "0001-01-01T00:00:00+05:00", "1900-01-01",
+                                 "9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59.999999"])
+def test_a_time_that_no_run_can_have_is_refused(now: str, small: Shop, capsys):
+    assert main([*small.command()[2:], "--now", now]) == 2
+    assert re.search(f"'--now': '{re.escape(now)}' is not between 1900-01-02 and 9998-12-31", shown(capsys))
+
+
+def test_after_a_run_at_the_end_of_time_what_to_do_is_said(small: Shop, capsys):
+    with closing(sqlite3.connect(small.warehouse / "audit.db")) as connection, connection:
+        connection.execute(
+            "insert into pipeline_execution_log (batch_id, process_name, layer, status, start_time) "
+            "values ('99991231T235959.999999', 'raw', 'raw', 'SUCCESS', '')")
+    assert main(small.command()[2:]) == 1
+    assert re.match("error: run 99991231T235959.999999 .*Move the warehouse aside", shown(capsys))
+
+
+def test_archived_deliveries_are_kept_for_any_number_of_days(small: Shop, capsys):
+    assert main([*small.command()[2:], "--keep-archive", "999999999"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verb", [["verify"], ["replay", "any"], []], ids=["verify", "replay", "run"])
+def test_without_a_temporary_folder_a_line_names_the_variable(verb: list[str], small_loaded: Shop, capsys,
+                                                              monkeypatch):
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")  # as the library does
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    use_temporary_folder.cache_clear()
+    command = small_loaded.command(*verb)[2:]
+    assert main(command if verb else [*command, "--full-refresh", "--quiet"]) == 1
+    assert re.match(r"error: no folder for temporary files .*\['/tmp'\].*TMPDIR", shown(capsys))
+
+
+@pytest.mark.parametrize("verb", ["", "verify"])
+@pytest.mark.parametrize("files", [20, 64])
+def test_too_few_open_files_are_named(files: int, verb: str, used: Shop):
+    words = [verb] if verb else ["--full-refresh"]
+    done = subprocess.run(used.command(*words), capture_output=True, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)))
+    assert done.returncode == 1
+    refused(done, "ulimit -n")
+
+
+def test_too_little_memory_is_named(used: Shop):
+    done = used.run("--full-refresh", "--quiet", expect=1,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)))
+    refused(done, "died (killed, or out of memory)", "run again")
+
+
+def test_reports_that_are_a_file_are_named(used: Shop):
+    used.reports.rename(used.folder / "elsewhere")
+    used.reports.touch()
+    refused(used.run("--full-refresh", expect=1), str(used.reports), "Not a directory", "--reports")
+
+
+@pytest.mark.parametrize("verb", ["", "plan", "status", "verify", "query"])
+def test_an_error_that_nobody_expected_is_one_line_with_its_place(verb: str, small_loaded: Shop, capsys,
+                                                                  monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("lib.cli.options.options_of", fail)
+    for name in ("run", "plan", "status", "verify"):
+        monkeypatch.setattr(f"lib.cli.{name}.options_of", fail, raising=False)
+    monkeypatch.setattr("lib.explore.query.answer", fail, raising=False)
+    assert main(small_loaded.command(*[verb] if verb else [])[2:]) == 1
+    assert re.match(r"error: ZeroDivisionError: a defect \(.*lib/.*\.py, line \d+\)", shown(capsys))
+
+
+HOSTILE = {"orders_\x1b[31mred.csv": r"orders_\u001b[31mred.csv", "orders_\n2.csv": r"orders_\u000a2.csv",
+           "orders_\u202evsc.csv": r"orders_\u202evsc.csv"}
+
+
+def test_control_characters_of_deliveries_are_shown_escaped(used: Shop, warm: WarmRuns):
+    for name in HOSTILE:
+        used.deliver(name, HEADER.decode().strip(), "N1,00001,2026-01-05,web,1.00,placed")
+    used.deliver("orders_2.csv", HEADER.decode().strip() + ",a\x1b[2Jb",
+                 "N2,00001,2026-01-05,web,1.00,placed,x")
+    shown = warm.run(used).stdout
+    assert not re.search("[\x1b\u202e]|orders_\n", shown)
+    for name in HOSTILE.values():
+        assert f"{name}: its name has characters that cannot be shown: rename it" in shown
+    assert r"column a\u001b[2jb is new" in shown
+    assert used.query("raw", "select order_id from orders where order_id like 'N%'") == [("N2",)]
+
+
+@pytest.fixture
+def temporary(monkeypatch) -> Iterator[Path]:
+    """A temporary folder for commands; its path is short, because it holds sockets."""
+    folder = Path("/tmp") / f"t{os.getpid()}"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_what_a_killed_run_left_in_the_temporary_folder_is_deleted_by_the_next(used: Shop, temporary: Path):
+    with subprocess.Popen([*used.command(), "--full-refresh"], stdout=subprocess.DEVNULL) as killed:
+        while not any(temporary.glob("medallion-*/kernel-*")):
+            assert killed.poll() is None
+        with subprocess.Popen([*used.command("replay", "none")], stderr=subprocess.DEVNULL):
+            pass
+        assert any(temporary.glob("medallion-*/kernel-*"))  # what is in use stays
+        killed.kill()
+    assert any(temporary.iterdir())
+    used.run()
+    assert not any(temporary.iterdir())
+
+
 RAW_PARAMETERS = {"source": "s", "warehouse": "w", "reports": "r", "batch_id": "b", "full_refresh": False}
 
 
@@ -346,16 +466,9 @@ def test_a_kernel_that_dies_is_named_and_nothing_of_its_step_is_written(used: Sh
     assert [row[:2] for row in log_of(used)[2:]] == [("facts", "FAILED"), ("gold", "SKIPPED")]
 
 
-def test_a_failed_run_leaves_no_working_files(used: Shop, tmp_path: Path):
-    temporary = Path("/tmp") / f"t{os.getpid()}"  # short: it holds sockets
-    temporary.mkdir()
-    try:
-        checkout = checkout_with(tmp_path, "3_facts.ipynb", "record = step.publish()", "record = 1 / 0")
-        subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *used.command()[2:],
-                        "--full-refresh"],
-                       capture_output=True, env={**os.environ, "TMPDIR": str(temporary)})
-        assert used.query("audit",
-                          "select count(*) from pipeline_execution_log where status = 'FAILED'") == [(1,)]
-        assert list(temporary.iterdir()) == []
-    finally:
-        shutil.rmtree(temporary)
+def test_a_failed_run_leaves_no_working_files(used: Shop, tmp_path: Path, temporary: Path):
+    checkout = checkout_with(tmp_path, "3_facts.ipynb", "record = step.publish()", "record = 1 / 0")
+    subprocess.run([sys.executable, str(checkout / "run_pipeline.py"), *used.command()[2:], "--full-refresh"],
+                   capture_output=True)
+    assert [row[1] for row in log_of(used)] == ["SUCCESS", "SUCCESS", "FAILED", "SKIPPED"]
+    assert list(temporary.iterdir()) == []

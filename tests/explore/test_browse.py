@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from html import unescape
 from http.cookiejar import CookieJar
@@ -34,6 +34,7 @@ from terminal import on_terminal
 
 from lib.cli.main import main
 from lib.explore import worker
+from lib.explore.limited import START
 from lib.storage.sql import file_uri
 
 METADATA = YAML(typ="safe").load(PROJECT / "browse" / "metadata.yml")["databases"]
@@ -312,9 +313,13 @@ def test_on_a_terminal_it_opens_the_address_and_ends_by_ctrl_c(loaded: Shop, tmp
     address = terminal.match[1]
     while not opened.exists():
         terminal.expect(pexpect.TIMEOUT, timeout=0.1)
-    assert opened.read_text() == address
-    with build_opener(HTTPCookieProcessor()).open(address) as page:
-        assert b"The shop&#39;s databases" in page.read()
+    ticket = opened.read_text()  # other users of the machine can see it, but it works only once
+    assert ticket.partition("=")[0] == address.partition("=")[0] and ticket != address
+    for once in (ticket, address):
+        with build_opener(HTTPCookieProcessor()).open(once) as page:
+            assert b"The shop&#39;s databases" in page.read()
+    with pytest.raises(HTTPError, match="403"):
+        build_opener(HTTPCookieProcessor()).open(ticket)
     terminal.sendintr()
     terminal.expect(pexpect.EOF)
     terminal.close()
@@ -346,8 +351,9 @@ addEventListener("load", () => {
   attempt("script", element("script", "SITE/-/static/table.js?not=cached"));
   attempt("socket", new Promise((opened, failed) => Object.assign(
     new WebSocket("SITE/gold".replace("http", "ws")), {onopen: () => opened("opened"), onerror: failed})));
-  for (let count = 0; count < 6; count++)
-    attempt("heavy", element("script", "SITE/gold.json?sql=" + encodeURIComponent(HEAVY) + "&a=" + count));
+  for (let count = 0; count < 3; count++)
+    for (const sql of HEAVY)
+      attempt("heavy", element("script", "SITE/gold.json?sql=" + encodeURIComponent(sql) + "&a=" + count));
   ask.submit();
   write.submit();
   Promise.all(tries).then(() => { document.title = "done"; });
@@ -369,14 +375,16 @@ HOSTS = "MAP elsewhere.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """Serves a page that tries what a page elsewhere can try."""
+    """Serves a page that tries what a page elsewhere can try; `/null` has the origin "null"."""
 
     def do_GET(self):
         self.send_response(200)
+        if self.path == "/null":
+            self.send_header("Content-Security-Policy", "sandbox allow-scripts allow-forms")
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
-        page = ATTACK.replace("SITE", self.server.target).replace("HEAVY", json.dumps(f"select {HEAVY[0]}"))
-        self.wfile.write(page.encode())
+        heavy = json.dumps([f"select {sql}" for sql in [*HEAVY, LARGE[0]]])
+        self.wfile.write(ATTACK.replace("SITE", self.server.target).replace("HEAVY", heavy).encode())
 
     def log_message(self, *_):
         pass
@@ -396,8 +404,10 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1"])
-def test_a_page_elsewhere_gets_nothing_and_stops_nothing(host: str, site: Site, browser: webdriver.Chrome):
+@pytest.mark.parametrize("host, path", [
+    ("elsewhere.example", "/"), ("127.0.0.1", "/"), ("127.0.0.1", "/null")])
+def test_a_page_elsewhere_gets_nothing_and_stops_nothing(host: str, path: str, site: Site,
+                                                         browser: webdriver.Chrome):
     before = site.shop.state()
     browser.get(site.opening)
     assert browser.current_url == f"{site.address}/" and browser.title.startswith("The shop's databases")
@@ -407,10 +417,10 @@ def test_a_page_elsewhere_gets_nothing_and_stops_nothing(host: str, site: Site, 
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
         elsewhere.target = site.address
         threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
-        browser.get(f"http://{host}:{elsewhere.server_port}/")
+        browser.get(f"http://{host}:{elsewhere.server_port}{path}")
         WebDriverWait(browser, 100).until(lambda _: browser.title == "done")
         elsewhere.shutdown()
-    assert browser.execute_script("return got") == []
+    assert browser.execute_script("return [origin == 'null', got]") == [path == "/null", []]
     for frame in "abc":
         browser.switch_to.frame(frame)
         WebDriverWait(browser, 100).until(lambda _: "403: another page" in browser.page_source)
@@ -447,6 +457,29 @@ def test_no_select_takes_more_memory_than_its_limit(sql: str, site: Site):
         _, status, usage = os.wait4(process.pid, 0)
     assert status == 0
     assert usage.ru_maxrss << 10 < 2 * worker.MEMORY  # SQLite's, and a copy in Python
+
+
+ASKER = """
+import pickle, subprocess, sys
+process = subprocess.Popen([sys.executable, "-c", *sys.argv[1:3]], stdin=subprocess.PIPE)
+pickle.dump((sys.argv[3], sys.argv[4], {}, 1, 10_000), process.stdin)
+process.stdin.flush()
+print(process.pid, flush=True)
+process.wait()
+"""
+
+
+def test_a_select_ends_with_the_server_even_if_that_is_killed(site: Site):
+    question = [file_uri(site.shop.warehouse / "gold.db", "mode=ro"), f"select {HEAVY[0]}"]
+    with subprocess.Popen([sys.executable, "-c", ASKER, START, str(PROJECT), *question],
+                          stdout=subprocess.PIPE, text=True) as server:
+        process = Path("/proc", server.stdout.readline().strip())
+        while "R (running)" not in (process / "status").read_text():
+            pass
+        server.kill()
+    with suppress(FileNotFoundError):
+        while "Z (zombie)" not in (process / "status").read_text():
+            pass
 
 
 def test_pages_are_answered_while_selects_take_long(site: Site):

@@ -38,7 +38,10 @@ IN_STEPS = (WRITTEN, "data committed, watermark not", "watermark being committed
 # Where a chain of runs is killed, and how many steps have published by then.
 PLACES = [(place, step, number + (place != WRITTEN))
           for number, step in enumerate(TABLES) for place in IN_STEPS]
-PLACES += [("data docs being built", "", 4), ("report being written", "", 4)]
+PLACES += [("manifest being completed", "", 4), ("data docs being built", "", 4),
+           ("report being written", "", 4)]
+HELPERS = [f"the process that {does}" for does in (
+    "exports notebooks", "builds data docs", "draws trends", "writes the catalog")]
 STOPPED = "stopped by Ctrl-C or a termination signal"
 
 
@@ -177,6 +180,26 @@ def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_goes_on(
     assert [step for step, rows in again.items() if rows] == ["dimensions", "facts", "gold"]
 
 
+def test_a_run_that_is_killed_while_it_makes_audit_db_leaves_none(first_load: Delivered, warm: WarmRuns):
+    warm.run(first_load.shop, expect=-signal.SIGKILL, fault=("audit.db being made", ""))
+    assert not (first_load.shop.warehouse / "audit.db").exists()
+    assert_finished(first_load, warm)
+    assert not list(first_load.shop.warehouse.glob(".audit.db*"))
+
+
+def test_a_killed_helper_of_the_report_is_reported_and_the_next_run_ends_well(
+        second_day: Delivered, warm: WarmRuns):
+    shop = second_day.shop
+    for helper in HELPERS:
+        done = warm.run(shop, "--full-refresh", fault=(helper, ""))
+        [warning] = [line for line in done.stdout.splitlines() if "could not be made" in line]
+        assert str(max((shop.reports / "runs").iterdir()) / "pages.log") in warning, helper
+        assert warm.left_after(30) == [], helper
+        assert content(shop) == second_day.after
+    assert_finished(second_day, warm)
+    assert "could not be made" not in warm.run(shop, "--full-refresh").stdout
+
+
 class Command:
     """The command in a process group of its own, as from a terminal; a mark identifies its processes."""
 
@@ -283,8 +306,8 @@ seen, errors, reads = {layer: [] for layer in queries}, [], 0
 while not stop.exists():
     for layer, figures in queries.items():
         try:
-            file, timeout = f"file:{warehouse}/{layer}.db?mode=ro", 5 if layer == "audit" else 0
-            with closing(sqlite3.connect(file, uri=True, timeout=timeout, isolation_level=None)) as db:
+            file = f"file:{warehouse}/{layer}.db?mode=ro"
+            with closing(sqlite3.connect(file, uri=True, timeout=0, isolation_level=None)) as db:
                 db.execute("begin")
                 state = [db.execute(sql).fetchall() for sql in figures]
                 time.sleep(0.005)
@@ -311,6 +334,38 @@ FIGURES = {
               "select process_name, batch_id from pipeline_execution_log where status = 'SUCCESS' "
               "order by execution_id"],
 }
+
+
+LOOKER = """
+import sqlite3, sys
+from contextlib import closing
+from pathlib import Path
+
+warehouse, stop, looks = Path(sys.argv[1]), Path(sys.argv[2]), 0
+while not stop.exists():
+    for path in warehouse.glob("[!.]*.db"):
+        with closing(sqlite3.connect(path, timeout=0)) as db:
+            db.execute("select count(*) from sqlite_schema").fetchall()
+        looks += 1
+print(looks)
+"""
+
+
+def test_a_reader_that_does_not_wait_is_never_refused_while_runs_begin_end_and_die(
+        first_load: Delivered, warm: WarmRuns):
+    shop, stop = first_load.shop, first_load.shop.folder / "stop"
+    shop.warehouse.mkdir()
+    with subprocess.Popen([sys.executable, "-c", LOOKER, shop.warehouse, stop], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
+        for fault in (None, None, ("watermark being committed", "facts"), None, None, None):
+            options = ["--full-refresh"] if fault else []
+            warm.run(shop, *options, expect=-signal.SIGKILL if fault else 0, fault=fault)
+        for _ in range(10):
+            shop.run()  # with its end, too: a warm run's process leaves its files open
+        stop.touch()
+        looks, errors = reader.communicate()
+    assert (int(looks or 0) > 1000, errors) == (True, "")
+    assert content(shop) == first_load.after
 
 
 def as_lists(rows: Iterable[tuple]) -> list[list]:
