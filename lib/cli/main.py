@@ -94,12 +94,10 @@ def main(arguments: list[str]) -> int:
         print("stopped: what was published stays, and the step that was running left nothing; run again to "
               "continue", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        if not {"-h", "--help"}.intersection(arguments):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough help
-        return DONE
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and {"-h", "--help"}.intersection(arguments):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough help
+            return DONE
         ours = as_ours(error)
         print(f"error: {printable(str(ours))}", file=sys.stderr)
         return ours.exit_code

@@ -93,7 +93,7 @@ def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
         target=_run_guarded, args=(target, *arguments), daemon=True)
     try:
         process.start()
-    except EOFError as error:
+    except (EOFError, ConnectionError) as error:
         raise PipelineError("the process from which kernels are forked died (killed, or out of memory). "
                             "The step wrote nothing; run again.") from error
     return process

@@ -303,8 +303,7 @@ def test_without_a_temporary_folder_a_line_names_the_variable(verb: list[str], s
     assert re.match(r"error: no folder for temporary files .*\['/tmp'\].*TMPDIR", shown(capsys))
 
 
-@pytest.mark.parametrize("verb", ["", "verify"])
-@pytest.mark.parametrize("files", [20, 64])
+@pytest.mark.parametrize("files, verb", [(20, ""), (64, ""), (64, "verify")])
 def test_too_few_open_files_are_named(files: int, verb: str, used: Shop):
     words = [verb] if verb else ["--full-refresh"]
     done = subprocess.run(used.command(*words), capture_output=True, text=True,
