@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lib.contract import SOURCES
-from lib.errors import closest
+from lib.errors import closest, printable
 from lib.spark.address import warehouse_address
 from lib.steps import STEPS, Options
 
@@ -154,7 +154,8 @@ INTO = option("--into", type=Path, metavar="DIR",
 def options_of(given: dict[str, Any], needs_master: bool = True) -> Options:
     """Return the Options of a run from what the command line gave; None stands for what it left out.
 
-    Raises click.UsageError for options that do not go with the engine.
+    Raises click.UsageError for options that do not go with the engine, and for names that cannot be written
+    into the log.
     """
     values = {name: value for name, value in given.items() if value is not None}
     audit, warehouse = values.pop("audit", None), values.pop("warehouse", Options.warehouse)
@@ -170,6 +171,9 @@ def options_of(given: dict[str, Any], needs_master: bool = True) -> Options:
         values["warehouse"] = Path(warehouse)
     for name in ("source", "warehouse", "reports"):
         values[name] = values.get(name, getattr(Options, name)).resolve()
+        if printable(str(values[name])) != str(values[name]):
+            raise click.UsageError(f"the name of folder {values[name]} has characters that are not UTF-8 or "
+                                   f"cannot be shown: rename it, or name another with --{name}")
     return Options(**values)
 
 

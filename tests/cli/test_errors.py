@@ -355,6 +355,17 @@ def test_control_characters_of_deliveries_are_shown_escaped(used: Shop, warm: Wa
     assert used.query("raw", "select order_id from orders where order_id like 'N%'") == [("N2",)]
 
 
+@pytest.mark.parametrize("verb", ["", "plan", "status"])
+@pytest.mark.parametrize("character, shown_as", [("\udcff", r"\udcff"), ("\x1b", r"\u001b")])
+def test_a_folder_whose_name_cannot_be_written_is_refused(character: str, shown_as: str, verb: str,
+                                                          tmp_path: Path, capsys):
+    shop = Shop(tmp_path / f"a{character}b")
+    shop.source.mkdir(parents=True)
+    assert main(shop.command(*[verb] if verb else [])[2:]) == 2
+    assert re.match(rf"error: .*{re.escape(shown_as)}.*rename it", shown(capsys))
+    assert not shop.warehouse.exists()
+
+
 @pytest.fixture
 def temporary(monkeypatch) -> Iterator[Path]:
     """A temporary folder for commands; its path is short, because it holds sockets."""
