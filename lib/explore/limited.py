@@ -1,6 +1,7 @@
 """Datasette's databases, with SELECTs that can be ended at any moment, and few of a user's own at once."""
 
 import asyncio
+import os
 import pickle
 import re
 import sqlite3
@@ -57,8 +58,10 @@ class Workers:
             process = self._idle.pop()
         except IndexError:
             # Not in the terminal's group, where Ctrl-C would end it.
-            process = subprocess.Popen([sys.executable, "-I", "-S", "-c", START, str(PROJECT)],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", START, str(PROJECT)], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, start_new_session=True,
+                env={**os.environ, "PIPELINE_RUNNER": str(os.getpid())})  # for lib.runner.die_with_parent
         self._busy.add(process)
         try:
             process.stdin.write(pickle.dumps(question))

@@ -12,7 +12,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # of prctl(2), which Python's library does not offer
-RUNNER = "PIPELINE_RUNNER"  # in the environment: the process id of the runner
+RUNNER = "PIPELINE_RUNNER"  # in the environment: the process id of the parent
 
 
 def die_with_parent() -> None:

@@ -34,7 +34,6 @@ from terminal import on_terminal
 
 from lib.cli.main import main
 from lib.explore import worker
-from lib.explore.limited import START
 from lib.storage.sql import file_uri
 
 METADATA = YAML(typ="safe").load(PROJECT / "browse" / "metadata.yml")["databases"]
@@ -459,26 +458,25 @@ def test_no_select_takes_more_memory_than_its_limit(sql: str, site: Site):
     assert usage.ru_maxrss << 10 < 2 * worker.MEMORY  # SQLite's, and a copy in Python
 
 
-ASKER = """
-import pickle, subprocess, sys
-process = subprocess.Popen([sys.executable, "-c", *sys.argv[1:3]], stdin=subprocess.PIPE)
-pickle.dump((sys.argv[3], sys.argv[4], {}, 1, 10_000), process.stdin)
-process.stdin.flush()
-print(process.pid, flush=True)
-process.wait()
+ASK = """
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from lib.explore.limited import Workers
+
+Workers().ask(*sys.argv[2:], {}, 1, 10_000)
 """
 
 
 def test_a_select_ends_with_the_server_even_if_that_is_killed(site: Site):
-    question = [file_uri(site.shop.warehouse / "gold.db", "mode=ro"), f"select {HEAVY[0]}"]
-    with subprocess.Popen([sys.executable, "-c", ASKER, START, str(PROJECT), *question],
-                          stdout=subprocess.PIPE, text=True) as server:
-        process = Path("/proc", server.stdout.readline().strip())
-        while "R (running)" not in (process / "status").read_text():
-            pass
+    uri = file_uri(site.shop.warehouse / "gold.db", "mode=ro")
+    with subprocess.Popen([sys.executable, "-c", ASK, PROJECT, uri, f"select {HEAVY[0]}"]) as server:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
+        while not (found := children.read_text().split()):
+            assert server.poll() is None
         server.kill()
-    with suppress(FileNotFoundError):
-        while "Z (zombie)" not in (process / "status").read_text():
+    with suppress(FileNotFoundError, ProcessLookupError):
+        while "Z (zombie)" not in Path(f"/proc/{found[0]}/status").read_text():
             pass
 
 
