@@ -545,3 +545,17 @@ def test_a_quarantined_version_is_resolved_by_a_later_good_one_only(small: Shop,
     small.deliver("orders_3.csv", ORDERS, "O5,C1,2025-02-28,,5.00,placed")
     [batch] = {run().batch_id}
     assert small.query("curated", "select record_key, resolved_batch_id from quarantine") == [("O5", batch)]
+
+
+@pytest.mark.parametrize("most_bytes", [1, 200])
+def test_a_batch_that_is_full_by_its_bytes_loses_no_row_and_repeats_none(small: Shop, run, monkeypatch,
+                                                                         most_bytes: int):
+    monkeypatch.setattr("lib.storage.layer.READ_ROWS", 1)
+    monkeypatch.setattr("lib.step.curated.BATCH_BYTES", most_bytes)
+    small.deliver("order_lines_2.csv", LINES, *(f"L{n},O2,P2,{n},10.00," for n in range(4, 20)))
+    result = run(full_refresh=True)
+    of_facts = next(step for step in result.steps if step.name == "facts")
+    assert of_facts.counts()["rows_read"] == 2 + 19 + 1
+    lines = small.query("curated", "select order_line_id, quantity from fact_order_lines "
+                                   "where order_id = 'O2' and order_line_id <> 'L3' order by quantity")
+    assert lines == [(f"L{n}", n) for n in range(4, 20)]
