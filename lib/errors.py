@@ -49,6 +49,7 @@ REMEDIES = {
     "Too many open files": "Raise their number, as with `ulimit -n 1024`, and run again.",
     "Out of Memory": _MEMORY,
     "MemoryError": _MEMORY,
+    "can't start new thread": _MEMORY,
     "Cannot allocate memory": _MEMORY,
     "disk I/O": "Check that the disk works and has space, and that the file may be written; then run again.",
 }
@@ -80,8 +81,8 @@ def as_ours(error: Exception) -> PipelineError:
     ours = str(Path(__file__).parent)
     where = [f"{frame.filename}, line {frame.lineno}" for frame in extract_tb(error.__traceback__)
              if frame.filename.startswith(ours)]
-    return PipelineError(f"{type(error).__name__}: {first_line(error)} ({where[-1]}). This was not expected: "
-                         "send this line to the maintainers of the program.")
+    advice = remedy(error) or "This was not expected: send this line to the maintainers of the program."
+    return PipelineError(f"{type(error).__name__}: {first_line(error)} ({where[-1]}). {advice}")
 
 
 def missing_layer(path: Path) -> PipelineError:
