@@ -92,7 +92,8 @@ def start_fork(target: str, *arguments) -> multiprocessing.process.BaseProcess:
     process = multiprocessing.get_context("forkserver").Process(
         target=_run_guarded, args=(target, *arguments), daemon=True)
     try:
-        process.start()
+        with _without_stderr():  # this starts the warm process again if it has died
+            process.start()
     except (EOFError, ConnectionError) as error:
         raise PipelineError("the process from which kernels are forked died (killed, or out of memory). "
                             "The step wrote nothing; run again.") from error
