@@ -141,7 +141,7 @@ RUN = _group(
     option("--timings", is_flag=True, help="print at the end how long each phase of each step took"),
     option("--log-format", type=one_of(("text", "json")), default="text", metavar="FORMAT",
            help="text, or json: one object per event and line (default: text)"),
-    option("--quiet", is_flag=True, help="print nothing but errors"),
+    option("--quiet", is_flag=True, help="print nothing but warnings and errors, both on stderr"),
     option("--on-failure", metavar="CMD",
            help="shell command that is called when a run fails, with a summary of the run as JSON on its "
                 "standard input"))

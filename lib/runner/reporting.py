@@ -17,6 +17,7 @@ from lib.runner.retention import prune_runs
 from lib.storage import manifest
 from lib.storage.files import write_whole
 
+LONGEST_WAIT = 10  # seconds for the pages of notebooks when a run is stopped
 EXPORT_LOG = "pages.log"  # in a run's folder: the output of the processes that make its pages
 
 
@@ -36,6 +37,11 @@ class Exporter:
     def export(self, notebook: Path) -> None:
         with suppress(BrokenPipeError):  # the process has died: `finish` finds that in its exit code
             self._paths.send(notebook)
+
+    def finish_notebooks(self) -> None:
+        """Wait for the pages of the notebooks that were executed, for a run that was stopped."""
+        self._paths.close()
+        self._forks[0].join(LONGEST_WAIT)
 
     def finish(self, others: Iterable[tuple]) -> bool:
         """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
@@ -61,7 +67,7 @@ def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
         write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
         manifest.put(manifests, reports)
         if keep_runs:
-            prune_runs(reports, keep_runs)
+            prune_runs(reports, keep_runs, result.batch_id)
         for write, where in ((pages.write_run_page, folder), (pages.write_index, reports)):
             try:
                 write(where)
