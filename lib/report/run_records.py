@@ -14,6 +14,7 @@ VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted", "di
 STOPPED = ("failed", "interrupted", "died")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
+SEE_ABOVE = {"failed": "nothing was written: see the error above", "died": "see the error above"}
 DOCS = "data_docs"  # in a run's folder
 CHARTS = "charts.json"  # in a run's folder: the charts of the index, which show this run and those before it
 # What reading a file raises that was cut off, edited by hand, or written by something else.
@@ -139,5 +140,5 @@ def _describe_step(step: dict[str, Any], folder: Path) -> dict[str, Any]:
         "name": name, "number": list(STEPS).index(name) + 1 if name in STEPS else "", "verdict": verdict,
         "seconds": float(step["seconds"]), "link": pages[0] if pages else None,
         "counts": [sum(int(count[key]) for count in tables) for key in COUNTS] if record else None,
-        "why": "nothing was written: see the error above" if verdict == "failed" else step["error"],
+        "why": SEE_ABOVE.get(verdict, step["error"]),
         "before": record.get("watermark_before"), "after": record.get("watermark_after")}

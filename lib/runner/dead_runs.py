@@ -18,6 +18,7 @@ from lib.ingest.deliveries import FOUND, Delivery, read_found
 from lib.report import pages
 from lib.runner.found_files import describe_files
 from lib.runner.notebooks import find_record
+from lib.runner.reporting import EXPORT_LOG
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
 from lib.steps import STEPS, Options, StepSpec
@@ -69,6 +70,9 @@ def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], o
     for pattern in LEFT:
         for path in folder.glob(pattern):
             path.unlink()
+    for path in folder.glob(EXPORT_LOG):
+        if not path.stat().st_size:
+            path.unlink()
     pages.write_run_page(folder)
 
 
@@ -99,8 +103,8 @@ def _reconstruct(folder: Path, dead: str, begun: dict[str, Any], rows: list[tupl
     result = RunResult(
         dead, begun.get("now", started), begun.get("started", started), str(options.source),
         str(options.warehouse), given.get("full_refresh", False), steps,
-        [asdict(delivery) for delivery in deliveries], files=describe_files(deliveries), ended=ended,
-        seconds=seconds)
+        [asdict(delivery) for delivery in deliveries], ended=ended, seconds=seconds,
+        files=describe_files(delivery for delivery in deliveries if delivery.status != "copy"))
     result.verdict, result.error = _judge(result)
     return result
 

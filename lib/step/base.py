@@ -225,9 +225,9 @@ class Step:
     def gates(self) -> pd.DataFrame:
         """Return the results of the gates, one row per expectation, for a notebook to show."""
         tallies = self._gate.tallies.values() if self._gate else []
-        return pd.DataFrame([{"suite": t.suite, "expectation": t.rule, "rows": t.checked or "",
-                              "failing": t.failed,
-                              "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
+        return pd.DataFrame([
+            {"suite": t.suite, "expectation": t.rule, "rows": t.checked or "", "failing": t.failed,
+             "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
 
     def quarantined(self) -> pd.DataFrame:
         """Return what was set aside in this run, the first rows of each rule, for a notebook to show."""
