@@ -15,7 +15,7 @@ from typing import Any
 from lib.clock import FORMAT
 from lib.errors import first_line
 from lib.ingest.deliveries import FOUND, Delivery, read_found
-from lib.report import pages
+from lib.report.pages import write_run_page
 from lib.runner.found_files import describe_files
 from lib.runner.notebooks import find_record
 from lib.runner.reporting import EXPORT_LOG
@@ -73,7 +73,7 @@ def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], o
     for path in folder.glob(EXPORT_LOG):
         if not path.stat().st_size:
             path.unlink()
-    pages.write_run_page(folder)
+    write_run_page(folder)
 
 
 def _export(notebook: Path) -> str:

@@ -67,7 +67,8 @@ def result(batch_id, verdict="success", steps=(), deliveries=(), error=None, fil
     day = f"{batch_id[:4]}-{batch_id[4:6]}-{batch_id[6:8]}"
     return {"batch_id": batch_id, "started": f"{day} 12:00:00.000001", "ended": "2026-01-31 12:01:05.000000",
             "source": f"/in/{IMAGE}", "warehouse": "/warehouse", "full_refresh": False, "steps": list(steps),
-            "deliveries": list(deliveries), "files": list(files), "not_listed": not_listed, "overdue": [], "notes": [], "seconds": 65.0, "verdict": verdict,
+            "deliveries": list(deliveries), "files": list(files), "not_listed": not_listed, "overdue": [],
+            "notes": [], "seconds": 65.0, "verdict": verdict,
             "error": error}
 
 
@@ -125,8 +126,9 @@ def reports(tmp_path_factory):
                             "samples": [sample]}])
     found = [delivery("orders.csv"), delivery(f"{SCRIPT}.csv", "stray", f"did you mean {IMAGE}"),
              delivery("old.csv", "known")]
-    folder = save(reports, "20260101T120000.000000", result(
-        "20260101", steps=[raw], deliveries=found, files=[f"{SCRIPT}.csv: did you mean {IMAGE}"], not_listed=9))
+    files = [f"{SCRIPT}.csv: did you mean {IMAGE}"]
+    first = result("20260101", steps=[raw], deliveries=found, files=files, not_listed=9)
+    folder = save(reports, "20260101T120000.000000", first)
     notebook(folder, "1_raw.ipynb")
     (folder / "data_docs").mkdir()
     (folder / "data_docs" / "index.html").write_text("<title>docs</title>")
