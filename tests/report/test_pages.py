@@ -295,6 +295,47 @@ def test_a_file_name_that_is_not_text_does_not_stop_the_pages(tmp_path):
     assert "orders_?.csv" in Page(pages.write_run_page(folder)).text
 
 
+def test_the_headline_of_the_index_is_about_the_last_run_that_had_something_to_do(tmp_path):
+    error = "orders.csv, line 3: no number\n  details"
+    save(tmp_path, "20260101T000000.000000", result("20260101", "failed", error=error))
+    for number in range(pages.LISTED):
+        save(tmp_path, f"20260102T{number:06}.000000", result("20260102", "nothing new"))
+    text = Page(pages.write_index(tmp_path)).text
+    head = text.partition("All runs")[0]
+    assert "failed latest run that had something to do , 2026-01-01 12:00:00 UTC" in head
+    assert "orders.csv, line 3: no number details" in head
+    assert "The latest run , 2026-01-02 12:00:00 UTC, found nothing new and nothing left to do." in head
+    save(tmp_path, "20260103T000000.000000", result("20260103", "success"))
+    head = Page(pages.write_index(tmp_path)).text.partition("All runs")[0]
+    assert "success latest run , 2026-01-03 12:00:00 UTC" in head and "nothing new" not in head
+
+
+def test_the_index_shows_the_first_line_of_reason_and_warnings_of_each_run(tmp_path):
+    files = [f"{number}.csv: did you mean orders.csv?\nmore" for number in range(5)]
+    failed = result("20260101", "failed", error="Disk full\nmore", files=files)
+    save(tmp_path, "20260101T000000.000000", failed)
+    row = Page(pages.write_index(tmp_path)).text.partition("All runs")[2]
+    assert "Disk full 0.csv: did you mean orders.csv? 1.csv: did" in row and "more 0.csv" not in row
+    assert "2.csv: did you mean orders.csv? and 2 more warnings, on the page of the run" in row
+
+
+@pytest.mark.parametrize("verdict", ["failed", "incomplete", "interrupted", "died"])
+def test_only_a_run_that_reached_its_end_has_passed_all_checks(tmp_path, verdict):
+    passed = step("raw", gates=[tally("raw_orders", "expect_x()")])
+    save(tmp_path, "20260101T000000.000000", result("20260101", verdict, [passed]))
+    assert f"{verdict} 1 min 5 s 0 0 not all ran" in Page(pages.write_index(tmp_path)).text
+    save(tmp_path, "20260102T000000.000000", result("20260102", "success", [passed]))
+    assert "success 1 min 5 s 0 0 all passed" in Page(pages.write_index(tmp_path)).text
+
+
+def test_a_count_of_rows_is_left_out_where_only_failing_rows_were_looked_at(tmp_path):
+    orphans = tally("orphans", "expect_x()", "warn", 5) | {"checked": 0}
+    run = result("20260101", steps=[step("gold", gates=[orphans])])
+    folder = save(tmp_path, "20260101T000000.000000", run)
+    text = Page(pages.write_run_page(folder)).text
+    assert "orphans expect_x() warn 5 – Why" in text and "orphans gold – 1 0 1 0 0" in text
+
+
 def test_only_the_runs_that_the_index_lists_are_read_and_each_is_read_once(tmp_path, monkeypatch):
     for number in range(pages.LISTED + 30):
         save(tmp_path, f"20260101T{number:06}.000000", result("20260101"))
