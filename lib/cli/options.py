@@ -131,7 +131,7 @@ NOW = option("--now", type=_time, metavar="TIME",
                   "layers and days since an order count from it (default: the time when the run starts)")
 KEEP = _group(
     option("--keep-runs", type=_positive, metavar="N",
-           help="keep the folders of the newest N runs in the reports and delete the others (default: keep "
+           help="keep the folders of the N runs that were started last and delete the others (default: keep "
                 "all). The audit log keeps every run"),
     option("--keep-archive", type=_positive, metavar="DAYS",
            help="delete deliveries from the archive that were last read more than this many days ago, and "

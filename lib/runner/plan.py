@@ -71,7 +71,7 @@ def make_plan(options: Options) -> Plan:
             if not rebuilds and (spec.name != "raw" or to_read):
                 warnings.append(explain_changed_rules(spec, changed[spec.name], False))
     if any(step.runs != "no" for step in steps):
-        check_suites(options.warehouse)
+        check_suites(options.warehouse, read_only=True)
     return Plan(options, deliveries, steps, warnings)
 
 

@@ -24,10 +24,10 @@ DERIVED = ("_unreadable", "_zoned")  # ends of the columns that lib.step.parse a
 TABLE_COLUMNS = "select name from pragma_table_info(?)"
 
 
-def check_suites(warehouse: Path) -> None:
+def check_suites(warehouse: Path, read_only: bool = False) -> None:
     """Raise UsageError with everything that is wrong in the suites, a line each."""
     problems = [f"gx/expectations/{path.name}{problem}" for path in sorted(SUITES.glob("*.json"))
-                for problem in _check_suite(path, warehouse)]
+                for problem in _check_suite(path, warehouse, read_only)]
     if problems:
         raise UsageError("\n  ".join([f"{problems[0]} Nothing was started.", *problems[1:]]))
 
@@ -45,7 +45,7 @@ def count_rows(failed: int, checked: int) -> str:
     return f"{failed:,} rows" if failed > 1 else "1 row"
 
 
-def _check_suite(path: Path, warehouse: Path) -> Iterator[str]:
+def _check_suite(path: Path, warehouse: Path, read_only: bool) -> Iterator[str]:
     try:
         expectations = json.loads(path.read_text(encoding="utf-8"))["expectations"]
         found = [(one["type"], one["kwargs"], one) for one in expectations]
@@ -56,7 +56,7 @@ def _check_suite(path: Path, warehouse: Path) -> Iterator[str]:
         yield (": it must have a list of expectations, each with type and kwargs. Correct it, or restore it "
                "from git.")
     else:
-        known = _known_columns(path.stem, warehouse)
+        known = _known_columns(path.stem, warehouse, read_only)
         for number, (name, (type_, kwargs, about)) in enumerate(zip(names, found, strict=True), 1):
             for problem in _check_expectation(type_, kwargs, about, known):
                 yield f", expectation {number}, {name}: {problem}"
@@ -85,7 +85,7 @@ def _as_list(value: Any) -> list:
     return value if isinstance(value, list) else [value] if isinstance(value, str) else []
 
 
-def _known_columns(suite: str, warehouse: Path) -> set[str]:
+def _known_columns(suite: str, warehouse: Path, read_only: bool) -> set[str]:
     """Return the columns that the rows of a suite may have; empty where that is not known.
 
     Raw's rows also have columns that are not in the contract, which its tables show. The rows of the other
@@ -93,8 +93,8 @@ def _known_columns(suite: str, warehouse: Path) -> set[str]:
     """
     source = SOURCES.get(suite.removeprefix("raw_"))
     if suite.startswith("raw_") and source:
-        is_there = (warehouse / "raw.db").exists()
-        stored = lookup.query(warehouse, "raw", source.name, TABLE_COLUMNS, source.name) if is_there else []
+        stored = lookup.query(warehouse, "raw", source.name, TABLE_COLUMNS, source.name,
+                              read_only=read_only) if (warehouse / "raw.db").exists() else []
         return {*source.column_names, *(name for name, in stored)} if stored else set()
     written = _words().union(*(source.column_names for source in SOURCES.values()))
     return written | {f"{name}{end}" for name in written for end in DERIVED}

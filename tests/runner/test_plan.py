@@ -291,7 +291,7 @@ def test_status_shows_what_the_last_run_said_about_its_rows_until_a_run_has_some
     warnings = status.read_status(options(used), utc_now())["warnings"]
     assert any(re.match("run .*: orders_2.csv: status has values never seen before: 'LOST'", line)
                for line in warnings)
-    used.deliver("orders_3.csv", ORDERS, "N1,00001,2026-01-05,web,1.00,PAID")
+    used.deliver("orders_3.csv", ORDERS, "N1,00001,2026-01-05,web,1.00,placed")
     warm.run(used)
     assert status.read_status(options(used), utc_now())["warnings"] == []
 
