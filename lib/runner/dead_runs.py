@@ -24,37 +24,26 @@ from lib.step import progress
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage.files import write_whole
 
-RECENT = 20  # runs that are looked at: a dead run is reported by the next one that lives long enough
 LEFT = (FOUND, progress.FILE, progress.RECORD, progress.GATES, ".partial-*", ".*.partial")  # hidden files
-RECENT_RUNS = """
-select distinct batch_id
-from (select batch_id from pipeline_execution_log order by execution_id desc limit ?)
-where batch_id <> ?"""
+# A manifest is the last thing that a run completes.
+DEAD = "select batch_id, begun from pipeline_manifest where manifest is null order by manifest_id"
 ROWS = """
 select process_name, status, start_time, end_time, error_message from pipeline_execution_log
 where batch_id = ? order by execution_id"""
 
 
 def report_dead_runs(log: sqlite3.Connection, options: Options, batch_id: str) -> None:
-    """Write `run.json` and the pages of earlier runs that lack them; the run `batch_id` does it.
+    """Write what is missing of `run.json` and the pages of dead runs; `batch_id` is the run that does it.
 
     Call it when the steps of dead runs have been marked in the log, and before their manifests are completed.
     A report that cannot be written stops no run.
     """
-    for (dead,) in log.execute(RECENT_RUNS, [RECENT * len(STEPS), batch_id]).fetchall():
+    for dead, begun in log.execute(DEAD).fetchall():
         folder = options.reports / "runs" / dead
-        begun, is_open = _read_manifest(log, dead)
-        is_whole = (folder / "run.json").exists() and (folder / "index.html").exists()
-        if (folder.exists() or is_open) and not is_whole:
+        if not (folder / "run.json").exists() or not (folder / "index.html").exists():
             with suppress(OSError):  # this run will have the same trouble with its own report, and say so
-                _report(folder, dead, begun, log.execute(ROWS, [dead]).fetchall(), options, batch_id)
-
-
-def _read_manifest(log: sqlite3.Connection, batch_id: str) -> tuple[dict[str, Any], bool]:
-    """Return what the manifest of a run holds, and whether it is not complete."""
-    row = log.execute("select coalesce(manifest, begun), manifest is null from pipeline_manifest "
-                      "where batch_id = ?", [batch_id]).fetchone()
-    return (json.loads(row[0]), bool(row[1])) if row else ({}, False)
+                rows = log.execute(ROWS, [dead]).fetchall()
+                _report(folder, dead, json.loads(begun), rows, options, batch_id)
 
 
 def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], options: Options,
@@ -93,17 +82,17 @@ def _reconstruct(folder: Path, dead: str, begun: dict[str, Any], rows: list[tupl
                  options: Options) -> RunResult:
     """Return the result of a dead run, as far as it is known."""
     logged = {row[0]: row for row in rows}
-    given = begun.get("parameters", {})
+    given = begun["parameters"]
     published = progress.take_record(folder) or {}
     steps = [_step(spec, folder, logged.get(name), published) for name, spec in STEPS.items()
-             if name in given.get("steps", STEPS)]
-    started, ended = min(row[2] for row in rows), max(row[3] or row[2] for row in rows)
+             if name in given["steps"]]
+    started = min([begun["started"], *(row[2] for row in rows)])
+    ended = max([started, *(row[3] or row[2] for row in rows)])
     seconds = (datetime.strptime(ended, FORMAT) - datetime.strptime(started, FORMAT)).total_seconds()
     deliveries = _deliveries(folder, steps)
     result = RunResult(
-        dead, begun.get("now", started), begun.get("started", started), str(options.source),
-        str(options.warehouse), given.get("full_refresh", False), steps,
-        [asdict(delivery) for delivery in deliveries], ended=ended, seconds=seconds,
+        dead, begun["now"], started, str(options.source), str(options.warehouse), given["full_refresh"],
+        steps, [asdict(delivery) for delivery in deliveries], ended=ended, seconds=seconds,
         files=describe_files(delivery for delivery in deliveries if delivery.status != "copy"))
     result.verdict, result.error = _judge(result)
     return result
