@@ -28,8 +28,11 @@ LEFT = (FOUND, progress.FILE, progress.RECORD, progress.GATES, ".partial-*", ".*
 # A manifest is the last thing that a run completes.
 DEAD = "select batch_id, begun from pipeline_manifest where manifest is null order by manifest_id"
 ROWS = """
-select process_name, status, start_time, end_time, error_message from pipeline_execution_log
-where batch_id = ? order by execution_id"""
+select process_name, status, start_time, end_time, error_message, rows_processed, rows_quarantined,
+    table_digests is not null
+from pipeline_execution_log
+where batch_id = ?
+order by execution_id"""
 
 
 def report_dead_runs(log: sqlite3.Connection, options: Options, batch_id: str) -> None:
@@ -101,11 +104,15 @@ def _reconstruct(folder: Path, dead: str, begun: dict[str, Any], rows: list[tupl
 def _step(spec: StepSpec, folder: Path, row: tuple | None, published: dict[str, Any]) -> StepResult:
     if row is None:
         return StepResult(spec.name, "SKIPPED", error="not run: the run was killed before")
-    _, status, start, end, error = row
+    _, status, start, end, error, processed, quarantined, has_run = row
     notebook = spec.notebook if (folder / spec.notebook).exists() else None
     record = None
     if status == "SUCCESS":
         record = published if published.get("step") == spec.name else _read_record(folder, spec)
+        if has_run and not record:  # what the log knows
+            record = {"step": spec.name, "layer": spec.writes, "rows_processed": processed,
+                      "rows_quarantined": quarantined, "watermark_before": None, "watermark_after": None,
+                      "tables": {}, "gates": [], "warnings": []}
     seconds = datetime.strptime(end or start, FORMAT) - datetime.strptime(start, FORMAT)
     gates = progress.take_gates(folder) if status in ("FAILED", "DIED") else []
     return StepResult(spec.name, status, seconds.total_seconds(), notebook=notebook, gates=gates,

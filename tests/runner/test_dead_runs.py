@@ -79,4 +79,5 @@ def test_a_notebook_that_cannot_be_read_stops_no_run(used: Shop, warm: WarmRuns)
     warm.run(used)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert re.match("the page of 3_facts.ipynb could not be made", run["notes"][1])
-    assert run["steps"][0]["record"] and run["steps"][2]["record"] is None
+    assert run["steps"][0]["record"]["tables"]
+    assert (run["steps"][2]["record"]["rows_processed"], run["steps"][2]["record"]["tables"]) == (1, {})
