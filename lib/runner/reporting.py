@@ -42,6 +42,7 @@ class Exporter:
         """Wait for the pages of the notebooks that were executed, for a run that was stopped."""
         self._paths.close()
         self._forks[0].join(LONGEST_WAIT)
+        _remove_if_empty(self._folder / EXPORT_LOG)
 
     def finish(self, others: Iterable[tuple]) -> bool:
         """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
@@ -93,9 +94,13 @@ def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Expo
                             ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
                             ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
         result.notes.append(f"a page, chart or data docs could not be made: see {log}. The data is published")
-    elif not log.stat().st_size:
-        log.unlink()
+    _remove_if_empty(log)
     result.report_seconds = time.perf_counter() - begun
+
+
+def _remove_if_empty(log: Path) -> None:
+    if log.exists() and not log.stat().st_size:
+        log.unlink()
 
 
 def _start_export(folder: Path, target: str, *arguments: Any) -> Any:
