@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130  # exit codes of a command; an exception of ours names its own
+# Exit codes of a command; an exception of ours names its own. WARNED is only for `status`.
+DONE, FAILED, WARNED, INTERRUPTED = 0, 1, 4, 130
 
 
 class PipelineError(Exception):

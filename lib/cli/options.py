@@ -133,7 +133,7 @@ NOW = option("--now", type=_time, metavar="TIME",
                   "layers and days since an order count from it (default: the time when the run starts)")
 KEEP = _group(
     option("--keep-runs", type=_positive, metavar="N",
-           help="keep the folders of the newest N runs in the reports and delete the others (default: keep "
+           help="keep the folders of the N runs that were started last and delete the others (default: keep "
                 "all). The audit log keeps every run"),
     option("--keep-archive", type=_positive, metavar="DAYS",
            help="delete deliveries from the archive that were last read more than this many days ago, and "
@@ -143,7 +143,7 @@ RUN = _group(
     option("--timings", is_flag=True, help="print at the end how long each phase of each step took"),
     option("--log-format", type=one_of(("text", "json")), default="text", metavar="FORMAT",
            help="text, or json: one object per event and line (default: text)"),
-    option("--quiet", is_flag=True, help="print nothing but errors"),
+    option("--quiet", is_flag=True, help="print nothing but warnings and errors, both on stderr"),
     option("--on-failure", metavar="CMD",
            help="shell command that is called when a run fails, with a summary of the run as JSON on its "
                 "standard input"))

@@ -5,11 +5,13 @@ from typing import Any
 import click
 
 from lib.cli.options import KEEP, LIMITS, WHAT, WHERE, epilog, option, options_of
-from lib.errors import DONE, FAILED
+from lib.errors import DONE, FAILED, WARNED
 
 
 @click.command(epilog=epilog(
-    "status --json", "0 there is nothing to do, 1 there is, 2 wrong use or configuration, 130 interrupted",
+    "status --json",
+    "0 there is nothing to do, 1 there is, 2 wrong use or configuration, 4 only warnings, "
+    "130 interrupted",
     "Give it the options of your runs: the command that it suggests then has them, too."))
 @WHERE
 @WHAT
@@ -17,7 +19,7 @@ from lib.errors import DONE, FAILED
 @KEEP
 @option("--json", "as_json", is_flag=True, help="print the status as JSON")
 def command(as_json: bool, **given: Any) -> int:
-    """Say how things stand: last runs, watermarks, freshness, quarantine, and what to do next.
+    """Say how things stand: last runs, watermarks, freshness, quarantine, warnings, and what to do next.
 
     Nothing is written.
     """
@@ -29,4 +31,6 @@ def command(as_json: bool, **given: Any) -> int:
 
     status = read_status(options_of(given, needs_master=False), utc_now())
     put(json.dumps(status, indent=1, ensure_ascii=False) if as_json else "\n".join(describe(status)))
-    return DONE if status["is_well"] else FAILED
+    if not status["is_well"]:
+        return FAILED
+    return WARNED if status["warnings"] else DONE

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -58,8 +58,8 @@ class Delivery:
         return source.parent / self.file if self.file else source / self.name
 
 
-def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
-                    settled_seconds: float = SETTLED_SECONDS) -> list[Delivery]:
+def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_seconds: float = SETTLED_SECONDS,
+                    last_look: float = 0.0) -> list[Delivery]:
     """Return all files in the source folder, in the order in which they are applied: that of their names.
 
     When a run is repeated, `folder` is a file called LISTED with a list of deliveries as JSON, which are
@@ -67,23 +67,28 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery],
 
     `known` are the deliveries of earlier runs, oldest first. Every file is hashed, because neither its name
     nor its time shows what is in it. A file that was changed less than `settled_seconds` ago is hashed when
-    that time is over; if it changes meanwhile, it is still growing. Raises PipelineError when the folder is
-    missing or a file cannot be read.
+    that time is over; if it changes meanwhile, it is still growing. With `last_look`, the time at which a run
+    looked at the folder, files of a known name and size that have not changed since are not hashed again:
+    that is enough to say how things stand, but not for a run. Raises PipelineError when the folder is missing
+    or cannot be read.
     """
     if folder.name == LISTED and folder.is_file():
         return _listed(folder)
+    known = list(known)
     latest, first_name, deliveries = {}, {}, []
+    seen = {(entry.name, entry.size): entry.sha256 for entry in known}
     for entry in known:
         latest[entry.name] = entry.sha256
         first_name.setdefault((entry.source, entry.sha256), entry.name)
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
-        for found in readers.map(partial(_read, folder, settled_seconds), list_files(folder)):
+        read = partial(_read, folder, settled_seconds, seen if last_look else {}, last_look)
+        for found in readers.map(read, list_files(folder)):
             delivery = _compare(found, latest, first_name) if found.sha256 else found
             if delivery.is_to_read and delivery.sha256:
                 latest[delivery.name] = delivery.sha256
                 first_name.setdefault((delivery.source, delivery.sha256), delivery.name)
             deliveries.append(delivery)
-    return deliveries
+    return deliveries + _find_stray_folders(folder, known)
 
 
 def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
@@ -199,7 +204,8 @@ def source_of(name: str) -> str | None:
     return None
 
 
-def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
+def _read(folder: Path, settled_seconds: float, seen: dict[tuple[str, int], str], last_look: float,
+          path: Path) -> Delivery:
     """Return a file as a new delivery, or with the reason why it is not to be read."""
     name = path.relative_to(folder).as_posix()
     try:
@@ -224,7 +230,8 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         age = time.time() - before.st_mtime
         if 0 <= age < settled_seconds:
             time.sleep(settled_seconds - age)
-        sha256 = hash_file(path)
+        is_seen = before.st_ctime < last_look and (name, before.st_size) in seen
+        sha256 = seen[name, before.st_size] if is_seen else hash_file(path)
         after = path.stat()
     except OSError as error:
         # Reading it will say so again, as the error of this delivery only.
@@ -233,6 +240,36 @@ def _read(folder: Path, settled_seconds: float, path: Path) -> Delivery:
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
     note = f"read as {source}" if re.match(rf"{source} ?\(", name, re.IGNORECASE) else ""
     return Delivery(name, "new", source, after.st_size, sha256, note=note)
+
+
+def looks_like_deliveries(folder: Path, but: Collection[tuple[str, int]] = ()) -> list[str]:
+    """Return the files in a folder and below it that are named like deliveries, in order of their names.
+
+    `but` are names and sizes of files that do not count.
+    """
+    found = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names
+             if source_of(name) or source_of(f"{Path(parent).name}/{name}"))
+    with suppress(OSError):  # of a file that goes away meanwhile
+        return sorted(path.relative_to(folder.parent).as_posix() for path in found
+                      if not but or (path.name, path.stat().st_size) not in but)
+    return []
+
+
+def _find_stray_folders(folder: Path, known: Iterable[KnownDelivery]) -> list[Delivery]:
+    """Return the subfolders that no source has although they hold deliveries, each as a stray file.
+
+    Files that were read before, and were moved into such a folder since, are no deliveries any more.
+    """
+    read = {(entry.name.rpartition("/")[2], entry.size) for entry in known}
+    stray = []
+    for child in sorted(folder.iterdir()):
+        if child.name.startswith(".") or child.name.lower() in SOURCES or not child.is_dir():
+            continue
+        if names := looks_like_deliveries(child, read):
+            stray.append(Delivery(f"{child.name}/", "stray", note=(
+                f"holds {names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}, named like "
+                "deliveries, but only folders named after a source are read. Move the files up")))
+    return stray
 
 
 def _is_unfinished(name: str) -> bool:

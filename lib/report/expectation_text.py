@@ -25,8 +25,12 @@ def read_expectations(suite: Path) -> list[dict[str, Any]]:
         "what": as_sentence(expectation["type"], expectation["kwargs"]),
         "columns": [expectation["kwargs"][name] for name in COLUMNS if name in expectation["kwargs"]]
         + expectation["kwargs"].get("column_list", []),
-        "on_failure": expectation["meta"]["on_failure"], "notes": expectation["notes"],
+        "on_failure": expectation["meta"]["on_failure"], "notes": _as_text(expectation["notes"]),
     } for expectation in json.loads(suite.read_text(encoding="utf-8"))["expectations"]]
+
+
+def _as_text(notes: str | list[str]) -> str:
+    return notes if isinstance(notes, str) else " ".join(notes)
 
 
 def as_sentence(expectation: str, parameters: dict[str, Any]) -> str:

@@ -15,11 +15,23 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from lib.report.run_records import BECAME, COUNTS, link_results, read_charts, read_run, read_runs
+from lib.report.run_records import (
+    BECAME,
+    COUNTS,
+    STOPPED,
+    find_last_work,
+    link_results,
+    list_folders,
+    read_charts,
+    read_run,
+    read_runs,
+)
 from lib.storage.files import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 100  # runs in the index
+SAID = 3  # of a run's warnings in the index
+CLIPPED = 300  # characters of one of them
 # An image does not inherit the colours of its page, so that each chart brings those of its text along.
 CHART_TEXT = ("<style>text { fill: #566170 !important } "
               "@media (prefers-color-scheme: dark) { text { fill: #a2adba !important } }</style></svg>")
@@ -28,7 +40,7 @@ CHART_TEXT = ("<style>text { fill: #566170 !important } "
 def write_run_page(folder: Path) -> Path:
     """Write `index.html` of a run's folder from its `run.json`; return the page."""
     run = read_run(folder)
-    suites = {*(gate["suite"] for gate in run.get("gates", [])), *run.get("stops", [])}
+    suites = {gate["suite"] for gate in run.get("gates", [])}
     return write_page(folder / "index.html", "run.html", {
         "run": run, "has_catalog": (folder.parents[1] / "catalog.html").exists(),
         "results": {suite: link_results(folder, suite) for suite in suites}})
@@ -37,11 +49,15 @@ def write_run_page(folder: Path) -> Path:
 def write_index(reports: Path) -> Path:
     """Write `index.html` of the reports folder: the latest runs, newest first; return the page.
 
-    Only the runs that it lists are read. A run whose `run.json` cannot be read is listed as damaged.
+    Only the runs that it lists are read, and those before them up to the last that had something to do, which
+    is the one in the headline. A run whose `run.json` cannot be read is listed as damaged.
     """
-    runs, older = read_runs(reports, LISTED)
+    folders = list_folders(reports)
+    listed, older = folders[:LISTED], folders[LISTED:]
+    runs = read_runs(listed)
     return write_page(reports / "index.html", "index.html", {
-        "runs": runs, "older": older, "charts": read_charts(reports, runs),
+        "runs": runs, "older": len(older), "latest": find_last_work(runs, older) if runs else None,
+        "charts": read_charts(reports, runs),
         "has_catalog": (reports / "catalog.html").exists()})
 
 
@@ -84,9 +100,14 @@ def _size(size: int) -> str:
     return f"{size / 1e3:,.1f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
+def _clip(text: str) -> str:
+    return text if len(text) <= CLIPPED else f"{text[:CLIPPED]}…"
+
+
 FILTERS = {
     "number": _number, "duration": _duration, "size": _size, "chart": as_image,
     "url": lambda text: quote(text, safe="", errors="replace"),
+    "first_line": lambda text: _clip(str(text).partition("\n")[0]),
     "moment": lambda value: str(value).partition(".")[0] if value else "–",
 }
 
@@ -96,5 +117,5 @@ def _templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                             lstrip_blocks=True)
     templates.filters |= FILTERS
-    templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME}
+    templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME, "SAID": SAID, "STOPPED": STOPPED}
     return templates

@@ -1,29 +1,47 @@
 """What a run left in its folder, as the pages show it: `run.json`, its charts, and links."""
 
 import json
+import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from lib.steps import STEPS
 
-VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted")
-STOPPED = ("failed", "interrupted")
+VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted", "died")
+STOPPED = ("failed", "interrupted", "died")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
+SEE_ABOVE = {"failed": "nothing was written: see the error above", "died": "see the error above"}
 DOCS = "data_docs"  # in a run's folder
 CHARTS = "charts.json"  # in a run's folder: the charts of the index, which show this run and those before it
 # What reading a file raises that was cut off, edited by hand, or written by something else.
 NOT_A_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
-def read_runs(reports: Path, most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return the latest runs of a reports folder, newest first, and the number of older ones."""
+def list_folders(reports: Path) -> list[Path]:
+    """Return the folders of all runs of a reports folder, by name, the newest first."""
     runs_folder = reports / "runs"
     found = runs_folder.iterdir() if runs_folder.is_dir() else ()
-    folders = [folder for folder in found if folder.is_dir() and not folder.name.startswith(".")]
-    folders.sort(reverse=True)
-    return [read_run(folder) for folder in folders[:most]], len(folders[most:])
+    return sorted((folder for folder in found if folder.is_dir() and not folder.name.startswith(".")),
+                  reverse=True)
+
+
+def read_runs(folders: list[Path]) -> list[dict[str, Any]]:
+    """Return runs in the order in which they were started, the newest first.
+
+    Their names do not tell: they follow `--now`, and runs of several warehouses may share a folder.
+    """
+    return sorted(map(read_run, folders), key=lambda run: re.sub(r"\D", "", run["started"]), reverse=True)
+
+
+def find_last_work(runs: list[dict[str, Any]], older: list[Path]) -> dict[str, Any]:
+    """Return the latest run that had something to do, or the latest run if none had; `older` are the folders
+    of the runs before `runs`."""
+    every: Iterator[dict[str, Any]] = chain(runs, map(read_run, older))
+    return next((run for run in every if run["verdict"] != "nothing new"), runs[0])
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -42,12 +60,13 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     if run["verdict"] not in VERDICTS:
         raise ValueError(f"verdict {run['verdict']!r}")
     records = {step["name"]: step["record"] for step in run["steps"] if step["record"]}
-    gates = [gate | {"step": name, "verdict": gate["on_failure"] if gate["failed"] else "pass"}
-             for name, record in records.items() for gate in record["gates"]]
-    findings = sum(gate["verdict"] != "pass" for gate in gates)
-    errors = (run["error"] or "").splitlines()
-    stops = [line.removeprefix("gate ").partition(":")[0] for line in errors if line.startswith("gate ")]
+    gates = [gate | {"step": step["name"], "verdict": gate["on_failure"] if gate["failed"] else "pass"}
+             for step in run["steps"] for gate in (step["record"] or step).get("gates", [])]
+    stops = sum(gate["verdict"] == "fail" for gate in gates)
+    findings = sum(gate["verdict"] not in ("fail", "pass") for gate in gates)
     deliveries = _add_row_counts(run["deliveries"], records)
+    warnings = [*run.get("files", []), *run["overdue"], *run["notes"],
+                *(warning for record in records.values() for warning in record["warnings"])]
     series = [record["series"] for record in records.values()  # made by a cell, which may make anything
               if isinstance(record.get("series"), dict) and record["series"].get("values")]
     return run | {
@@ -56,8 +75,8 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
         "quarantined": sum(record["rows_quarantined"] for record in records.values()),
         "steps": [_describe_step(step, folder) for step in run["steps"]],
         "gates": gates, "findings": findings, "stops": stops,
-        "failed_expectations": findings + len(stops),
-        "warnings": _list_warnings(run, deliveries, records),
+        "failed_expectations": findings + stops, "not_listed": run.get("not_listed", 0),
+        "warnings": warnings,
         "tables": [_describe_table(table, count, record)
                    for record in records.values() for table, count in record["tables"].items()],
         "quarantine": [group for record in records.values() for group in record.get("quarantine", [])],
@@ -91,14 +110,6 @@ def _add_row_counts(deliveries: list[dict[str, Any]], records: dict[str, Any]) -
     return [delivery | counted.get(delivery["name"], {}) for delivery in deliveries]
 
 
-def _list_warnings(run: dict[str, Any], deliveries: list[dict[str, Any]],
-                   records: dict[str, Any]) -> list[str]:
-    left = [f"{delivery['name']} ({delivery['status']}): {delivery['note']}" for delivery in deliveries
-            if delivery["status"] in ("stray", "waiting")]
-    of_steps = [warning for record in records.values() for warning in record["warnings"]]
-    return left + run["overdue"] + run["notes"] + of_steps
-
-
 def _describe_table(table: str, count: dict[str, int], record: dict[str, Any]) -> dict[str, Any]:
     samples = record.get("samples", {}).get(table, {})
     return {"name": table, "layer": record["layer"], "counts": [int(count[key]) for key in COUNTS],
@@ -129,5 +140,5 @@ def _describe_step(step: dict[str, Any], folder: Path) -> dict[str, Any]:
         "name": name, "number": list(STEPS).index(name) + 1 if name in STEPS else "", "verdict": verdict,
         "seconds": float(step["seconds"]), "link": pages[0] if pages else None,
         "counts": [sum(int(count[key]) for count in tables) for key in COUNTS] if record else None,
-        "why": "nothing was written: see the error above" if verdict == "failed" else step["error"],
+        "why": SEE_ABOVE.get(verdict, step["error"]),
         "before": record.get("watermark_before"), "after": record.get("watermark_after")}

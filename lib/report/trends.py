@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lib.report.charts import columns, line
-from lib.report.run_records import CHARTS, STOPPED, describe_run, read_runs
+from lib.report.run_records import CHARTS, STOPPED, describe_run, list_folders, read_runs
 
 TREND = 30  # runs in a chart
 FEWEST = 12  # places in a chart, so that the bars of a new shop are not too wide
@@ -21,7 +21,7 @@ def draw_trends(reports: Path, folder: Path, run: dict[str, Any]) -> None:
 
     Runs that found nothing new are left out, because they say nothing about the work.
     """
-    before, _ = read_runs(reports, 3 * TREND)  # some of them found nothing new
+    before = read_runs(list_folders(reports)[:3 * TREND])  # some of them found nothing new
     runs = [describe_run(run, folder), *(other for other in before if other["name"] != folder.name)]
     worked = [run for run in runs if run["verdict"] not in ("damaged", "nothing new")][:TREND][::-1]
     stopped = [run["verdict"] in STOPPED for run in worked]

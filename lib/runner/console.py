@@ -33,7 +33,7 @@ SECONDS_BETWEEN_LINES = 10  # about one step, so that a log file stays short eno
 
 
 class Console:
-    """Shows nothing, for `--quiet`. The others extend it. On its way out, a console clears a live display."""
+    """Shows nothing. The others extend it. On its way out, a console clears a live display."""
 
     def __enter__(self) -> "Console":
         return self
@@ -43,6 +43,24 @@ class Console:
 
     def __call__(self, event: str, **about: Any) -> None:
         pass
+
+
+class Quiet(Console):
+    """Only warnings, on stderr, for `--quiet`: where nothing is printed, there was nothing to report."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()  # a warning before the run is among those at its end, too
+
+    def __call__(self, event: str, **about: Any) -> None:
+        if event == "run_started":
+            self._shown.clear()
+        lines = [f"warning: {warning}" for warning in about.get("warnings", [])]
+        if event in ("warning", "died"):
+            lines = describe(event, about)
+        for line in lines:
+            if line not in self._shown:
+                print(line, file=sys.stderr, flush=True)
+        self._shown.update(lines)
 
 
 class Json(Console):
@@ -117,7 +135,7 @@ class Terminal(Console):
 def open_console(log_format: str, quiet: bool) -> Console:
     """Return the console that fits the options and where the output goes."""
     if quiet:
-        return Console()
+        return Quiet()
     if log_format == "json":
         return Json()
     return Terminal() if sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb") else Lines()
@@ -141,7 +159,7 @@ def _warning(about: dict[str, Any]) -> list[str]:
 
 
 def _died(about: dict[str, Any]) -> list[str]:
-    return [f"an earlier run died in step {about['step']}: this run does its work"]
+    return [f"warning: an earlier run died in step {about['step']}: this run does its work"]
 
 
 def _step_started(about: dict[str, Any]) -> list[str]:

@@ -3,10 +3,11 @@ share this code, so they cannot disagree. Nothing here writes.
 """
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from lib.clock import FORMAT, duration, utc_now
 from lib.ingest.deliveries import Delivery, find_deliveries, overdue
+from lib.runner.found_files import describe_files
 from lib.step.fingerprint import changed_parts, take_fingerprint
 from lib.steps import Options, StepSpec
 from lib.storage import audit, lookup, manifest
@@ -54,6 +55,27 @@ def look_at_source(options: Options, known: list[KnownDelivery],
     deliveries = find_deliveries(options.source, known, options.settled_seconds)
     arrived = {delivery.source for delivery in deliveries if delivery.is_to_read}
     return deliveries, overdue([entry for entry in known if entry.source not in arrived], now)
+
+
+def last_look(log: sqlite3.Connection) -> float:
+    """Return when the last run that read all it found looked at the source folder, by this machine's clock; 0
+    if none has."""
+    latest, = log.execute("select max(start_time) from pipeline_execution_log where process_name = 'raw' "
+                          "and status = 'SUCCESS' and error_message is null").fetchone()
+    return datetime.strptime(latest, FORMAT).replace(tzinfo=UTC).timestamp() if latest else 0.0
+
+
+def describe_new(options: Options, deliveries: list[Delivery], last: float) -> list[str]:
+    """Return what is to be said about files; a copy of another file is mentioned once, by the first run that
+    finds it, because nothing of it is missing: a shop may export the same every day."""
+    def is_old(delivery: Delivery) -> bool:
+        try:
+            return delivery.path(options.source).stat().st_ctime < last
+        except OSError:
+            return False
+
+    return describe_files(delivery for delivery in deliveries
+                          if delivery.status != "copy" or not is_old(delivery))
 
 
 def find_changed_rules(log: sqlite3.Connection, step: StepSpec) -> str:

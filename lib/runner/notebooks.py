@@ -76,7 +76,7 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
     the message of the pipeline's own errors, or with the cell and the first line of any other error.
     """
     try:
-        shown = _record_shown(_execute(spec, folder, parameters, kernel), spec)
+        shown = find_record(_execute(spec, folder, parameters, kernel).cells, spec)
     except NotebookFailed as failure:
         published = progress.take_record(folder)
         if published is None:
@@ -138,9 +138,9 @@ def _explain(spec: StepSpec, error: Any, first: str) -> str:
     return f"{spec.notebook}, cell {error.exec_count}: {first}. {advice}"
 
 
-def _record_shown(executed: Any, spec: StepSpec) -> dict[str, Any]:
-    """Return the record that the notebook shows last; empty when it shows none."""
-    for cell in reversed(executed.cells):
+def find_record(cells: list[Any], spec: StepSpec) -> dict[str, Any]:
+    """Return the record that a notebook shows last, by its executed cells; empty when it shows none."""
+    for cell in reversed(cells):
         for output in cell.get("outputs", []):
             shown = output.get("data", {}).get("application/json")
             if isinstance(shown, dict) and shown.get("step") == spec.name:

@@ -13,11 +13,10 @@ from lib.runner.decide import (
     look_at_source,
     why_run,
 )
+from lib.runner.found_files import SKIPPED, describe_files
+from lib.step.suites import check_suites
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
-
-SKIPPED = {"known": "already read", "copy": "copies of others", "waiting": "not finished",
-           "stray": "of no source"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,8 @@ def make_plan(options: Options) -> Plan:
             rebuilding |= {f"step {spec.name}"} if rebuilds else set()
             if not rebuilds and (spec.name != "raw" or to_read):
                 warnings.append(explain_changed_rules(spec, changed[spec.name], False))
+    if any(step.runs != "no" for step in steps):
+        check_suites(options.warehouse, read_only=True)
     return Plan(options, deliveries, steps, warnings)
 
 
@@ -116,9 +117,9 @@ def describe(plan: Plan) -> list[str]:
         lines.append(f"  {delivery.status:<8} {delivery.name:<{width}} {delivery.size:>13,} bytes{snapshot}")
     skipped = Counter(delivery.status for delivery in plan.deliveries if not delivery.is_to_read)
     for status, count in skipped.items():
-        named = [f"{delivery.name} ({delivery.note})" for delivery in plan.deliveries
-                 if delivery.status == status and delivery.note]
-        lines.append(f"  skipped  {count} {SKIPPED[status]}{': ' + ', '.join(named) if named else ''}")
+        lines.append(f"  skipped  {count} {SKIPPED[status]}")
+        lines += [f"           {line}" for line in describe_files(
+            delivery for delivery in plan.deliveries if delivery.status == status)]
     lines.append("steps")
     for number, step in enumerate(plan.steps, 1):
         does = {"yes": "runs: ", "if": "runs if ", "no": ""}[step.runs]

@@ -17,6 +17,7 @@ from lib.runner.retention import prune_runs
 from lib.storage import manifest
 from lib.storage.files import write_whole
 
+LONGEST_WAIT = 10  # seconds for the pages of notebooks when a run is stopped
 EXPORT_LOG = "pages.log"  # in a run's folder: the output of the processes that make its pages
 
 
@@ -36,6 +37,12 @@ class Exporter:
     def export(self, notebook: Path) -> None:
         with suppress(BrokenPipeError):  # the process has died: `finish` finds that in its exit code
             self._paths.send(notebook)
+
+    def finish_notebooks(self) -> None:
+        """Wait for the pages of the notebooks that were executed, for a run that was stopped."""
+        self._paths.close()
+        self._forks[0].join(LONGEST_WAIT)
+        _remove_if_empty(self._folder / EXPORT_LOG)
 
     def finish(self, others: Iterable[tuple]) -> bool:
         """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
@@ -60,7 +67,7 @@ def write_report(result: RunResult, reports: Path, exporter: Exporter | None = N
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
         if keep_runs:
-            prune_runs(reports, keep_runs)
+            prune_runs(reports, keep_runs, result.batch_id)
         for write, where in ((pages.write_run_page, folder), (pages.write_index, reports)):
             try:
                 write(where)
@@ -87,9 +94,13 @@ def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Expo
                             ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
                             ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
         result.notes.append(f"a page, chart or data docs could not be made: see {log}. The data is published")
-    elif not log.stat().st_size:
-        log.unlink()
+    _remove_if_empty(log)
     result.report_seconds = time.perf_counter() - begun
+
+
+def _remove_if_empty(log: Path) -> None:
+    if log.exists() and not log.stat().st_size:
+        log.unlink()
 
 
 def _start_export(folder: Path, target: str, *arguments: Any) -> Any:

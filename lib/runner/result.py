@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lib.step.suites import count_rows
 from lib.steps import STEPS
 
 NO_ROWS = {"rows_processed": 0, "tables": {}, "rows_quarantined": 0,
@@ -14,11 +15,12 @@ class StepResult:
     """The result of one step of a run."""
 
     name: str
-    status: str  # SUCCESS, FAILED or SKIPPED
+    status: str  # SUCCESS, FAILED or SKIPPED; DIED in the report of a run that was killed
     seconds: float = 0.0
     why: str | None = None  # the reason for which it had something to do
     notebook: str | None = None  # the executed copy's file name
     cell: int | None = None  # the notebook's cell that failed
+    gates: list[dict[str, Any]] = field(default_factory=list)  # of a step that failed: what they found
     is_passable: bool = False  # it failed on deliveries only: later steps do what earlier runs have left
     error: str | None = None
     record: dict[str, Any] | None = None  # what the notebook returned; None when it did not run
@@ -45,13 +47,15 @@ class RunResult:
     full_refresh: bool
     steps: list[StepResult] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
+    not_listed: int = 0  # of the files that are not to be read: how many `deliveries` lacks
+    files: list[str] = field(default_factory=list)  # what a person should know about files
     notes: list[str] = field(default_factory=list)  # on the clock, changed rules, the archive, the pages
     overdue: list[str] = field(default_factory=list)  # sources without a delivery for longer than usual
     ended: str = ""
     seconds: float = 0.0
     look_seconds: float = 0.0  # for looking at the source folder
     report_seconds: float = 0.0  # of waiting for pages and data docs after the last step
-    verdict: str = ""  # "success", "incomplete", "nothing new", "failed" or "interrupted"
+    verdict: str = ""  # "success", "incomplete", "nothing new", "failed", "interrupted" or "died"
     error: str | None = None
 
     def explain_not_loaded(self) -> str:
@@ -73,17 +77,20 @@ class RunResult:
 
     def warnings(self) -> list[str]:
         """Return what a person should know about the run although it did not stop it."""
-        lines = [f"{delivery['name']}: {delivery['note']}" for delivery in self.deliveries
-                 if delivery["note"]]
-        lines += self.overdue + self.notes
+        return [*self.files, *self.overdue, *self.notes, *self.warnings_about_rows()]
+
+    def warnings_about_rows(self) -> list[str]:
+        """Return what the steps have found in the rows that they read."""
+        lines = []
         for step in self.steps:
             if step.record:
                 lines += step.record["warnings"]
-                lines += [_describe_gate(gate) for gate in step.record["gates"] if gate["failed"]]
+                lines += [_describe_gate(gate) for gate in step.record["gates"]
+                          if gate["failed"] and gate["on_failure"] != "fail"]  # which is an error
         return lines
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:
     sample = f", such as {', '.join(gate['sample'])}" if gate["sample"] else ""
-    return (f"{gate['suite']}: {gate['failed']:,} of {gate['checked']:,} rows{sample}: {gate['notes']} "
-            f"({gate['rule']})")
+    rows = count_rows(gate["failed"], gate["checked"])
+    return f"{gate['suite']}: {rows}{sample}: {gate['notes']} ({gate['rule']})"

@@ -14,17 +14,22 @@ from lib.errors import DeliveryError, PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
+from lib.runner.dead_runs import report_dead_runs
 from lib.runner.decide import (
     check_clock,
+    describe_new,
     explain_changed_rules,
     find_changed_rules,
     is_rebuild,
+    last_look,
     look_at_source,
     why_run,
 )
+from lib.runner.found_files import list_few
 from lib.runner.reporting import Exporter, put_manifests, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
+from lib.step.suites import check_suites
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup, manifest
 from lib.storage.temporary import clear_temporary_folders
@@ -49,6 +54,8 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
         for layer in dict.fromkeys(step.writes for step in STEPS.values()):
             held.enter_context(lookup.hold_open(options.warehouse, layer))
         result = _begin(options, log, notify, is_replay, batch_id)
+        if not is_replay:
+            report_dead_runs(log, options, result.batch_id)
         of_dead_runs = manifest.read_unwritten(log, options.reports)
         of_dead_runs |= manifest.complete(log, options.warehouse, options.reports)
         with suppress(OSError):  # the end of the run tries again; but this run may be killed before it
@@ -100,8 +107,10 @@ def _begin(options: Options, log: sqlite3.Connection, notify: Notify, is_replay:
         notify("warning", message=strange)
     for step in audit.mark_died(log, batch_id):
         notify("died", step=step)
+    listed, not_listed = list_few(deliveries)
     return RunResult(batch_id, now, utc_now(), str(options.source), str(options.warehouse),
-                     options.full_refresh, deliveries=[asdict(delivery) for delivery in deliveries],
+                     options.full_refresh, deliveries=[asdict(delivery) for delivery in listed],
+                     not_listed=not_listed, files=describe_new(options, deliveries, last_look(log)),
                      notes=[strange] if strange else [], overdue=silent, look_seconds=look_seconds)
 
 
@@ -153,7 +162,9 @@ class _Run:
     def stop(self, error: BaseException) -> None:
         """Leave the log, the manifest and the report of a run that does not reach its end."""
         if isinstance(error, KeyboardInterrupt):
-            self._end("interrupted", "stopped by Ctrl-C or a termination signal")
+            self._end("interrupted", f"stopped by Ctrl-C or a termination signal, {self._where()}")
+            if self.exporter:
+                self.exporter.finish_notebooks()
         else:
             self._end("failed", str(error))
         # If audit.db cannot be written, the next run marks this one as died.
@@ -166,6 +177,11 @@ class _Run:
         write_report(self.result, self.options.reports)
         with suppress(PipelineError, sqlite3.Error):
             self._complete_manifests()
+
+    def _where(self) -> str:
+        """Return where the run is when it is stopped."""
+        left = self._specs()[len(self.result.steps):]
+        return f"in step {left[0].name}" if left else "while it wrote its report: all steps are done"
 
     def _run_step(self, spec: StepSpec) -> StepResult:
         """Run one step, or log why it does not run."""
@@ -181,6 +197,8 @@ class _Run:
             raise
         except PipelineError as error:
             self._fail(spec, step, error)
+        gates = progress.take_gates(self.folder)
+        step.gates = gates if step.status == "FAILED" else []
         step.seconds = time.perf_counter() - begun
         return step
 
@@ -272,8 +290,10 @@ class _Run:
 
 
 def _get_ready(options: Options, result: RunResult) -> None:
-    """Check the parameters of every notebook before any kernel starts, while the warm process imports."""
+    """Check the suites and every notebook's parameters before any kernel starts, while the warm process
+    imports."""
     kernels.warm_up()
+    check_suites(options.warehouse)
     for spec in STEPS.values():
         notebooks.check_parameters(spec, notebook_parameters(options, result, spec, False))
 

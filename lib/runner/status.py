@@ -1,7 +1,9 @@
-"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, next steps.
+"""Show the state of a warehouse: last runs, watermarks, age of each source, quarantine, warnings, what to do.
 
-It reads audit.db, the deliveries and quarantine of raw.db, the quarantine of curated.db and the reports, and
-changes no byte.
+It reads the source folder, audit.db, the deliveries and quarantine of raw.db, the quarantine of curated.db
+and the reports, and changes no byte. A warning is open as long as what it says is true: rows are in
+quarantine, no run can read a file, a source is overdue, a run has left no report. What a run has said about
+its rows is open until the next run that has something to do.
 """
 
 import json
@@ -14,9 +16,11 @@ from typing import Any
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import overdue
-from lib.runner.decide import find_changed_rules, why_run
+from lib.ingest.deliveries import find_deliveries, overdue
+from lib.runner.decide import find_changed_rules, last_look, why_run
 from lib.runner.failure import command
+from lib.runner.found_files import describe_files
+from lib.runner.result import RunResult, StepResult
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 from lib.storage.lock import lock_holder
@@ -36,6 +40,13 @@ LAST_RUNS = """
     group by batch_id
     order by max(execution_id) desc
     limit ?"""
+# The last run that had something to do: a step that had none has left no digests.
+LAST_WORK = """
+    select batch_id from pipeline_execution_log
+    where table_digests is not null or status not in ('SUCCESS', 'SKIPPED')
+    order by execution_id desc
+    limit 1"""
+LEFT_OPEN = "select batch_id from pipeline_manifest where manifest is null order by manifest_id"
 
 
 def read_status(options: Options, now: str) -> dict[str, Any]:
@@ -46,15 +57,25 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
     """
     warehouse, holder = options.warehouse, lock_holder(options.warehouse)
     runs, watermarks, sources, quarantine, warnings, actions = [], [], [], [], [], []
-    if (warehouse / "audit.db").exists():
-        with _noted(actions), audit.open_audit_to_read(warehouse) as log:
-            runs += [_run(row, options, holder) for row in _rows(log, LAST_RUNS, RUNS)]
-            watermarks += [_watermark(log, options, step) for step in STEPS.values()]
-    if (warehouse / "raw.db").exists():
-        with _noted(actions):
-            known = lookup.known_deliveries(warehouse, read_only=True)
+    said_last, looked, found = [], 0.0, []
+    with _noted(actions):
+        if (warehouse / "audit.db").exists():
+            with audit.open_audit_to_read(warehouse) as log:
+                runs += [_run(row, options, holder) for row in _rows(log, LAST_RUNS, RUNS)]
+                said_last += [] if holder else _said_last(log, options)
+                looked = last_look(log)
+    with _noted(actions):
+        known = lookup.known_deliveries(warehouse, read_only=True)
+        if (warehouse / "raw.db").exists():
             sources += [_freshness(name, known, now) for name in SOURCES]
-            warnings += overdue(known, now)
+        found += find_deliveries(options.source, known, 0.0, looked)
+        arrived = {delivery.source for delivery in found if delivery.is_to_read}
+        warnings += overdue([entry for entry in known if entry.source not in arrived], now)
+    warnings += describe_files(delivery for delivery in found if delivery.status != "copy")
+    if runs:
+        with _noted(actions), audit.open_audit_to_read(warehouse) as log:
+            to_read = sum(delivery.is_to_read for delivery in found)
+            watermarks += [_watermark(log, options, step, to_read) for step in STEPS.values()]
     for layer in ("raw", "curated"):
         if (warehouse / f"{layer}.db").exists():
             with _noted(actions):
@@ -63,6 +84,7 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
     if quarantine:
         rows = sum(entry["rows"] for entry in quarantine)
         warnings.append(f"{rows:,} rows are in quarantine until a corrected delivery replaces them")
+    warnings += said_last
     if not holder:
         actions += _repeat(runs, watermarks, options)
     return {"warehouse": str(warehouse), "checked": now, "is_well": not actions, "running": holder,
@@ -90,7 +112,8 @@ def _describe_run(run: dict[str, Any]) -> list[str]:
     lines = [f"{run['batch_id']:<23} {run['verdict']:<12}{run['delivered'] or 0:>10,} rows delivered "
              f"{run['quarantined']:>7,} quarantined{run['seconds']:>9,.1f} s"]
     if run["error"]:
-        lines.append(f"{'':<23} {run['stopped_in']}: {_first_line(run['error'])}")
+        where = f"{run['stopped_in']}: " if run["stopped_in"] else ""
+        lines.append(f"{'':<23} {where}{_first_line(run['error'])}")
     return lines
 
 
@@ -138,13 +161,27 @@ def _run(row: dict[str, Any], options: Options, holder: int | None) -> dict[str,
     with suppress(OSError, ValueError, KeyError):
         kept = json.loads(page.with_name("run.json").read_text(encoding="utf-8"))
         verdict, seconds = kept["verdict"], kept["seconds"]
+        row["error"] = row["error"] or kept["error"]
     return row | {"verdict": verdict, "seconds": round(seconds, 3),
                   "report": str(page) if page.exists() else None}
 
 
-def _watermark(log: sqlite3.Connection, options: Options, step: StepSpec) -> dict[str, Any]:
+def _said_last(log: sqlite3.Connection, options: Options) -> list[str]:
+    """Return which runs have left no report, and what the last one with something to do said of its rows."""
+    warnings = [f"run {batch_id} has not finished its report: the next run does"
+                for (batch_id,) in log.execute(LEFT_OPEN)]
+    for (batch_id,) in log.execute(LAST_WORK):
+        with suppress(OSError, ValueError, TypeError, KeyError):  # the folder was deleted, or is not whole
+            path = options.reports / "runs" / batch_id / "run.json"
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept["steps"] = [StepResult(**step) for step in kept["steps"]]
+            warnings += [f"run {batch_id}: {line}" for line in RunResult(**kept).warnings_about_rows()]
+    return warnings
+
+
+def _watermark(log: sqlite3.Connection, options: Options, step: StepSpec, to_read: int) -> dict[str, Any]:
     mark = audit.read_watermark(log, step.name)
-    behind = why_run(options, step, 0, mark, find_changed_rules(log, step), read_only=True)
+    behind = why_run(options, step, to_read, mark, find_changed_rules(log, step), read_only=True)
     return {"step": step.name, "timestamp": mark.timestamp, "batch_id": mark.batch_id, "behind": behind}
 
 
@@ -165,9 +202,11 @@ def _repeat(runs: list[dict[str, Any]], watermarks: list[dict[str, Any]], option
         return [f"make the first run: {command(options)}"]
     last = runs[0]
     if last["verdict"] in ("failed", "incomplete", "died", "interrupted"):
-        end = f": {_first_line(last['error'])}" if last["error"] else " died and left no message."
+        where = f"step {last['stopped_in']}" if last["stopped_in"] else f"run {last['batch_id']}"
+        reason = _first_line(last["error"] or "").rstrip(".")
+        end = f": {reason}." if reason else " died and left no message."
         page = f" See {last['report']}." if last["report"] else ""
-        return [f"step {last['stopped_in']}{end}{page} Then run: {command(options)}"]
+        return [f"{where}{end}{page} Then run: {command(options)}"]
     behind = [f"{mark['step']} ({mark['behind']})" for mark in watermarks if mark["behind"]]
     return [f"steps with something to do: {', '.join(behind)}. Run: {command(options)}"] if behind else []
 

@@ -12,7 +12,7 @@ from watchfiles import Change, watch
 import lib.runner.run  # noqa: F401 - likewise
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import UNFINISHED, list_files, source_of
+from lib.ingest.deliveries import UNFINISHED, list_files, looks_like_deliveries, source_of
 from lib.runner import kernels
 from lib.runner.console import Console
 from lib.steps import SETTLED_SECONDS, STEPS
@@ -66,7 +66,11 @@ def _matters(source: Path, change: Change, path: str) -> bool:
     is_hidden = any(part.startswith(".") for part in name.split("/"))
     if change == Change.deleted or is_hidden or name.lower().endswith(UNFINISHED):
         return False
-    return source_of(name) is not None or name.lower() in SOURCES
+    if source_of(name) is not None:
+        return True
+    # What is in a folder that is moved in is not announced. The run reads it, or reports that it does not.
+    is_source = name.partition("/")[0].lower() in SOURCES
+    return Path(path).is_dir() and (is_source or bool(looks_like_deliveries(Path(path))))
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -40,12 +40,15 @@ class SparkGate(Gate):
                 bad = bad.where(sf.col(text).isNull())
                 if not tally.failed:
                     continue
-            if tally.on_failure == "fail" or bad is None or not rows.key:
+            if bad is None or not rows.key:
+                tally.on_failure = "fail"  # there are no rows that could be set aside
+            if tally.on_failure == "fail":
                 stops.append((tally, describe_rows(bad.limit(SAMPLE).toPandas()) if bad is not None else []))
             else:
                 refused.append(bad.select(
                     rows.key, sf.lit(len(refused)).alias("rank"), sf.lit(tally.rule).alias("rule"),
                     sf.lit(tally.notes).alias("reason")))
+        self.put_results()
         stop(stops)
         if not refused:
             return None

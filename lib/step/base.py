@@ -209,7 +209,7 @@ class Step:
                        for table, count in self.counts.items()},
             "digests": {table: change.digest for table, change in self.table_changes.items()
                         if table in self.counts},
-            "gates": [asdict(tally) for tally in self._gate.tallies.values()] if self._gate else [],
+            "gates": self._gate.results() if self._gate else [],
             "quarantine": self.quarantine.entries,
             "warnings": self.warnings, "not_loaded": self.not_loaded,
             "seconds": self.phases.so_far(),
@@ -225,8 +225,9 @@ class Step:
     def gates(self) -> pd.DataFrame:
         """Return the results of the gates, one row per expectation, for a notebook to show."""
         tallies = self._gate.tallies.values() if self._gate else []
-        return pd.DataFrame([{"suite": t.suite, "expectation": t.rule, "rows": t.checked, "failing": t.failed,
-                              "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
+        return pd.DataFrame([
+            {"suite": t.suite, "expectation": t.rule, "rows": t.checked or "", "failing": t.failed,
+             "verdict": t.verdict, "sample": ", ".join(t.sample)} for t in tallies])
 
     def quarantined(self) -> pd.DataFrame:
         """Return what was set aside in this run, the first rows of each rule, for a notebook to show."""

@@ -3,26 +3,28 @@
 The expectations are in `gx/expectations`, a suite for each table. Each tells what a failing row means in its
 `meta.on_failure`: "fail" stops the step, "quarantine" sets the row aside, "warn" lets it pass and reports it.
 An expectation about the whole table has no rows to quarantine: it stops the step unless it only warns.
+`meta.only_failing` says that the rows are those of a query that returns nothing but failing rows: how many
+there were to check is then not known, and not reported.
 """
 
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lib.errors import PipelineError, StepError
+from lib.step import progress
+from lib.step.suites import ON_FAILURE, count_rows, describe
 from lib.steps import PROJECT
 
-ON_FAILURE = ("fail", "quarantine", "warn")
 SAMPLE = 3
 SAMPLE_TEXT = 100  # characters of a value
 KEPT_RESULTS = 3  # in the data docs, of a suite in a run: so many that passed, and so many that failed
-COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")  # where an expectation names what it is about
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Tally:
     rule: str
     on_failure: str
     notes: str
-    checked: int = 0
+    checked: int = 0  # rows; 0 if that is not known
     failed: int = 0
     sample: list[str] = field(default_factory=list)
 
@@ -47,8 +49,9 @@ class Gate:
 
     def __init__(self, folder: Path, batch_id: str):
         self._context = self._open_context(folder)
-        self._batch_id = batch_id
+        self._folder, self._batch_id = folder, batch_id
         self.tallies: dict[str, Tally] = {}
+        self.stopped: list[Tally] = []  # expectations for which a delivery was left out
         self._kept: Counter[tuple[str, bool]] = Counter()
 
     def _open_context(self, folder: Path) -> Any:
@@ -73,13 +76,31 @@ class Gate:
                 tally.failed -= len(values) - len(bad)
                 if not bad:
                     continue
-            if tally.on_failure == "fail" or bad is None:
+            if bad is None:
+                tally.on_failure = "fail"  # there are no rows that could be set aside
+            if tally.on_failure == "fail":
                 stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
             else:
                 refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
+        self.put_results()
         stop(stops)
         bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
         return bad_rows[~bad_rows.index.duplicated()]
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the results of all expectations so far, ready for JSON."""
+        return [asdict(tally) for tally in [*self.tallies.values(), *self.stopped]]
+
+    def put_results(self) -> None:
+        """Leave the results for the runner, who shows them if the step fails."""
+        progress.put_gates(self._folder, self.results())
+
+    def undo_delivery(self, before: dict[str, Tally]) -> None:
+        """Go back to the tallies before a delivery that is left out, but keep what stopped it."""
+        self.stopped += [tally for tally in self.tallies.values()
+                         if tally.failed and tally.on_failure == "fail"]
+        self.tallies = before
+        self.put_results()
 
     def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
         """Run a suite's checkpoint on `count` rows; return what failed, but for warnings, with its tally."""
@@ -114,7 +135,7 @@ class Gate:
                     f"Set it to one of {', '.join(ON_FAILURE)}.")
             notes = config.notes if isinstance(config.notes, str) else " ".join(config.notes or [])
             tally = self.tallies[identity] = Tally(suite, rule, on_failure, notes)
-        tally.checked += count
+        tally.checked += 0 if (config.meta or {}).get("only_failing") else count
         if not outcome.success:
             found = outcome.result or {}
             if outcome.exception_info and not found:
@@ -155,18 +176,12 @@ def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:
 
 def _describe_failure(tally: Tally) -> str:
     such_as = f", such as {', '.join(tally.sample)}" if tally.sample else ""
-    return (f"gate {tally.suite}: {tally.rule} failed on {tally.failed:,} of {tally.checked:,} rows{such_as}"
-            f". {tally.notes}")
+    rows = count_rows(tally.failed, tally.checked)
+    return f"gate {tally.suite}: {tally.rule} failed on {rows}{such_as}. {tally.notes}"
 
 
 def _clipped(text: str) -> str:
     return text if len(text) <= SAMPLE_TEXT else f"{text[:SAMPLE_TEXT]}…"
-
-
-def describe(expectation: str, kwargs: dict[str, Any]) -> str:
-    """Return an expectation as one line: its type and what it is about."""
-    about = [str(kwargs[name]) for name in COLUMN_KEYS if name in kwargs]
-    return f"{expectation}({', '.join(about)})"
 
 
 def open_context(folder: Path, project: Path | None = None) -> Any:

@@ -2,7 +2,8 @@
 
 It is a file because the runner cannot look into a kernel. There is no connection that could break, and a step
 that is killed leaves only a small hidden file in the run's folder. When the step has published, it leaves its
-record in another file: the cells behind the commit may then fail, and the runner still gets the record.
+record in another file: the cells behind the commit may then fail, and the runner still gets the record. The
+results of its gates are in a third one: a step that fails has no record.
 """
 
 import json
@@ -18,6 +19,7 @@ from lib.storage.files import write_whole
 
 FILE = ".progress"
 RECORD = ".published"
+GATES = ".gates"
 LOOKS = 0.1  # seconds between two looks at the file
 
 
@@ -60,9 +62,24 @@ class Progress:
                 write_whole(self._path.with_name(RECORD), json.dumps(record, ensure_ascii=False))
 
 
+def put_gates(folder: Path, gates: list[dict[str, Any]]) -> None:
+    """Leave what the gates of a step have found so far, unless no runner reads."""
+    if (folder / FILE).exists():
+        with suppress(OSError):  # the error of the step says more
+            write_whole(folder / GATES, json.dumps(gates, ensure_ascii=False))
+
+
+def take_gates(folder: Path) -> list[dict[str, Any]]:
+    """Return what the gates of the last step had found when it ended, and delete its file."""
+    return _take(folder / GATES) or []
+
+
 def take_record(folder: Path) -> dict[str, Any] | None:
     """Return the record that a step left when it had published, and delete its file; None without one."""
-    path = folder / RECORD
+    return _take(folder / RECORD)
+
+
+def _take(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -88,7 +88,7 @@ class RawStep(Step):
         except PipelineError as error:
             self.counts, self.table_changes, self.quarantine.entries, tallies = kept
             if self._gate:
-                self._gate.tallies = tallies
+                self._gate.undo_delivery(tallies)
             del self.warnings[warnings:]
             self.reached = reached
             self._indexes.clear()

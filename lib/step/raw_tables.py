@@ -60,7 +60,7 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
     """Return the manifest, oldest first; empty when nothing was ever delivered."""
     if layer.schema("deliveries") is None:
         return []
-    columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp"]
+    columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp", "size_bytes"]
     rows = layer.read("deliveries", columns, "order by delivery_id").to_pylist()
     return [KnownDelivery(*row.values()) for row in rows]
 

@@ -32,6 +32,7 @@ class KnownDelivery:
     sha256: str
     source: str
     timestamp: str
+    size: int = -1  # in bytes; -1 where it was not asked for
 
 
 def known_deliveries(warehouse: Path, read_only: bool = False) -> list[KnownDelivery]:
@@ -39,8 +40,8 @@ def known_deliveries(warehouse: Path, read_only: bool = False) -> list[KnownDeli
     if not (warehouse / "raw.db").exists():
         return []
     rows = query(warehouse, "raw", "deliveries",
-                 "select source_filename, content_sha256, source_name, ingestion_timestamp from deliveries "
-                 "order by delivery_id", read_only=read_only)
+                 "select source_filename, content_sha256, source_name, ingestion_timestamp, size_bytes "
+                 "from deliveries order by delivery_id", read_only=read_only)
     return [KnownDelivery(*row) for row in rows]
 
 

@@ -50,12 +50,12 @@ def tally(suite, rule, on_failure="fail", failed=0, sample=()):
             "checked": 1003, "failed": failed, "sample": list(sample)}
 
 
-def step(name, status="SUCCESS", notebook=None, error=None, **record):
+def step(name, status="SUCCESS", notebook=None, error=None, stopped_by=(), **record):
     nothing = {"step": name, "layer": name, "rows_processed": 0, "rows_quarantined": 0,
                "watermark_before": "1900-01-01", "watermark_after": "2026-01-31 12:00:00.000001",
                "tables": {}, "gates": [], "warnings": []}
     return {"name": name, "status": status, "seconds": 1.25, "notebook": notebook, "error": error,
-            "record": nothing | record if record else None}
+            "gates": list(stopped_by), "record": nothing | record if record else None}
 
 
 def delivery(name, status="new", note="", **more):
@@ -63,11 +63,12 @@ def delivery(name, status="new", note="", **more):
             "note": note} | more
 
 
-def result(batch_id, verdict="success", steps=(), deliveries=(), error=None):
+def result(batch_id, verdict="success", steps=(), deliveries=(), error=None, files=(), not_listed=0):
     day = f"{batch_id[:4]}-{batch_id[4:6]}-{batch_id[6:8]}"
     return {"batch_id": batch_id, "started": f"{day} 12:00:00.000001", "ended": "2026-01-31 12:01:05.000000",
             "source": f"/in/{IMAGE}", "warehouse": "/warehouse", "full_refresh": False, "steps": list(steps),
-            "deliveries": list(deliveries), "overdue": [], "notes": [], "seconds": 65.0, "verdict": verdict,
+            "deliveries": list(deliveries), "files": list(files), "not_listed": not_listed, "overdue": [],
+            "notes": [], "seconds": 65.0, "verdict": verdict,
             "error": error}
 
 
@@ -125,13 +126,18 @@ def reports(tmp_path_factory):
                             "samples": [sample]}])
     found = [delivery("orders.csv"), delivery(f"{SCRIPT}.csv", "stray", f"did you mean {IMAGE}"),
              delivery("old.csv", "known")]
-    folder = save(reports, "20260101T120000.000000", result("20260101", steps=[raw], deliveries=found))
+    files = [f"{SCRIPT}.csv: did you mean {IMAGE}"]
+    first = result("20260101", steps=[raw], deliveries=found, files=files, not_listed=9)
+    folder = save(reports, "20260101T120000.000000", first)
     notebook(folder, "1_raw.ipynb")
     (folder / "data_docs").mkdir()
     (folder / "data_docs" / "index.html").write_text("<title>docs</title>")
     idle = [step(name) for name in run_records.STEPS]
     save(reports, "20260102T120000.000000", result("20260102", "nothing new", idle))
-    failed = [raw, step("facts", "FAILED", "3_facts.ipynb", GATE_ERROR),
+    stopped_by = [tally("fact_orders", "expect_column_values_to_be_unique(order_id)", "fail", 2, [SCRIPT]),
+                  tally("fact_orders", "expect_column_values_to_not_be_null(order_date)", "fail", 1),
+                  tally("fact_orders", "expect_column_values_to_not_be_null(order_id)", "quarantine")]
+    failed = [raw, step("facts", "FAILED", "3_facts.ipynb", GATE_ERROR, stopped_by),
               step("gold", "SKIPPED", error="not run: step facts failed")]
     folder = save(reports, "20260103T120000.000000", result("20260103", "failed", failed, found, GATE_ERROR))
     notebook(folder, "3_facts.ipynb", failed=True)
@@ -198,8 +204,8 @@ def test_a_run_page_shows_the_result_of_every_step(reports):
     assert "expect_column_values_to_not_be_null(order_id) quarantine 2 1,003 Why" in text
     assert "raw_orders raw 1,003 2 1 0 1 0" in text
     assert "orders.csv new 1.2 MB 12,345" in text
-    assert "2 skipped or waiting" in text and "old.csv known" in text
-    assert f"{SCRIPT}.csv (stray): did you mean" in text and f"column {SCRIPT}" in text
+    assert "11 skipped or waiting" in text and "old.csv known" in text and "9 more are not listed" in text
+    assert f"{SCRIPT}.csv: did you mean {IMAGE} column {SCRIPT}" in text
 
 
 def test_a_failed_run_shows_its_whole_error_first(reports):
@@ -208,6 +214,9 @@ def test_a_failed_run_shows_its_whole_error_first(reports):
     assert "3 facts failed nothing was written: see the error above" in text
     assert "4 gold skipped not run: step facts failed" in text
     assert "2 expectations of fact_orders stopped the run" in text
+    assert "fact_orders expect_column_values_to_be_unique(order_id) fail 2 1,003 Why" in text
+    assert "fact_orders expect_column_values_to_not_be_null(order_date) fail 1 1,003 Why" in text
+    assert "fact_orders facts 1,003 3 1 0 0 2" in text
 
 
 def test_the_index_lists_the_newest_run_first_and_damaged_ones_too(reports):
@@ -284,6 +293,47 @@ def test_a_file_name_that_is_not_text_does_not_stop_the_pages(tmp_path):
     name = os.fsdecode(b"orders_\xff.csv")
     folder = save(tmp_path, "20260101T000000.000000", result("20260101", deliveries=[delivery(name)]))
     assert "orders_?.csv" in Page(pages.write_run_page(folder)).text
+
+
+def test_the_headline_of_the_index_is_about_the_last_run_that_had_something_to_do(tmp_path):
+    error = "orders.csv, line 3: no number\n  details"
+    save(tmp_path, "20260101T000000.000000", result("20260101", "failed", error=error))
+    for number in range(pages.LISTED):
+        save(tmp_path, f"20260102T{number:06}.000000", result("20260102", "nothing new"))
+    text = Page(pages.write_index(tmp_path)).text
+    head = text.partition("All runs")[0]
+    assert "failed latest run that had something to do , 2026-01-01 12:00:00 UTC" in head
+    assert "orders.csv, line 3: no number details" in head
+    assert "The latest run , 2026-01-02 12:00:00 UTC, found nothing new and nothing left to do." in head
+    save(tmp_path, "20260103T000000.000000", result("20260103", "success"))
+    head = Page(pages.write_index(tmp_path)).text.partition("All runs")[0]
+    assert "success latest run , 2026-01-03 12:00:00 UTC" in head and "nothing new" not in head
+
+
+def test_the_index_shows_the_first_line_of_reason_and_warnings_of_each_run(tmp_path):
+    files = [f"{number}.csv: did you mean orders.csv?\nmore" for number in range(5)]
+    failed = result("20260101", "failed", error="Disk full\nmore", files=files)
+    save(tmp_path, "20260101T000000.000000", failed)
+    row = Page(pages.write_index(tmp_path)).text.partition("All runs")[2]
+    assert "Disk full 0.csv: did you mean orders.csv? 1.csv: did" in row and "more 0.csv" not in row
+    assert "2.csv: did you mean orders.csv? and 2 more warnings, on the page of the run" in row
+
+
+@pytest.mark.parametrize("verdict", ["failed", "incomplete", "interrupted", "died"])
+def test_only_a_run_that_reached_its_end_has_passed_all_checks(tmp_path, verdict):
+    passed = step("raw", gates=[tally("raw_orders", "expect_x()")])
+    save(tmp_path, "20260101T000000.000000", result("20260101", verdict, [passed]))
+    assert f"{verdict} 1 min 5 s 0 0 not all ran" in Page(pages.write_index(tmp_path)).text
+    save(tmp_path, "20260102T000000.000000", result("20260102", "success", [passed]))
+    assert "success 1 min 5 s 0 0 all passed" in Page(pages.write_index(tmp_path)).text
+
+
+def test_a_count_of_rows_is_left_out_where_only_failing_rows_were_looked_at(tmp_path):
+    orphans = tally("orphans", "expect_x()", "warn", 5) | {"checked": 0}
+    run = result("20260101", steps=[step("gold", gates=[orphans])])
+    folder = save(tmp_path, "20260101T000000.000000", run)
+    text = Page(pages.write_run_page(folder)).text
+    assert "orphans expect_x() warn 5 – Why" in text and "orphans gold – 1 0 1 0 0" in text
 
 
 def test_only_the_runs_that_the_index_lists_are_read_and_each_is_read_once(tmp_path, monkeypatch):

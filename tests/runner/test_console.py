@@ -82,7 +82,7 @@ def test_json_is_one_object_per_event_with_its_time_and_all_that_happened(used: 
             "rows_now": 61} in end["tables"]
 
 
-def test_quiet_shows_nothing_but_errors(used: Shop, warm: WarmRuns):
+def test_quiet_is_silent_when_there_is_nothing_to_report(used: Shop, warm: WarmRuns):
     deliver_orders(used, 3)
     done = warm.run(used, "--quiet")
     assert (done.stdout, done.stderr) == ("", "")
@@ -90,6 +90,33 @@ def test_quiet_shows_nothing_but_errors(used: Shop, warm: WarmRuns):
     done = warm.run(used, "--quiet", expect=1)
     assert done.stdout == ""
     assert re.match("error: .*orders_3.csv, line 1: ", done.stderr)
+
+
+def test_quiet_reports_what_was_not_loaded_on_stderr(used: Shop, warm: WarmRuns):
+    used.deliver("ordres.csv", ORDERS, "N1,00001,2026-01-05,web,1.00,placed")
+    used.deliver("orders_2.csv", ORDERS, *(f"N{n},00001,2026-01-05,web,1.00,placed" for n in range(20)),
+                 "N99,00001,2026-02-30,web,1.00,placed")
+    done = warm.run(used, "--quiet")
+    stray, quarantined = done.stderr.splitlines()
+    assert stray == "warning: ordres.csv: did you mean orders.csv?"
+    assert re.match("warning: fact_orders: 1 of 21 rows, such as '2026-02-30'", quarantined)
+    assert done.stdout == ""
+    again = warm.run(used, "--quiet")  # the file is still there, and the row was reported
+    assert (again.stdout, again.stderr) == ("", f"{stray}\n")
+
+
+def test_quiet_reports_each_warning_of_a_run_once(capsys):
+    show = console.Quiet()
+    for _ in range(2):  # as in a watch
+        show("run_started")
+        show("warning", message="the clock is strange")
+        show("died", step="gold")
+        show("run_ended", warnings=["the clock is strange", "a.csv: no source has such a name"])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == 2 * [
+        "warning: the clock is strange", "warning: an earlier run died in step gold: this run does its work",
+        "warning: a.csv: no source has such a name"]
 
 
 def test_a_long_step_reports_its_progress_in_a_file_every_ten_seconds(capsys, monkeypatch):

@@ -281,7 +281,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_the_next_run_goes_on(
             rows = shop.query("audit", "select process_name, status, error_message "
                                        "from pipeline_execution_log order by execution_id desc limit 4")[::-1]
             assert [step for step, *_ in rows] == list(TABLES)  # one row per step of every run
-            assert rows[number] == (phase, "FAILED", STOPPED)
+            assert rows[number] == (phase, "FAILED", f"{STOPPED}, in step {phase}")
             assert [status for _, status, _ in rows] == [  # no step began after the signal
                 *["SUCCESS"] * number, "FAILED", *["SKIPPED"] * (3 - number)]
         if phase in TABLES or phase == "data docs":

@@ -151,7 +151,8 @@ def test_two_warehouses_run_side_by_side_at_any_path_and_from_another_working_di
     elsewhere.mkdir()
     runs = [subprocess.Popen(shop.command("--quiet"), stderr=subprocess.PIPE, text=True, cwd=elsewhere)
             for shop in shops]
-    assert [run.communicate(timeout=300)[1] for run in runs] == ["", ""]
+    for run in runs:  # the sample has orders of which something is missing
+        assert re.fullmatch("warning: orphans: 5 rows, .*RETURNED.*\n", run.communicate(timeout=300)[1])
     assert [run.returncode for run in runs] == [0, 0]
     assert shops[0].counts("gold", *GOLD) == shops[1].counts("gold", *GOLD) == [60, 3064, 432]
     assert list(elsewhere.iterdir()) == []

@@ -142,6 +142,27 @@ def test_a_folder_of_deliveries_that_is_moved_in_starts_a_run(watched, tmp_path:
         assert watched(True) == [["2026-01-01.csv"]]
 
 
+@pytest.mark.parametrize("place", ["orders/2026", "january"])
+def test_a_folder_is_seen_where_it_is_read_and_where_a_run_reports_that_it_is_not(
+        place: str, watched, tmp_path: Path, tmp_path_factory):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "week"
+    elsewhere.mkdir()
+    (elsewhere / "orders_2026-01-01.csv").write_text(ORDERS)
+    with later(0.5, lambda: elsewhere.rename(tmp_path / place)):
+        assert watched(True) == [["orders_2026-01-01.csv"]]
+
+
+def test_a_folder_without_deliveries_starts_no_run(watched, tmp_path: Path):
+    def arrive() -> None:
+        (tmp_path / "notes").mkdir()
+        time.sleep(1)
+        (tmp_path / "orders.csv").write_text(ORDERS)
+
+    with later(0.5, arrive):
+        assert watched(True) == [["orders.csv"]]
+
+
 def test_a_source_folder_that_is_missing_or_removed_ends_the_watch(tmp_path: Path, monkeypatch):
     without_kernels(monkeypatch)
     source = tmp_path / "source"

@@ -45,7 +45,8 @@ def checkout_with(folder: Path, suite: str, column: str, on_failure: str, **limi
     for expectation in content["expectations"]:
         if column in expectation["kwargs"].values():
             expectation["meta"]["on_failure"] = on_failure
-            expectation["kwargs"].update(limits)
+            if "min_value" in expectation["kwargs"]:
+                expectation["kwargs"].update(limits)
     path.write_text(json.dumps(content), encoding="utf-8")
     return checkout
 

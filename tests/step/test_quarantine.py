@@ -165,10 +165,10 @@ def test_orphans_are_loaded_counted_and_healed(small: Shop, run):
     small.deliver("order_lines_2.csv", LINES, "L8,O9,P1,1,2.00,", "L9,O8,P9,1,2.00,")
     small.deliver("payments_2.csv", PAYMENTS, "Y8,O9,,card,SUCCESS,3.00")
     said = [warning for warning in run().warnings() if warning.startswith("orphans")]
-    assert [re.search("(1 of 4 rows, such as '..').*whose (.*) has not arrived", line).groups()
+    assert [re.match("orphans: (1 row, such as '..'): .*whose (.*) has not arrived", line).groups()
             for line in said] == [
-        ("1 of 4 rows, such as 'L8'", "order"), ("1 of 4 rows, such as 'L9'", "product"),
-        ("1 of 4 rows, such as 'O8'", "customer"), ("1 of 4 rows, such as 'Y8'", "order")]
+        ("1 row, such as 'L8'", "order"), ("1 row, such as 'L9'", "product"),
+        ("1 row, such as 'O8'", "customer"), ("1 row, such as 'Y8'", "order")]
     assert small.query("gold", "select order_line_id, order_date, product_name from reporting_sales_wide "
                                "where order_line_id in ('L8', 'L9') order by 1") == [
                                    ("L8", None, "Cup"), ("L9", "2025-01-08", None)]
