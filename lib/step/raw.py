@@ -214,10 +214,12 @@ class RawStep(Step):
         self.warnings += self._describe_disagreements(delivery)
         self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
                           for rule, (count, shown) in self._rejected.items()]
-        for name in header.extra:
-            new = "" if name in reading.known_columns else "new, and "
-            self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
-                                 "kept in raw only")
+        for name, cell in zip(header.names, header.delivered, strict=True):
+            if name in header.extra:
+                new = "" if name in reading.known_columns else "new, and "
+                renamed = f", as {name}" if name != cell else ""
+                self.warnings.append(f"{delivery.name}: column {cell[:drift.NAMED_TEXT] or 'without a name'} "
+                                     f"is {new}not in the contract; kept in raw only{renamed}")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
     def _accepted_limit(self, delivery: Delivery) -> float:
