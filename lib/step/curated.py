@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from lib.contract import SOURCES
 from lib.step.base import Step
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import as_text, locate, name_rows, to_arrow
 from lib.step.markers import Markers
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
@@ -118,6 +118,11 @@ class CuratedStep(Step):
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         delivered = self._batch.loc[rows.index]
         return locate(delivered["source_filename"], delivered["source_row"], self._text_of(delivered))
+
+    def name_rows(self, rows: pd.DataFrame) -> list[str]:
+        delivered = self._batch.loc[rows.index]
+        keys = rows[SOURCES[self._source].key]
+        return name_rows(delivered["source_filename"], delivered["source_row"], keys)
 
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source, delivered = SOURCES[self._source], self._batch.loc[rows.index]

@@ -21,7 +21,7 @@ from lib.ingest.reader import Batch, read_batches
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, name_rows, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
@@ -301,6 +301,10 @@ class RawStep(Step):
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         text = as_text(rows.drop(columns="source_row"))
         return locate([self._delivery.name] * len(rows), rows["source_row"], text)
+
+    def name_rows(self, rows: pd.DataFrame) -> list[str]:
+        names = [self._delivery.name] * len(rows)
+        return name_rows(names, rows["source_row"], rows[SOURCES[self._delivery.source].key])
 
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         text = as_text(rows.drop(columns="source_row"))

@@ -132,7 +132,7 @@ SUMME = ('{"payment_id":"Summe","order_id":null,"payment_date":null,"payment_met
 CASES = {
     "products_extra_column.csv": Case({
         2: product("X1", "Cup", "1.50"), 3: product("X2", "Pot", "2.00")},
-        ("column gift_wrap is new, and not in the contract; kept in raw only",)),
+        ("column Gift Wrap is new, and not in the contract; kept in raw only, as gift_wrap",)),
     "products_reordered_columns.csv": Case({
         2: product("R1", "Cup", "1.50"), 3: product("R2", "Pot", "2.00")}),
     "products_loose_header.csv": Case({

@@ -52,5 +52,5 @@ def test_a_source_folder_in_which_no_file_belongs_to_a_source_says_which_and_why
     assert ".hidden" not in str(error.value)
     for number in range(7):
         shop.deliver(f"note {number}.txt", "a")
-    with pytest.raises(UsageError, match=r"note 2\.txt \(no source has such a name\) and 6 more\. Put"):
+    with pytest.raises(UsageError, match=r"note 4\.txt \(no source has such a name\) and 6 more\. Put"):
         check_source(shop.source)
