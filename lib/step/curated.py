@@ -151,12 +151,17 @@ class CuratedStep(Step):
         return commits["committed_timestamp"].to_numpy()[place]
 
     def _check_delivery(self, filename: str, delivered_at: str, refused: int) -> None:
-        found = self.input.read("deliveries", ["rows", "content_sha256"],
+        found = self.input.read("deliveries", ["rows", "appended", "content_sha256"],
                                 "where source_filename = ? and ingestion_timestamp = ?",
                                 (filename, delivered_at)).to_pandas()
         sha256 = found["content_sha256"].iloc[-1]
         accepted = partial(manifest.accepted_limit, self._log, self.spec.name, sha256)
-        self.warnings += self.quarantine.check_share(filename, refused, found["rows"].sum(), accepted)
+        rest = "load the other rows" if refused < found["appended"].sum() else "set them aside and go on"
+        self.warnings += self.quarantine.check_share(
+            filename, refused, found["rows"].sum(), accepted,
+            "The step has written nothing, of other files either. Raw has read the file, so moving it away "
+            "does not help: correct it and deliver it again; or raise --quarantine-limit to "
+            f"{rest}.")
 
     def record(self) -> dict:
         return super().record() | {"samples": self.writer.samples.tables}

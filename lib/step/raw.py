@@ -104,9 +104,15 @@ class RawStep(Step):
         """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
         errors = list(self.not_loaded.values())
         if errors and len(errors) == len(self.deliveries()):
-            raise DeliveryError("\n".join(errors))
+            raise DeliveryError("\n".join([
+                *errors, "Nothing was written: there is no other new file. Every run tries "
+                f"{'it again until it is' if len(errors) == 1 else 'these again until they are'} corrected "
+                "or moved out of the source folder."]))
         if errors and self.parameters.all_or_nothing:
-            raise DeliveryError("\n".join([*errors, "Nothing was written, because of --all-or-nothing."]))
+            raise DeliveryError("\n".join([
+                *errors, "Nothing was written, because of --all-or-nothing. To let the other files through, "
+                f"move {'this one' if len(errors) == 1 else 'these'} out of the source folder, or run "
+                "without that option."]))
         return super().publish()
 
     @timed("read")
@@ -194,9 +200,12 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        no_rows = sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        broken, rows = done.quarantined - no_rows, done.read - no_rows
         self.warnings += self.quarantine.check_share(
-            delivery.name, broken, done.read, partial(self._accepted_limit, delivery))
+            delivery.name, broken, rows, partial(self._accepted_limit, delivery),
+            "Nothing of it was written. Correct the file and deliver it again"
+            + ("; or raise --quarantine-limit to load the other rows." if broken < rows else "."))
         deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
@@ -253,8 +262,8 @@ class RawStep(Step):
 
     def _check_repeats(self, repeats: repeated_keys.Repeats, rows: int) -> None:
         self._repeats, delivery = repeats, self._delivery
-        if (self.quarantine.is_too_much(repeats.differing, rows)
-                and repeats.differing > self._accepted_limit(delivery) * rows):
+        accepted = partial(self._accepted_limit, delivery)
+        if self.quarantine.find_limit(repeats.differing, rows, accepted) is None:
             key = SOURCES[delivery.source].key
             raise PipelineError(repeats.explain_too_many(delivery.name, key, rows))
 
