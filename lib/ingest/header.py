@@ -11,7 +11,7 @@ from lib.contract import Source
 from lib.errors import PipelineError
 from lib.ingest.near import nearest
 from lib.ingest.records import LINE_END, end_of_lines, is_blank, split_record
-from lib.ingest.text import detect_encoding, reading, text_chunks
+from lib.ingest.text import FirstBlock, detect_encoding, reading, text_chunks
 
 DELIMITERS = (",", ";", "\t", "|")
 SOURCE_ROW = "source_row"
@@ -60,13 +60,14 @@ class _Line:
         return not _missing(self, source)
 
 
-def read_header(path: Path | str, source: Source) -> Header:
+def read_header(path: Path | FirstBlock | str, source: Source) -> Header:
     """Return the header of a delivery of a source.
 
-    This reads the whole file once, to be sure of its encoding. Raises PipelineError for a file that is
-    missing, empty, damaged or not CSV, and for a header that lacks a column or has a name twice.
+    This reads the whole file once, to be sure of its encoding, or a first block alone. Raises PipelineError
+    for a file that is missing, empty, damaged or not CSV, and for a header that lacks a column or has a name
+    twice.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     with reading(path):
         encoding, notes = detect_encoding(path, source.encoding)
         head = _read_head(path, encoding)
@@ -113,7 +114,7 @@ def _describe(line: _Line, names: Sequence[str], absent: Sequence[str], source: 
     return notes
 
 
-def _read_head(path: Path, encoding: str) -> bytes:
+def _read_head(path: Path | FirstBlock, encoding: str) -> bytes:
     """Return the complete lines at the start of the file's text, as UTF-8; b"" if the file has no text."""
     head = b""
     for chunk in text_chunks(path, encoding):
@@ -134,7 +135,8 @@ def missing_line_end(text: bytes) -> bytes:
     return b"" if not text or text.endswith((b"\n", b"\r")) else b"\n"
 
 
-def _find_header(path: Path, head: bytes, start: int, source: Source, delimiters: Sequence[str]) -> _Line:
+def _find_header(path: Path | FirstBlock, head: bytes, start: int, source: Source,
+                 delimiters: Sequence[str]) -> _Line:
     """Return the first line that is a header of the source; else the one that looks most like it.
 
     Only titles may stand above it. Raises PipelineError when lines above it may be rows.

@@ -15,6 +15,14 @@ NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that are right where t
 KEYS_ARE_KNOWN = (REPEATED_KEY, *NO_ROWS)  # rules whose rows hide no key of the file
 
 
+def is_too_much(quarantined: int, rows: int, limit: float) -> bool:
+    """Return whether so many of a delivery's rows cannot be loaded that the export looks broken.
+
+    One bad row never stops a delivery, however small the file is.
+    """
+    return quarantined > max(1, limit * rows)
+
+
 class Quarantine:
     """What a step sets aside; `entries`, per table and rule, have the reason, a count and first rows."""
 
@@ -40,9 +48,8 @@ class Quarantine:
 
         It is this run's limit, or else what `accepted` returns: the highest one with which an earlier run has
         read this delivery. What was accepted once stays accepted, or one bad day would stop every rebuild.
-        One bad row never stops a delivery, however small the file is.
         """
-        if quarantined <= max(1, self._limit * rows):
+        if not is_too_much(quarantined, rows, self._limit):
             return self._limit
         limit = accepted()
         return limit if quarantined <= limit * rows else None
