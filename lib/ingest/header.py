@@ -248,8 +248,9 @@ def _check_names(line: _Line, source: Source, where: str) -> None:
     if missing := _missing(line, source):
         extra = _extra(line, source)
         near = {name: nearest(name, source, extra) for name in missing}
-        lacking = [f"{name!r} ({f'nearest: {cell[:40]!r}' if cell else 'nothing like it'})"
-                   for name, cell in near.items()]
+        lacking = [f"{name!r} (nearest: {cell[:40]!r})" for name, cell in near.items() if cell]
+        if far := [repr(name) for name, cell in near.items() if not cell]:
+            lacking.append(f"{', '.join(far)} (nothing like {'it' if len(far) == 1 else 'them'})")
         otherwise = next((f" If {cell[:40]!r} means something else, add an empty column {name}."
                           for name, cell in near.items() if cell and name in _optional(source)), "")
         raise PipelineError(f"{where}: the header lacks {', '.join(lacking)}. It has {_listed(line.cells)}. "

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 
 from lib.contract import SOURCES, Source
 
@@ -66,7 +66,7 @@ def _likeness(column: str, name: str, source: Source) -> tuple[float, float]:
     return max(share if share >= (NEAR_IF_WITHIN if is_within else NEAR) else 0.0, letters), letters
 
 
-@cache
+@lru_cache(10_000)
 def _words(name: str) -> tuple[str, ...]:
     """Return the words of a name, in the singular: `CustomerIDs` has the words `customer` and `id`."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)

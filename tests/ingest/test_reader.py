@@ -218,7 +218,7 @@ REFUSED = {
     "a column missing": (
         b"order_id,Statuss\n1,x\n",
         "line 1: .*lacks 'status' .*nearest: 'Statuss'.* has 'order_id', 'Statuss'"),
-    "two columns missing": (b"\n1,2\n", "line 2: .*lacks 'order_id' .*'status' .* has '1', '2'"),
+    "two columns missing": (b"\n1,2\n", "line 2: .*lacks 'order_id', 'status' .* has '1', '2'"),
     "a name twice": (b"order_id,status,Order ID\n", "line 1: .*'order_id' 2 times: 'order_id', 'Order ID'"),
     "our own name": (b"order_id,status,source_row\n", "line 1: .*'source_row'"),
     "an unclosed quote": (b'order_id,"status\n1,x\n', "line 1: .*breaks off after ''.*quote"),

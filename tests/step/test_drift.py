@@ -53,7 +53,8 @@ def test_a_column_that_is_empty_more_often_than_it_was_is_told(four_days: Shop, 
 
 def test_a_value_that_a_category_never_had_is_told_once(four_days: Shop, run):
     four_days.deliver("orders_2025-02-05.csv", *orders(5, 10, channel=" Kiosk "))
-    assert run().warnings() == ["orders_2025-02-05.csv: channel has values never seen before: 'KIOSK'"]
+    assert run().warnings() == [
+        "orders_2025-02-05.csv: channel has values never seen before: 'KIOSK' (line 2)"]
     four_days.deliver("orders_2025-02-06.csv", *orders(6, 10, channel="kiosk"))
     assert run().warnings() == []
 
