@@ -35,6 +35,14 @@ STEPS: dict[str, StepSpec] = {spec.name: spec for spec in [
              "aggregation_timestamp"),
 ]}
 
+SERIAL = "row_id"  # the column that numbers the rows of a table of raw or curated, in the order of writing
+# The columns of each layer that tell the place of a row: its number, where it is from, which run wrote it.
+# All other columns are its content.
+PLACE: dict[str, tuple[str, ...]] = {
+    "raw": (SERIAL, "batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp"),
+    "curated": (SERIAL, "batch_id", "process_name", "transformation_timestamp"),
+    "gold": ("batch_id", "aggregation_timestamp")}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -53,6 +61,7 @@ class Options:
     quarantine_limit: float = 0.1
     all_or_nothing: bool = False  # whether one delivery that cannot be loaded keeps the others out
     now: str = ""  # the time of the run; empty: the time at its start
+    as_of: str = ""  # the day up to which gold counts; empty: the day of the run
     no_rebuild: bool = False
     keep_runs: int = 0  # how many runs' folders stay in the reports; 0: all
     keep_archive: int = 0  # for how many days a delivery stays in the archive; 0: for ever
