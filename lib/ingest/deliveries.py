@@ -1,6 +1,5 @@
 """Find the deliveries in the source folder and decide, by their content, which of them to read."""
 
-import difflib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError, printable
 from lib.ingest.names import natural_order
+from lib.ingest.near import nearest_source
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
 from lib.storage.lookup import KnownDelivery
@@ -25,8 +25,10 @@ from lib.storage.lookup import KnownDelivery
 LISTED = "deliveries.json"
 FOUND = ".found"  # in a run's folder, while its raw step runs
 UNFINISHED = (".tmp", ".part")
+UNFINISHED_NAME = "hidden or unfinished by its name"
 WAITS = 20  # as many of the latest waits between deliveries of a source show what is usual
 WAITS_NEEDED = 3  # fewer show nothing
+SHOWN = 5  # files that are named where there is no delivery
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,17 @@ def overdue(known: Iterable[KnownDelivery], now: str) -> list[str]:
 
 
 def check_source(folder: Path) -> None:
-    """Raise UsageError when there is no source folder or no delivery in it."""
-    if not any(source_of(path.relative_to(folder).as_posix()) for path in list_files(folder)):
-        *names, last = (f"{name}.csv" for name in SOURCES)
-        raise UsageError(f"source folder {folder} holds no delivery. Put {', '.join(names)} and {last} "
-                         "there, or name another folder with --source.")
+    """Raise UsageError when there is no source folder or no delivery in it; it names the files that are."""
+    names = [path.relative_to(folder).as_posix() for path in list_files(folder)]
+    if any(map(source_of, names)):
+        return
+    others = [name for name in [*names, *_other_folders(folder)] if not name.startswith(".")]
+    shown = [f"{shown_name(name)} ({_why_stray(name)})" for name in others[:SHOWN]]
+    more = f" and {len(others) - SHOWN:,} more" if len(others) > SHOWN else ""
+    found = f": {', '.join(shown)}{more}" if others else ""
+    *first, last = (f"{name}.csv" for name in SOURCES)
+    raise UsageError(f"source folder {folder} holds no delivery{found}. Put {', '.join(first)} and {last} "
+                     "there, or name another folder with --source.")
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -184,6 +192,12 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_order(path.relative_to(folder).as_posix()))
 
 
+def _other_folders(folder: Path) -> list[str]:
+    """Return the folders in the source folder that are not named after a source, each with a slash."""
+    return sorted(shown_name(f"{child.name}/") for child in folder.iterdir()
+                  if child.is_dir() and child.name.lower() not in SOURCES)
+
+
 def _is_file(path: Path) -> bool:
     """Return whether a path is a file, or a broken link, which fails when it is read. A pipe would block."""
     return path.is_file() or (path.is_symlink() and not path.exists())
@@ -195,13 +209,37 @@ def source_of(name: str) -> str | None:
     `orders (1).csv` is how a browser saves a second `orders.csv`.
     """
     match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
-    if match:
-        folder, slash, _ = name.partition("/")
-        stem = (folder if slash else match["stem"]).lower()
-        for source in SOURCES:
-            if stem == source or (not slash and re.match(rf"{source}([_.-]| ?\([0-9]+\))", stem)):
-                return source
+    return _source_named(match["stem"], "/" in name) if match else None
+
+
+def _source_named(name: str, is_in_folder: bool) -> str | None:
+    """Return the source that the beginning of a name names, or its folder; the ending does not matter."""
+    stem = (name.partition("/")[0] if is_in_folder else name).lower()
+    for source in SOURCES:
+        if stem == source or (not is_in_folder and re.match(rf"{source}([_.-]| ?\([0-9]+\))", stem)):
+            return source
     return None
+
+
+def _why_stray(name: str) -> str:
+    """Return why a file, or a folder whose name ends in a slash, is no delivery of a source."""
+    stem, _, ending = name.partition(".")
+    if name.endswith("/"):
+        likely = nearest_source(name, is_whole=True)
+        return ("only folders named after a source are read: "
+                + (f"did you mean {likely}/?" if likely else "move its files up"))
+    if _is_unfinished(name):
+        return UNFINISHED_NAME
+    if source := _source_named(name, "/" in name):
+        kind = f"not .{ending.rpartition('.')[2]}" if ending else "and this name has no ending"
+        return f"it would be {source}, but only .csv and .csv.gz are read, {kind}. Deliver the table as .csv"
+    likely = nearest_source(stem)
+    return f"did you mean {likely}.csv?" if likely else "no source has such a name"
+
+
+def shown_name(name: str) -> str:
+    """Return a name as text also where it is not UTF-8."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _read(folder: Path, settled_seconds: float, seen: dict[tuple[str, int], str], last_look: float,
@@ -211,20 +249,15 @@ def _read(folder: Path, settled_seconds: float, seen: dict[tuple[str, int], str]
     try:
         name.encode()
     except UnicodeEncodeError:
-        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        return Delivery(shown, "waiting", note="its name is not UTF-8: rename it")
+        return Delivery(shown_name(name), "waiting", note="its name is not UTF-8: rename it")
     shown = printable(name).replace("\n", "\\u000a").replace("\t", "\\u0009")
     if shown != name:
         return Delivery(shown, "waiting", note="its name has characters that cannot be shown: rename it")
     if _is_unfinished(name):
-        return Delivery(name, "waiting", note="hidden or unfinished by its name")
+        return Delivery(name, "waiting", note=UNFINISHED_NAME)
     source = source_of(name)
     if source is None:
-        stem = name.partition("/")[0].partition(".")[0].lower()
-        close = difflib.get_close_matches(stem, SOURCES, n=1)
-        is_near = close and name.lower().endswith((".csv", ".csv.gz"))
-        note = f"did you mean {close[0]}.csv?" if is_near else "no source has such a name"
-        return Delivery(name, "stray", note=note)
+        return Delivery(name, "stray", note=_why_stray(name))
     try:
         before = path.stat()
         age = time.time() - before.st_mtime
@@ -256,19 +289,19 @@ def looks_like_deliveries(folder: Path, but: Collection[tuple[str, int]] = ()) -
 
 
 def _find_stray_folders(folder: Path, known: Iterable[KnownDelivery]) -> list[Delivery]:
-    """Return the subfolders that no source has although they hold deliveries, each as a stray file.
+    """Return the subfolders that are not read although they hold deliveries, or are named almost like a
+    source, each as a stray file.
 
     Files that were read before, and were moved into such a folder since, are no deliveries any more.
     """
     read = {(entry.name.rpartition("/")[2], entry.size) for entry in known}
     stray = []
-    for child in sorted(folder.iterdir()):
-        if child.name.startswith(".") or child.name.lower() in SOURCES or not child.is_dir():
-            continue
-        if names := looks_like_deliveries(child, read):
-            stray.append(Delivery(f"{child.name}/", "stray", note=(
-                f"holds {names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''}, named like "
-                "deliveries, but only folders named after a source are read. Move the files up")))
+    for name in _other_folders(folder):
+        names = looks_like_deliveries(folder / name, read)
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        held = f"holds {names[0]}{more}, but " if names else ""
+        if not name.startswith(".") and (held or nearest_source(name, is_whole=True)):
+            stray.append(Delivery(name, "stray", note=held + _why_stray(name)))
     return stray
 
 

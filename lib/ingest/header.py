@@ -1,6 +1,5 @@
 """The header of a delivery: where it is, what its names mean, and how the text below it is to be read."""
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from lib.contract import Source
 from lib.errors import PipelineError
+from lib.ingest.near import nearest
 from lib.ingest.records import LINE_END, end_of_lines, is_blank, split_record
-from lib.ingest.text import detect_encoding, reading, text_chunks
+from lib.ingest.text import FirstBlock, detect_encoding, reading, text_chunks
 
 DELIMITERS = (",", ";", "\t", "|")
 SOURCE_ROW = "source_row"
@@ -29,6 +29,7 @@ class Header:
     source: Source
     names: tuple[str, ...]  # in the file's order: the contract's name where there is one, else normalised
     extra: tuple[str, ...]  # the names that are not in the contract
+    delivered: tuple[str, ...]  # the names as the file has them
     absent: tuple[str, ...]  # optional columns of the contract that the file lacks; they are read as empty
     encoding: str
     delimiter: str
@@ -56,16 +57,17 @@ class _Line:
 
     def is_header(self, source: Source) -> bool:
         """Return whether nothing is lacking that a header must have."""
-        return not _missing(self.names(source), source)
+        return not _missing(self, source)
 
 
-def read_header(path: Path | str, source: Source) -> Header:
+def read_header(path: Path | FirstBlock | str, source: Source) -> Header:
     """Return the header of a delivery of a source.
 
-    This reads the whole file once, to be sure of its encoding. Raises PipelineError for a file that is
-    missing, empty, damaged or not CSV, and for a header that lacks a column or has a name twice.
+    This reads the whole file once, to be sure of its encoding, or a first block alone. Raises PipelineError
+    for a file that is missing, empty, damaged or not CSV, and for a header that lacks a column or has a name
+    twice.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     with reading(path):
         encoding, notes = detect_encoding(path, source.encoding)
         head = _read_head(path, encoding)
@@ -89,9 +91,9 @@ def read_header(path: Path | str, source: Source) -> Header:
         notes += (f"the header ends in {more} than the rows: left out",)
     names = line.names(source)
     extra = tuple(name for name in names if name not in source.column_names)
-    _check_names(names, extra, source, where)
+    _check_names(line, source, where)
     absent = tuple(name for name in source.column_names if name not in names)
-    return Header(source, names, extra, absent, encoding, line.delimiter,
+    return Header(source, names, extra, tuple(line.cells), absent, encoding, line.delimiter,
                   notes + _describe(line, names, absent, source), body_start,
                   1 + _count_lines(head[:body_start]))
 
@@ -112,7 +114,7 @@ def _describe(line: _Line, names: Sequence[str], absent: Sequence[str], source: 
     return notes
 
 
-def _read_head(path: Path, encoding: str) -> bytes:
+def _read_head(path: Path | FirstBlock, encoding: str) -> bytes:
     """Return the complete lines at the start of the file's text, as UTF-8; b"" if the file has no text."""
     head = b""
     for chunk in text_chunks(path, encoding):
@@ -133,7 +135,8 @@ def missing_line_end(text: bytes) -> bytes:
     return b"" if not text or text.endswith((b"\n", b"\r")) else b"\n"
 
 
-def _find_header(path: Path, head: bytes, start: int, source: Source, delimiters: Sequence[str]) -> _Line:
+def _find_header(path: Path | FirstBlock, head: bytes, start: int, source: Source,
+                 delimiters: Sequence[str]) -> _Line:
     """Return the first line that is a header of the source; else the one that looks most like it.
 
     Only titles may stand above it. Raises PipelineError when lines above it may be rows.
@@ -208,41 +211,50 @@ def _count_unnamed(body: bytes, line: _Line) -> int:
     return unnamed
 
 
-def _missing(names: Sequence[str], source: Source) -> list[str]:
+def _missing(line: _Line, source: Source) -> list[str]:
     """Return the columns that a header lacks although it must have them.
 
     A column that may be empty may also be absent. But if more columns are absent than present, or if one may
-    be there under another spelling, the file is most likely another table, or its header is wrong.
+    be there under another name, the file is most likely another table, or its header is wrong.
     """
+    names = line.names(source)
     absent = [name for name in source.column_names if name not in names]
-    extra = [name for name in names if name not in source.column_names]
     if 2 * len(absent) > len(source.columns):
         return absent
-    optional = {column.name for column in source.columns[1:] if column.optional}
-    return [name for name in absent if name not in optional or _near(name, extra)]
+    optional, extra = _optional(source), _extra(line, source)
+    return [name for name in absent if name not in optional or nearest(name, source, extra)]
 
 
-def _check_names(names: Sequence[str], extra: Sequence[str], source: Source, where: str) -> None:
+def _optional(source: Source) -> set[str]:
+    return {column.name for column in source.columns[1:] if column.optional}
+
+
+def _extra(line: _Line, source: Source) -> list[str]:
+    """Return the names that are not in the contract, as the file has them."""
+    names = zip(line.cells, line.names(source), strict=True)
+    return [cell for cell, name in names if name not in source.column_names]
+
+
+def _check_names(line: _Line, source: Source, where: str) -> None:
+    names = line.names(source)
     for name, count in Counter(names).items():
         if count > 1:
-            raise PipelineError(f"{where}: the header has {name[:40]!r} {count} times (case, spaces and "
-                                "hyphens do not count). Rename all but one.")
+            same = [cell for cell, other in zip(line.cells, names, strict=True) if other == name]
+            raise PipelineError(f"{where}: the header has {name[:40]!r} {count} times: {_listed(same)} "
+                                "(case, spaces and hyphens do not count). Rename all but one.")
     if SOURCE_ROW in names:
         raise PipelineError(f"{where}: the header has {SOURCE_ROW!r}, which is the pipeline's name for line "
                             "numbers. Rename it.")
-    missing = [f"{name!r} ({_nearest(name, extra)})" for name in _missing(names, source)]
-    if missing:
-        raise PipelineError(f"{where}: the header lacks {', '.join(missing)}. It has {_listed(names)}. "
-                            "Correct it and deliver the file again.")
-
-
-def _near(name: str, candidates: Sequence[str]) -> list[str]:
-    return difflib.get_close_matches(name, candidates, n=1)
-
-
-def _nearest(name: str, candidates: Sequence[str]) -> str:
-    near = _near(name, candidates)
-    return f"nearest: {near[0]!r}" if near else "nothing like it"
+    if missing := _missing(line, source):
+        extra = _extra(line, source)
+        near = {name: nearest(name, source, extra) for name in missing}
+        lacking = [f"{name!r} (nearest: {cell[:40]!r})" for name, cell in near.items() if cell]
+        if far := [repr(name) for name, cell in near.items() if not cell]:
+            lacking.append(f"{', '.join(far)} (nothing like {'it' if len(far) == 1 else 'them'})")
+        otherwise = next((f" If {cell[:40]!r} means something else, add an empty column {name}."
+                          for name, cell in near.items() if cell and name in _optional(source)), "")
+        raise PipelineError(f"{where}: the header lacks {', '.join(lacking)}. It has {_listed(line.cells)}. "
+                            f"Correct it and deliver the file again.{otherwise}")
 
 
 def _listed(names: Sequence[str], limit: int = 12) -> str:

@@ -16,7 +16,7 @@ from lib.ingest import records
 from lib.ingest.header import Header, missing_line_end
 from lib.ingest.records import REJECTED, LineTooLong, Parsed, Shape, end_of_lines, line_ends, parse
 from lib.ingest.repeated_header import set_headers_aside
-from lib.ingest.text import reading, text_chunks
+from lib.ingest.text import FirstBlock, reading, text_chunks
 
 BLOCK_BYTES = 4 << 20
 BATCH_BYTES = 64 << 20  # of rows; a batch has as many only where rows are long
@@ -40,8 +40,8 @@ class Unfinished(Exception):
     """A part of a file ends where a record may not be complete."""
 
 
-def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, block_bytes: int = BLOCK_BYTES,
-                 only: str | None = None) -> Iterator[Batch]:
+def read_batches(path: Path | FirstBlock | str, header: Header, batch_rows: int = 200_000,
+                 block_bytes: int = BLOCK_BYTES, only: str | None = None) -> Iterator[Batch]:
     """Yield the file's rows and rejected lines, up to `batch_rows` of each and BATCH_BYTES at a time.
 
     With `only`, the name of a column, the rows have just that column and `source_row`, which takes half the
@@ -52,7 +52,7 @@ def read_batches(path: Path | str, header: Header, batch_rows: int = 200_000, bl
     absent = () if only else header.absent
     if batch_rows < 1:
         raise ValueError(f"batch_rows is {batch_rows}: it must be 1 or more")
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     shape = Shape(header.names, header.delimiter.encode(), only)
     rows, rejected = shape.schema.empty_table(), REJECTED.empty_table()
     with reading(path):
@@ -76,12 +76,13 @@ def with_absent(rows: pa.Table, absent: tuple[str, ...]) -> pa.Table:
     return rows
 
 
-def _parse_blocks(path: Path, header: Header, shape: Shape, block_bytes: int) -> Iterator[Parsed]:
+def _parse_blocks(path: Path | FirstBlock, header: Header, shape: Shape,
+                  block_bytes: int) -> Iterator[Parsed]:
     chunks = _skip(text_chunks(path, header.encoding, block_bytes), header.body_start)
     return parse_chunks(path, chunks, shape, header.body_line)
 
 
-def parse_chunks(path: Path, chunks: Iterator[bytes], shape: Shape, line: int, *,
+def parse_chunks(path: Path | FirstBlock, chunks: Iterator[bytes], shape: Shape, line: int, *,
                  is_end: bool = True) -> Iterator[Parsed]:
     """Yield the rows and rejected lines of a part of a file that begins with a record, in line `line`.
 

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,14 +67,41 @@ def open_delivery(path: Path) -> Iterator[BinaryIO]:
             yield content
 
 
-def byte_chunks(path: Path, size: int = SCAN_BYTES) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class FirstBlock:
+    """The first lines of a file, which are read in place of all of it where a path is expected."""
+
+    path: Path
+    content: bytes  # gunzipped
+    is_all: bool
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def read_first_block(path: Path) -> FirstBlock:
+    """Return the lines in the first SCAN_BYTES of a file. Raises PipelineError if it cannot be read."""
+    with reading(path), open_delivery(path) as file:
+        content = file.read(SCAN_BYTES + 1)
+    if len(content) <= SCAN_BYTES:
+        return FirstBlock(path, content, True)
+    wide = _wide_encoding(content) or ""
+    end = content.rfind(b"\n", 0, SCAN_BYTES) + 1 or SCAN_BYTES
+    unit = 4 if "32" in wide else 2 if wide else 1  # a line feed of UTF-16 is half of its two bytes
+    return FirstBlock(path, content[:end + -end % unit], False)
+
+
+def byte_chunks(path: Path | FirstBlock, size: int = SCAN_BYTES) -> Iterator[bytes]:
     """Yield the file's content, gunzipped, in chunks of at most `size` bytes."""
+    if isinstance(path, FirstBlock):
+        yield path.content
+        return
     with open_delivery(path) as content:
         while chunk := content.read(size):
             yield chunk
 
 
-def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[bytes]:
+def text_chunks(path: Path | FirstBlock, encoding: str, size: int = SCAN_BYTES) -> Iterator[bytes]:
     """Yield the file's text as UTF-8; a chunk may end within a line. A UTF-8 byte-order mark is kept."""
     chunks = byte_chunks(path, size)
     if encoding == "utf-8":
@@ -81,7 +109,7 @@ def text_chunks(path: Path, encoding: str, size: int = SCAN_BYTES) -> Iterator[b
     return (text.encode() for text in codecs.iterdecode(chunks, encoding))
 
 
-def detect_encoding(path: Path, declared: str = "") -> tuple[str, tuple[str, ...]]:
+def detect_encoding(path: Path | FirstBlock, declared: str = "") -> tuple[str, tuple[str, ...]]:
     """Return a codec that decodes the whole file, and notes on what was found.
 
     `declared` is the encoding of files that are not UTF-8; without it, they are cp1252. A file that is UTF-8,
@@ -161,7 +189,8 @@ def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _packing_notes(path: Path) -> tuple[str, ...]:
+def _packing_notes(path: Path | FirstBlock) -> tuple[str, ...]:
+    path = path.path if isinstance(path, FirstBlock) else path
     with path.open("rb") as file:
         is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     if is_gzip and path.suffix.lower() != ".gz":

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lib.clock import utc_now
+from lib.contract import SOURCES
+from lib.errors import PipelineError
 from lib.ingest.deliveries import Delivery, check_source
 from lib.runner.decide import (
     check_clock,
@@ -37,6 +39,7 @@ class Plan:
     deliveries: list[Delivery]
     steps: list[PlannedStep]
     warnings: list[str]
+    refused: dict[str, str]  # by delivery: why it could not be loaded, as far as its first block shows
 
 
 def make_plan(options: Options) -> Plan:
@@ -48,6 +51,10 @@ def make_plan(options: Options) -> Plan:
     marks, changed, strange = _read_log(options)
     warnings = [*warnings, *filter(None, [strange])]
     to_read = [delivery for delivery in deliveries if delivery.is_to_read]
+    refused = {delivery.name: error for delivery in to_read if (error := _foresee(options, delivery))}
+    loadable = [delivery for delivery in to_read if delivery.name not in refused]
+    if refused and options.all_or_nothing:
+        loadable = []
     steps: list[PlannedStep] = []
     changing: dict[str, str] = {}  # the tables that earlier steps may change, and by what
     rebuilding: set[str] = set()  # the steps among these causes that rebuild their tables
@@ -60,7 +67,7 @@ def make_plan(options: Options) -> Plan:
         if not why and rebuilding.intersection(causes):
             why = f"{', '.join(sorted(rebuilding.intersection(causes)))} rebuilds tables that it reads"
         if spec.name == "raw":
-            outputs = _find_causes(spec, to_read)
+            outputs = _find_causes(spec, loadable)
         else:
             outputs = dict.fromkeys(spec.outputs, f"step {spec.name}") if why or causes else {}
         steps.append(PlannedStep(spec, *_explain(why, causes), tuple(outputs)))
@@ -72,7 +79,34 @@ def make_plan(options: Options) -> Plan:
                 warnings.append(explain_changed_rules(spec, changed[spec.name], False))
     if any(step.runs != "no" for step in steps):
         check_suites(options.warehouse, read_only=True)
-    return Plan(options, deliveries, steps, warnings)
+    return Plan(options, deliveries, steps, warnings, refused)
+
+
+def _foresee(options: Options, delivery: Delivery) -> str | None:
+    """Return why a run could not load a delivery, as far as its first block shows."""
+    # Here, not above: a plan without new deliveries should not wait for these.
+    from lib.ingest.header import read_header
+    from lib.ingest.reader import read_batches
+    from lib.ingest.text import read_first_block
+    from lib.step import raw_tables
+    from lib.step.quarantine import NO_ROWS, is_too_much
+
+    path, lines, bad = delivery.path(options.source), 0, []
+    try:
+        block = read_first_block(path)
+        header = read_header(block, SOURCES[delivery.source])
+        raw_tables.check_columns(delivery, header.names)
+        for batch in read_batches(block, header):
+            bad += [line for line in batch.rejected.to_pylist() if line["rule"] not in NO_ROWS]
+            lines += batch.rows.num_rows
+    except PipelineError as error:
+        return str(error)
+    lines += len(bad)
+    if not is_too_much(len(bad), lines, options.quarantine_limit):
+        return None
+    of_all = "" if block.is_all else "first "
+    return (f"{path}, line {bad[0]['source_row']}: {bad[0]['reason']}. {len(bad):,} of its {of_all}{lines:,} "
+            f"rows cannot be loaded, more than {options.quarantine_limit:.0%}.")
 
 
 def _read_log(options: Options) -> tuple[dict[str, audit.Watermark], dict[str, str], str]:
@@ -115,6 +149,8 @@ def describe(plan: Plan) -> list[str]:
         is_snapshot = delivery.source in plan.options.snapshot
         snapshot = "  complete: keys missing from it are deleted" if is_snapshot else ""
         lines.append(f"  {delivery.status:<8} {delivery.name:<{width}} {delivery.size:>13,} bytes{snapshot}")
+        if error := plan.refused.get(delivery.name):
+            lines.append(f"  {'':<8} cannot be loaded: {error}")
     skipped = Counter(delivery.status for delivery in plan.deliveries if not delivery.is_to_read)
     for status, count in skipped.items():
         lines.append(f"  skipped  {count} {SKIPPED[status]}")

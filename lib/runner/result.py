@@ -67,7 +67,8 @@ class RunResult:
         to_read = sum(delivery["status"] in ("new", "changed") for delivery in self.deliveries)
         return "\n  ".join([
             f"{len(errors)} of {to_read} deliveries could not be loaded; the other {to_read - len(errors)} "
-            "are loaded. Correct these, and run again:", *(error.replace("\n", "\n  ") for error in errors)])
+            "are loaded. Correct these, or move them out of the source folder, and run again:",
+            *(error.replace("\n", "\n  ") for error in errors)])
 
     def tables(self) -> list[dict[str, Any]]:
         """Return what the run changed in each table of each layer."""

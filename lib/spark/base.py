@@ -77,7 +77,7 @@ class SparkStep:
             return rows
         if not isinstance(self._gate, SparkGate):
             self._gate = SparkGate(self.run_folder, self.batch_id, scratch())
-        refused = self._gate.check(suite, rows, self.describe_rows)
+        refused = self._gate.check(suite, rows, self.describe_rows, self.name_rows)
         if refused is None:
             return rows
         refused.persist()

@@ -13,7 +13,7 @@ from lib.spark.rows import Rows, in_chunks
 from lib.spark.tables import Tables, struct_of
 from lib.spark.writer import SparkWriter
 from lib.step.curated import DELETED, CuratedStep
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import as_text, locate, name_rows, to_arrow
 from lib.step.phases import timed
 from lib.step.raw_tables import SERIAL
 from lib.storage import commits
@@ -83,6 +83,11 @@ class SparkCuratedStep(SparkStep, CuratedStep):
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         delivered = self._as_delivered(rows[[SERIAL]])
         return locate(delivered["source_filename"], delivered["source_row"], delivered["raw_text"])
+
+    def name_rows(self, rows: pd.DataFrame) -> list[str]:
+        key = SOURCES[self._source].key
+        delivered = rows[[SERIAL]].merge(self._as_delivered(rows[[SERIAL]]), on=SERIAL)
+        return name_rows(delivered["source_filename"], delivered["source_row"], rows[key])
 
     def refuse(self, suite: str, rows: Rows, refused: DataFrame) -> None:
         key = SOURCES[self._source].key

@@ -10,7 +10,17 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lib.spark.rows import Rows
-from lib.step.gate import SAMPLE, Gate, open_context, stop, unreadable_text
+from lib.step.gate import (
+    SAMPLE,
+    SEARCHED,
+    Gate,
+    NameRows,
+    named_values,
+    open_context,
+    stop,
+    unreadable_text,
+    values_of,
+)
 from lib.steps import PROJECT
 
 GX = PROJECT / "gx"
@@ -25,8 +35,8 @@ class SparkGate(Gate):
         self._scratch = scratch
         super().__init__(folder, batch_id)
 
-    def check(self, suite: str, rows: Rows,
-              describe_rows: Callable[[pd.DataFrame], list[str]]) -> DataFrame | None:
+    def check(self, suite: str, rows: Rows, describe_rows: Callable[[pd.DataFrame], list[str]],
+              name_rows: NameRows | None = None) -> DataFrame | None:
         """Run the checkpoint of `suite` on the rows and return the rows to be quarantined; None without any.
 
         Returns their key, `rule` and `reason` (of the first rule that the row failed). Raises PipelineError
@@ -34,17 +44,24 @@ class SparkGate(Gate):
         """
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows.frame, rows.frame.count()):
+            text, name_rows = unreadable_text(outcome), name_rows if rows.key else None
+            if not tally.needs_rows(name_rows) and text not in rows.frame.columns:
+                tally.show(values_of(outcome))
+                continue
             bad = self._failing_rows(suite, rows.frame, outcome)
-            if (text := unreadable_text(outcome)) in rows.frame.columns:
+            if text in rows.frame.columns:
                 tally.failed -= bad.where(sf.col(text).isNotNull()).count()
                 bad = bad.where(sf.col(text).isNull())
                 if not tally.failed:
                     continue
-            if bad is None or not rows.key:
+            if tally.on_failure == "quarantine" and (bad is None or not rows.key):
                 tally.on_failure = "fail"  # there are no rows that could be set aside
-            if tally.on_failure == "fail":
+            is_fail = tally.on_failure == "fail"
+            tally.show(values_of(outcome) if is_fail or bad is None or not name_rows else named_values(
+                outcome, bad.orderBy(rows.key).limit(SEARCHED).toPandas(), name_rows))
+            if is_fail:
                 stops.append((tally, describe_rows(bad.limit(SAMPLE).toPandas()) if bad is not None else []))
-            else:
+            elif tally.on_failure == "quarantine":
                 refused.append(bad.select(
                     rows.key, sf.lit(len(refused)).alias("rank"), sf.lit(tally.rule).alias("rule"),
                     sf.lit(tally.notes).alias("reason")))

@@ -238,7 +238,9 @@ def _describe(found: Delivered, profile: drift.Profile) -> None:
     few = first.where(sf.col("place") <= drift.KEPT_VALUES)
     kept = sorted(few.select("first", "name", "value").collect())
     for name in names:
-        profile.add_values(name, pa.array([row.value for row in kept if row.name == name], pa.string()))
+        of_name = [row for row in kept if row.name == name]
+        profile.add_values(name, pa.array([row.value for row in of_name], pa.string()),
+                           pa.array([row.first for row in of_name], pa.int64()))
 
 
 def _describe_rounded(found: Delivered, profile: drift.Profile) -> None:
@@ -247,5 +249,5 @@ def _describe_rounded(found: Delivered, profile: drift.Profile) -> None:
     counts = found.rows.agg(*map(sf.count_if, is_rounded)).first()
     for name, rounded, count in zip(ids, is_rounded, counts, strict=True):
         if count:
-            first = found.rows.where(rounded).orderBy("source_row").select(column(name)).first()
-            profile.rounded[name] = [count, first[0]]
+            first = found.rows.where(rounded).orderBy("source_row").select(column(name), "source_row").first()
+            profile.rounded[name] = (count, *first)

@@ -19,7 +19,16 @@ from lib.contract import Source
 from lib.errors import PipelineError
 from lib.ingest.header import SOURCE_ROW, Header
 from lib.ingest.reader import Batch, Unfinished, read_batches
-from lib.ingest.total_row import AMOUNT, EXACT, KEYS_COMPARED, Sum, find_total, rejected_total
+from lib.ingest.total_row import (
+    AMOUNT,
+    EXACT,
+    KEYS_COMPARED,
+    MAY_BE_TOTAL,
+    Sum,
+    find_total,
+    name_totals,
+    rejected_total,
+)
 from lib.spark.parts import PART_BYTES, Part, Scan, can_be_cut, cut, read_part, scan, stretches
 from lib.spark.sql import column
 
@@ -163,19 +172,29 @@ def _names(header: Header) -> tuple[str, ...]:
 
 
 def _set_total_aside(spark: SparkSession, found: Delivered, source: Source, last: Row | None) -> Delivered:
-    """Return a delivery with a total in its last row among the rejected lines."""
+    """Return a delivery with its totals among the rejected lines."""
     if last is None:
         return found
     fields = last.asDict()
-    others = found.rows.where(sf.col(SOURCE_ROW) < fields[SOURCE_ROW])
+    above = found.rows.where(sf.col(SOURCE_ROW) < fields[SOURCE_ROW])
+    may_be = above.where(column(source.key).rlike(f"(?iu){MAY_BE_TOTAL}"))
+    totals = name_totals([row.asDict() for row in may_be.collect()], source)
+    lines = [row[SOURCE_ROW] for row, _ in totals]
+    others = above.where(~sf.col(SOURCE_ROW).isin(lines)) if lines else above
     reason = find_total(fields, source, lambda name: _add_up(others, name), lambda: [
         row[0] for row in others.select(source.key).limit(KEYS_COMPARED).collect()])
+    rows = others
     if reason is None:
+        rows = found.rows.where(~sf.col(SOURCE_ROW).isin(lines)) if lines else found.rows
+    else:
+        totals.append((fields, reason))
+    if not totals:
         return found
-    total = rejected_total(fields, reason)
-    rejected = found.rejected.unionByName(spark.createDataFrame(total.to_pylist(), found.rejected.schema))
-    empty = {name: count - (fields[name] is None) for name, count in found.empty.items()}
-    return Delivered(others, rejected, found.row_count - 1, found.rejected_count + 1, found.last_row, empty)
+    rejected = [line for total in totals for line in rejected_total(*total).to_pylist()]
+    empty = {name: count - sum(row[name] is None for row, _ in totals) for name, count in found.empty.items()}
+    return Delivered(
+        rows, found.rejected.unionByName(spark.createDataFrame(rejected, found.rejected.schema)),
+        found.row_count - len(totals), found.rejected_count + len(totals), found.last_row, empty)
 
 
 def _add_up(rows: DataFrame, name: str) -> Sum:

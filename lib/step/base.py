@@ -14,7 +14,7 @@ from lib.errors import PipelineError
 from lib.step.counts import Count
 from lib.step.fingerprint import mix, take_fingerprint
 from lib.step.frames import as_text
-from lib.step.gate import Gate
+from lib.step.gate import Gate, NameRows
 from lib.step.parameters import Parameters
 from lib.step.phases import Phases, timed
 from lib.step.progress import Progress
@@ -33,6 +33,7 @@ class Step:
     """What all steps share. Everything written becomes visible with `publish`: all of it, or nothing."""
 
     engine = "sqlite"
+    name_rows: NameRows | None = None  # returns where rows are, in a step whose rows come from files
 
     def __init__(self, spec: StepSpec, parameters: Parameters, log: Connection):
         self.spec, self.parameters = spec, parameters
@@ -112,7 +113,7 @@ class Step:
             return rows
         if self._gate is None:
             self._gate = Gate(self.run_folder, self.batch_id)
-        refused = self._gate.check(suite, rows, self.describe_rows)
+        refused = self._gate.check(suite, rows, self.describe_rows, self.name_rows)
         if refused.empty:
             return rows
         self.refuse(suite, rows.loc[refused.index], refused)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lib.contract import SOURCES
 from lib.ingest.reader import BATCH_BYTES
 from lib.step.base import Step
-from lib.step.frames import as_text, locate, to_arrow
+from lib.step.frames import as_text, locate, name_rows, to_arrow
 from lib.step.markers import Markers
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
@@ -127,6 +127,11 @@ class CuratedStep(Step):
         delivered = self._batch.loc[rows.index]
         return locate(delivered["source_filename"], delivered["source_row"], self._text_of(delivered))
 
+    def name_rows(self, rows: pd.DataFrame) -> list[str]:
+        delivered = self._batch.loc[rows.index]
+        keys = rows[SOURCES[self._source].key]
+        return name_rows(delivered["source_filename"], delivered["source_row"], keys)
+
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         source, delivered = SOURCES[self._source], self._batch.loc[rows.index]
         self.set_aside(suite, pd.DataFrame({
@@ -154,12 +159,17 @@ class CuratedStep(Step):
         return commits["committed_timestamp"].to_numpy()[place]
 
     def _check_delivery(self, filename: str, delivered_at: str, refused: int) -> None:
-        found = self.input.read("deliveries", ["rows", "content_sha256"],
+        found = self.input.read("deliveries", ["rows", "appended", "content_sha256"],
                                 "where source_filename = ? and ingestion_timestamp = ?",
                                 (filename, delivered_at)).to_pandas()
         sha256 = found["content_sha256"].iloc[-1]
         accepted = partial(manifest.accepted_limit, self._log, self.spec.name, sha256)
-        self.warnings += self.quarantine.check_share(filename, refused, found["rows"].sum(), accepted)
+        rest = "load the other rows" if refused < found["appended"].sum() else "set them aside and go on"
+        self.warnings += self.quarantine.check_share(
+            filename, refused, found["rows"].sum(), accepted,
+            "The step has written nothing, of other files either. Raw has read the file, so moving it away "
+            "does not help: correct it and deliver it again; or raise --quarantine-limit to "
+            f"{rest}.")
 
     def record(self) -> dict:
         return super().record() | {"samples": self.writer.samples.tables}

@@ -31,8 +31,9 @@ class Profile:
     def __init__(self, source: Source) -> None:
         self.source, self.rows = source, 0
         self.empty = dict.fromkeys(source.column_names, 0)
-        self.values: dict[str, dict[str, None]] = {name: {} for name in source.categories}
-        self.rounded: dict[str, list] = {}  # by column of ids: how many look rounded, and the first of them
+        self.values: dict[str, dict[str, int]] = {name: {} for name in source.categories}  # and first lines
+        # By column of ids: how many look rounded, and the first of them with its line.
+        self.rounded: dict[str, tuple[int, str, int]] = {}
 
     def add(self, rows: pa.Table) -> None:
         """Count a batch of rows as delivered."""
@@ -40,20 +41,25 @@ class Profile:
         for name in self.empty:
             self.empty[name] += rows[name].null_count
         for name in self.values:
-            self.add_values(name, rows[name])
+            self.add_values(name, rows[name], rows["source_row"])
         for name in IDS & self.empty.keys():
             if pc.any(pc.match_substring(rows[name], "+")).as_py():
-                rounded = rows[name].filter(pc.match_substring_regex(rows[name], f"^{ROUNDED}$"))
-                if len(rounded):
-                    self.rounded.setdefault(name, [0, rounded[0].as_py()])[0] += len(rounded)
+                rounded = rows.filter(pc.match_substring_regex(rows[name], f"^{ROUNDED}$"))
+                if rounded.num_rows:
+                    first = (0, rounded[name][0].as_py(), rounded["source_row"][0].as_py())
+                    count, *first = self.rounded.get(name, first)
+                    self.rounded[name] = (count + rounded.num_rows, *first)
 
-    def add_values(self, name: str, delivered: pa.Array | pa.ChunkedArray) -> None:
-        """Note values of a category column; another spelling or other spaces make no other value."""
+    def add_values(self, name: str, delivered: pa.ChunkedArray, lines: pa.ChunkedArray) -> None:
+        """Note values of a category column, each with the first line that has it; another spelling or other
+        spaces make no other value."""
         values = self.values[name]
         if len(values) < KEPT_VALUES:
-            distinct = pc.unique(pc.utf8_upper(delivered)).to_pylist()
-            values.update(dict.fromkeys(" ".join(value.split()) for value in distinct if value))
-            values.pop("", None)
+            upper = pc.utf8_upper(delivered)
+            for text in filter(None, pc.unique(upper).to_pylist()):
+                value = " ".join(text.split())
+                if value and value not in values:
+                    values[value] = lines[pc.index(upper, text).as_py()].as_py()
 
 
 def series(filename: str) -> str:
@@ -89,8 +95,9 @@ def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[
 
 def _rounded(filename: str, profile: Profile) -> list[str]:
     return [f"{filename}: {name} looks like a number that a spreadsheet rounded in {count:,} rows, such as "
-            f"{value.strip()!r}: different ids may have become one. Format the column as text, export it "
-            "again, and deliver the file again." for name, (count, value) in sorted(profile.rounded.items())]
+            f"{value.strip()!r} (line {line}): different ids may have become one. Format the column as text, "
+            "export it again, and deliver the file again."
+            for name, (count, value, line) in sorted(profile.rounded.items())]
 
 
 def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
@@ -128,7 +135,7 @@ def _categories(raw: Layer, filename: str, profile: Profile, batch_id: str) -> l
             "source_filename": [filename] * len(new), "batch_id": [batch_id] * len(new)}, schema=CATEGORIES))
         if new and known:
             more = f" and {len(new) - NAMED} more" if len(new) > NAMED else ""
-            named = ", ".join(repr(value[:NAMED_TEXT]) for value in new[:NAMED])
+            named = ", ".join(f"{value[:NAMED_TEXT]!r} (line {values[value]})" for value in new[:NAMED])
             findings.append(f"{filename}: {column} has values never seen before: {named}{more}")
     return findings
 

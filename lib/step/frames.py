@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from lib.storage.sql import SPACES
 
 ROW_TEXT = 300  # characters shown of a row
+KEY_TEXT = 40  # characters shown of a key
 
 
 def to_arrow(rows: pd.DataFrame) -> pa.Table:
@@ -32,6 +33,12 @@ def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def as_text(rows: pd.DataFrame) -> list[str]:
     """Return each row as one line of JSON: its text as delivered, by column."""
     return rows.to_json(orient="records", lines=True, force_ascii=False).rstrip("\n").split("\n")
+
+
+def name_rows(filenames: Iterable[str], numbers: Iterable[int], keys: pd.Series) -> list[str]:
+    """Return where rows are: file, line and key, without the key where it is missing."""
+    return [f"{filename}, line {number}" + ("" if pd.isna(key) else f", {keys.name} {key[:KEY_TEXT]!r}")
+            for filename, number, key in zip(filenames, numbers, keys, strict=True)]
 
 
 def locate(filenames: Iterable[str], numbers: Iterable[int], texts: Iterable[str]) -> list[str]:

@@ -23,6 +23,7 @@ from lib.step.suites import ON_FAILURE, count_rows, describe
 from lib.steps import PROJECT
 
 SAMPLE = 3
+SEARCHED = 20  # failing rows among which the sample's different values are looked for
 SAMPLE_TEXT = 100  # characters of a value
 KEPT_RESULTS = 3  # in the data docs, of a suite in a run: so many that passed, and so many that failed
 
@@ -43,6 +44,17 @@ class Tally:
     def verdict(self) -> str:
         return self.on_failure if self.failed else "pass"
 
+    def show(self, sample: Iterable[str]) -> None:
+        """Add to the sample, which stays short."""
+        self.sample = list(dict.fromkeys([*self.sample, *sample]))[:SAMPLE]
+
+    def needs_rows(self, name_rows: "NameRows | None") -> bool:
+        """Return whether the failing rows have to be found, rather than only counted."""
+        return self.on_failure != "warn" or (name_rows is not None and len(self.sample) < SAMPLE)
+
+
+NameRows = Callable[[pd.DataFrame], list[str]]
+
 
 class Gate:
     """The suites of a run, opened once per step; results go to the run's folder."""
@@ -57,30 +69,37 @@ class Gate:
     def _open_context(self, folder: Path) -> Any:
         return open_context(folder)
 
-    def check(self, suite: str, rows: pd.DataFrame,
-              describe_rows: Callable[[pd.DataFrame], list[str]]) -> pd.DataFrame:
+    def check(self, suite: str, rows: pd.DataFrame, describe_rows: Callable[[pd.DataFrame], list[str]],
+              name_rows: NameRows | None = None) -> pd.DataFrame:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
 
         Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it
         failed). Raises PipelineError when an expectation that means "fail" fails. The message names it, how
         many rows failed, a sample of values, and the first rows, one line each, as `describe_rows` returns
-        them.
+        them. The sample of any other expectation says where its rows are, as `name_rows` returns it.
         """
         rows = rows.rename_axis(index=None)  # with a named index, GX returns failing rows as dicts
         refused, stops = [], []
         for outcome, tally in self._run(suite, rows, len(rows)):
+            text = unreadable_text(outcome)
+            if not tally.needs_rows(name_rows) and text not in rows:
+                tally.show(values_of(outcome))
+                continue
             bad = self._failing_rows(suite, rows, outcome)
-            if (text := unreadable_text(outcome)) in rows:
+            if text in rows:
                 values = rows.loc[bad, text]
                 bad = values.index[values.isna()].tolist()
                 tally.failed -= len(values) - len(bad)
                 if not bad:
                     continue
-            if bad is None:
+            if tally.on_failure == "quarantine" and bad is None:
                 tally.on_failure = "fail"  # there are no rows that could be set aside
-            if tally.on_failure == "fail":
+            is_fail = tally.on_failure == "fail"
+            tally.show(values_of(outcome) if is_fail or not bad or not name_rows else
+                       named_values(outcome, rows.loc[bad[:SEARCHED]], name_rows))
+            if is_fail:
                 stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
-            else:
+            elif tally.on_failure == "quarantine":
                 refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
         self.put_results()
         stop(stops)
@@ -103,7 +122,7 @@ class Gate:
         self.put_results()
 
     def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
-        """Run a suite's checkpoint on `count` rows; return what failed, but for warnings, with its tally."""
+        """Run a suite's checkpoint on `count` rows; return what failed, with its tally."""
         from great_expectations import RunIdentifier
 
         result = self._context.checkpoints.get(suite).run(
@@ -111,8 +130,7 @@ class Gate:
         outcomes = [(outcome, self._count(suite, count, outcome))
                     for run in result.run_results.values() for outcome in run.results]
         self._drop_surplus(suite, result)
-        return [(outcome, tally) for outcome, tally in outcomes
-                if not outcome.success and tally.on_failure != "warn"]
+        return [(outcome, tally) for outcome, tally in outcomes if not outcome.success]
 
     def _drop_surplus(self, suite: str, result: Any) -> None:
         """Keep the results of a suite's first batches only: a large load's docs stay small."""
@@ -144,10 +162,6 @@ class Gate:
                 raise StepError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
             tally.failed += found.get("unexpected_count", count)
-            values = found.get("partial_unexpected_list", [found.get("observed_value")])
-            sample = [value for value in values if not (pd.api.types.is_scalar(value) and pd.isna(value))]
-            shown = [*tally.sample, *(_clipped(repr(value)) for value in sample)]
-            tally.sample = list(dict.fromkeys(shown))[:SAMPLE]
         return tally
 
     def _failing_rows(self, suite: str, rows: pd.DataFrame, outcome: Any) -> list | None:
@@ -155,6 +169,27 @@ class Gate:
         batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
         detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
         return detail.result.get("unexpected_index_list")
+
+
+def values_of(outcome: Any) -> list[str]:
+    """Return values that fail an expectation, as text; none for values that are missing."""
+    found = outcome.result or {}
+    values = found.get("partial_unexpected_list", [found.get("observed_value")])
+    return [_clipped(repr(value)) for value in values if not _is_missing(value)]
+
+
+def named_values(outcome: Any, rows: pd.DataFrame, name_rows: NameRows) -> list[str]:
+    """Return a few of the rows that fail an expectation, each with another value, if it has any."""
+    column = outcome.expectation_config.kwargs.get("column")
+    if column is None:
+        return name_rows(rows.head(SAMPLE))
+    few = rows[~(rows[column].duplicated() & rows[column].notna())].head(SAMPLE)
+    return [name if _is_missing(value) else f"{_clipped(repr(value))} ({name})"
+            for value, name in zip(few[column].tolist(), name_rows(few), strict=True)]
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def unreadable_text(outcome: Any) -> str:

@@ -15,6 +15,14 @@ NO_ROWS = (repeated_header.RULE, total_row.RULE)  # lines that are right where t
 KEYS_ARE_KNOWN = (REPEATED_KEY, *NO_ROWS)  # rules whose rows hide no key of the file
 
 
+def is_too_much(quarantined: int, rows: int, limit: float) -> bool:
+    """Return whether so many of a delivery's rows cannot be loaded that the export looks broken.
+
+    One bad row never stops a delivery, however small the file is.
+    """
+    return quarantined > max(1, limit * rows)
+
+
 class Quarantine:
     """What a step sets aside; `entries`, per table and rule, have the reason, a count and first rows."""
 
@@ -34,23 +42,26 @@ class Quarantine:
             text = first["raw_text"].str.slice(0, ROW_TEXT)
             entry["samples"] += first.assign(raw_text=text).to_dict("records")
 
-    def is_too_much(self, quarantined: int, rows: int) -> bool:
-        """Return whether so many of a delivery's rows are set aside that the export looks broken.
+    def find_limit(self, quarantined: int, rows: int, accepted: Callable[[], float]) -> float | None:
+        """Return the limit within which so many of a delivery's rows may be set aside; None if they are too
+        many, so that the export looks broken.
 
-        One bad row never stops a delivery, however small the file is.
+        It is this run's limit, or else what `accepted` returns: the highest one with which an earlier run has
+        read this delivery. What was accepted once stays accepted, or one bad day would stop every rebuild.
         """
-        return quarantined > max(1, self._limit * rows)
+        if not is_too_much(quarantined, rows, self._limit):
+            return self._limit
+        limit = accepted()
+        return limit if quarantined <= limit * rows else None
 
-    def check_share(self, filename: str, quarantined: int, rows: int,
-                    accepted: Callable[[], float] = lambda: 0.0) -> list[str]:
-        """Raise PipelineError when too many of a delivery's rows were set aside, with the first of them.
-
-        `accepted` returns the highest limit with which an earlier run has read this delivery: what was
-        accepted once stays accepted, or one bad day would stop every rebuild. Returns what to report.
-        """
-        if not self.is_too_much(quarantined, rows):
+    def check_share(self, filename: str, quarantined: int, rows: int, accepted: Callable[[], float],
+                    advice: str) -> list[str]:
+        """Raise PipelineError when too many of a delivery's rows were set aside, with the first of them and
+        with what to do. Returns what to report. `accepted` is as in `find_limit`."""
+        limit = self.find_limit(quarantined, rows, accepted)
+        if limit == self._limit:
             return []
-        if quarantined <= (limit := accepted()) * rows:
+        if limit is not None:
             return [f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than "
                     f"{self._limit:.0%}. An earlier run accepted that with --quarantine-limit {limit:g}, so "
                     "the other rows are loaded"]
@@ -62,8 +73,7 @@ class Quarantine:
         lines = locate([filename] * len(first), numbers, texts)
         raise PipelineError("\n  ".join([
             f"{filename}: {quarantined:,} of {rows:,} rows cannot be loaded, more than {self._limit:.0%}: "
-            "the export itself looks broken. Nothing of it was written. Correct the file and deliver it "
-            "again; or raise --quarantine-limit to load the other rows.",
+            f"the export itself looks broken. {advice}",
             *(f"{line}: {row['reason']} ({row['rule']})" for line, row in zip(lines, first, strict=True))]))
 
     def shown(self) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from lib.ingest.reader import Batch, read_batches
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
-from lib.step.frames import ROW_TEXT, as_text, locate, to_arrow
+from lib.step.frames import ROW_TEXT, as_text, locate, name_rows, to_arrow
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
@@ -104,9 +104,15 @@ class RawStep(Step):
         """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
         errors = list(self.not_loaded.values())
         if errors and len(errors) == len(self.deliveries()):
-            raise DeliveryError("\n".join(errors))
+            raise DeliveryError("\n".join([
+                *errors, "Nothing was written: there is no other new file. Every run tries "
+                f"{'it again until it is' if len(errors) == 1 else 'these again until they are'} corrected "
+                "or moved out of the source folder."]))
         if errors and self.parameters.all_or_nothing:
-            raise DeliveryError("\n".join([*errors, "Nothing was written, because of --all-or-nothing."]))
+            raise DeliveryError("\n".join([
+                *errors, "Nothing was written, because of --all-or-nothing. To let the other files through, "
+                f"move {'this one' if len(errors) == 1 else 'these'} out of the source folder, or run "
+                "without that option."]))
         return super().publish()
 
     @timed("read")
@@ -194,9 +200,12 @@ class RawStep(Step):
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
-        broken = done.quarantined - sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        no_rows = sum(self._rejected.get(rule, (0, ""))[0] for rule in NO_ROWS)
+        broken, rows = done.quarantined - no_rows, done.read - no_rows
         self.warnings += self.quarantine.check_share(
-            delivery.name, broken, done.read, partial(self._accepted_limit, delivery))
+            delivery.name, broken, rows, partial(self._accepted_limit, delivery),
+            "Nothing of it was written. Correct the file and deliver it again"
+            + ("; or raise --quarantine-limit to load the other rows." if broken < rows else "."))
         deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
         count.removed += deleted
         result = self._results[delivery.name] = {
@@ -214,10 +223,12 @@ class RawStep(Step):
         self.warnings += self._describe_disagreements(delivery)
         self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
                           for rule, (count, shown) in self._rejected.items()]
-        for name in header.extra:
-            new = "" if name in reading.known_columns else "new, and "
-            self.warnings.append(f"{delivery.name}: column {name} is {new}not in the contract; "
-                                 "kept in raw only")
+        for name, cell in zip(header.names, header.delivered, strict=True):
+            if name in header.extra:
+                new = "" if name in reading.known_columns else "new, and "
+                renamed = f", as {name}" if name != cell else ""
+                self.warnings.append(f"{delivery.name}: column {cell[:drift.NAMED_TEXT] or 'without a name'} "
+                                     f"is {new}not in the contract; kept in raw only{renamed}")
         self.warnings += drift.compare(self.output, delivery.name, reading.profile, self.batch_id)
 
     def _accepted_limit(self, delivery: Delivery) -> float:
@@ -251,8 +262,8 @@ class RawStep(Step):
 
     def _check_repeats(self, repeats: repeated_keys.Repeats, rows: int) -> None:
         self._repeats, delivery = repeats, self._delivery
-        if (self.quarantine.is_too_much(repeats.differing, rows)
-                and repeats.differing > self._accepted_limit(delivery) * rows):
+        accepted = partial(self._accepted_limit, delivery)
+        if self.quarantine.find_limit(repeats.differing, rows, accepted) is None:
             key = SOURCES[delivery.source].key
             raise PipelineError(repeats.explain_too_many(delivery.name, key, rows))
 
@@ -299,6 +310,10 @@ class RawStep(Step):
     def describe_rows(self, rows: pd.DataFrame) -> list[str]:
         text = as_text(rows.drop(columns="source_row"))
         return locate([self._delivery.name] * len(rows), rows["source_row"], text)
+
+    def name_rows(self, rows: pd.DataFrame) -> list[str]:
+        names = [self._delivery.name] * len(rows)
+        return name_rows(names, rows["source_row"], rows[SOURCES[self._delivery.source].key])
 
     def refuse(self, suite: str, rows: pd.DataFrame, refused: pd.DataFrame) -> None:
         text = as_text(rows.drop(columns="source_row"))

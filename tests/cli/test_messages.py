@@ -147,6 +147,13 @@ def test_rows_that_stop_a_step(small: Shop, monkeypatch, edit):
             "order_lines_2.csv, line 2", '"order_line_id":"L8"', '"unit_price":"-2.00"')
 
 
+def test_a_value_that_cannot_be_read_is_not_reported_as_missing_too(small: Shop, monkeypatch, edit):
+    edit("fact_orders", "order_date", "warn")
+    small.deliver("orders_2.csv", ORDERS, "O3,C1,31.12.2025,,11.00,placed")
+    warnings = [line for line in in_process.run(small, monkeypatch).warnings() if "order_date" in line]
+    assert [re.search(r"null\((\w+)\)", line)[1] for line in warnings] == ["order_date_unreadable"]
+
+
 def test_a_gate_of_gold_that_asks_for_a_quarantine(small: Shop, monkeypatch, edit):
     edit("sales_summary_daily", "orders", "quarantine", max_value=1)
     small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,11.00,", "O4,C1,2025-01-03,,11.00,")

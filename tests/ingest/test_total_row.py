@@ -32,6 +32,24 @@ TOTALS = {
     "an amount that cannot be read": ("orders", TWENTY, 'Summe,,,,"220,00",', "'Summe'$"),
     "no amount": ("customers", ["C1,Ann,A,,,,,,", "C2,Bob,B,,,,,,"], "Total,2,,,,,,,", "'Total'"),
 }
+# Rows of which some, in these lines, are totals among the others.
+AMONG = {
+    "subtotals": ("orders", [THREE[0], "Subtotal,,2026-01-31,,10.00,", THREE[1],
+                             "Subtotal,,2026-01-31,,20.00,", "A3,C1,2026-02-01,web,1.00,done"], [3, 5]),
+    "with a guest's order around it": ("orders", ["A0,,2026-01-01,,1.00,", "Summe Januar,,2026-01-31,,1.00,",
+                                                  *THREE], [3]),
+    "in the first row": ("order_lines", ["TOTAL,,,4,9.00,", "L1,O1,P1,1,5.00,", "L2,O1,P2,1,5.00,"], [2]),
+    "of customers": ("customers", ["C1,Ann,A,,,,,,", "Total: 2,,,,,,,,", "C2,Bob,B,,,,,,"], [3]),
+    "in another alphabet": ("payments", ["Y1,O1,,,,1.00", "\u00a0ИТОГО ,,,,,1.00", "Y2,O2,,,,1.00"], [3]),
+}
+# Rows of which none is a total.
+NONE_AMONG = {
+    "a customer with such a key": ("customers", [
+        "TOTAL,Total,Energies,t@example.com,1,Paris,,FR,b2b", "C2,Bob,B,,,,,,"]),
+    "an id that begins with a word": ("orders", ["Total-1,C1,2026-01-01,web,1.00,done", *THREE]),
+    "a longer word": ("orders", ["Totaled,,2026-01-01,,1.00,", "Sumer,,2026-01-01,,1.00,", *THREE]),
+    "a word in another column": ("orders", ["A0,Total,2026-01-01,,1.00,", *THREE]),
+}
 # The last row is an order, a line, a payment or a customer like any other.
 ROWS = {
     "an order as large as the others": ("orders", THREE, "A3,C1,2026-01-01,web,30.00,done"),
@@ -74,6 +92,30 @@ def test_a_total_is_set_aside(tmp_path, source, rows, last, reason, batch_rows):
 def test_a_row_is_no_total(tmp_path, source, rows, last):
     keys, rejected = read(tmp_path / "a.csv", source, [*rows, last])
     assert (keys, rejected) == ([row.partition(",")[0] or None for row in [*rows, last]], [])
+
+
+@pytest.mark.parametrize(("source", "rows", "totals"), AMONG.values(), ids=AMONG)
+@pytest.mark.parametrize("batch_rows", [1, 2, 1000])
+def test_a_row_whose_key_is_a_word_for_a_total_is_set_aside_wherever_it_stands(
+        tmp_path, source, rows, totals, batch_rows):
+    keys, rejected = read(tmp_path / "a.csv", source, rows, batch_rows)
+    assert keys == [row.partition(",")[0] for line, row in enumerate(rows, 2) if line not in totals]
+    assert [(line, rule) for line, _, rule, _ in rejected] == [(line, "total_row") for line in totals]
+    assert all(why.startswith("a total, no row: it says ") for *_, why in rejected)
+
+
+@pytest.mark.parametrize(("source", "rows"), NONE_AMONG.values(), ids=NONE_AMONG)
+def test_a_row_that_only_looks_like_a_total_is_a_row(tmp_path, source, rows):
+    keys, rejected = read(tmp_path / "a.csv", source, rows)
+    assert (keys, rejected) == ([row.partition(",")[0] for row in rows], [])
+
+
+@pytest.mark.parametrize("batch_rows", [1, 1000])
+def test_a_total_below_subtotals_is_the_sum_of_the_rows_alone(tmp_path, batch_rows):
+    rows = [THREE[0], "Subtotal,,,,10.00,", THREE[1], "Subtotal,,,,20.00,", "Total,,,,30.00,"]
+    keys, rejected = read(tmp_path / "a.csv", "orders", rows, batch_rows)
+    assert (keys, [line for line, *_ in rejected]) == (["A1", "A2"], [3, 5, 6])
+    assert "is the sum of the 2 other rows" in rejected[-1][3]
 
 
 def test_sums_are_exact(tmp_path):

@@ -1,5 +1,6 @@
 """Plan and status: what they show, and that they change nothing in any case."""
 
+import gzip
 import json
 import os
 import re
@@ -110,6 +111,52 @@ def test_a_run_does_what_the_plan_shows(used: Shop, warm: WarmRuns):
     assert [behind[step][0] for step in STEPS] == ["no", "no", "yes", "if"]
     shown = warm.run(used).stdout
     assert [bool(re.search(rf"{step} +nothing new", shown)) for step in STEPS] == [True, True, False, False]
+
+
+# By name: a file that cannot be loaded, and what the plan says of it.
+BAD = {
+    "a_header": (f"{ORDERS.replace('order_id', 'OrderID')}\n", "line 1: .* lacks 'order_id' .*'OrderID'"),
+    "b_nothing": ("", "is empty"),
+    "c_a_zip": ("PK\x03\x04", "ZIP archive"),
+    "d_a_page": ("<!doctype html>", "web page"),
+    "e_an_encoding": (f"{ORDERS}\n1,2,3,4,5,Łódź\n", "damaged or mixed"),
+    "f_names_of_raw": (f"{ORDERS},batch_id\n", "batch_id"),
+    "g_ragged": (f"{ORDERS}\n1,2\n1,2\n1,2,3,4,5,6\n", "line 2: 2 fields, expected 6. 2 of its 3 rows"),
+    "h_two_tables": (f"{ORDERS}\n1,2,3,4,5,6\nstatus,{ORDERS}\n", "line 3: another header"),
+}
+
+
+def test_a_plan_says_which_files_could_not_be_loaded_and_why(used: Shop, untouched):
+    for name, (content, _) in BAD.items():
+        path = used.deliver(f"orders_{name}.csv")
+        path.write_bytes(content.encode() + b"\xff" * (name == "e_an_encoding"))
+        os.utime(path, (1e9, 1e9))
+    long = [f"{number},C1,2026-01-01,,1.00," for number in range(100_000)]
+    used.deliver("orders_long.csv", ORDERS, *long)
+    used.deliver("orders_long_bad.csv", ORDERS, *[f"{row},x" for row in long])
+    check = untouched(used)
+    shown = used.run("plan", expect=1).stdout
+    check()
+    lines = shown.splitlines()
+    for name, (_, words) in BAD.items():
+        [place] = [place for place, line in enumerate(lines) if f" orders_{name}.csv " in line]
+        assert re.search(f"cannot be loaded: .*orders_{name}.csv.*{words}", lines[place + 1]), name
+    assert re.search(r"orders_long_bad\.csv, line 2: 7 fields, .* of its first ", shown)
+    assert shown.count("cannot be loaded: ") == len(BAD) + 1
+    assert planned(used)["facts"][1] == "orders_long.csv brings new rows"
+    assert planned(used, all_or_nothing=True)["facts"] == ("no", "nothing new", ())
+
+
+def test_a_plan_reads_the_first_block_in_any_encoding(tmp_path: Path):
+    text = "\n".join([ORDERS, *(f"{number},Ünal Łódź 😀 ऊ,2026-01-01,,1.00," for number in range(60_000))])
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        path = tmp_path / "source" / f"orders_{encoding}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode(encoding))
+        os.utime(path, (1e9, 1e9))
+    (tmp_path / "source" / "orders_packed.csv.gz").write_bytes(gzip.compress(text.encode()))
+    plan = make_plan(options(Shop(tmp_path), settled_seconds=0))
+    assert (len(plan.deliveries), plan.refused) == (7, {})
 
 
 def test_a_plan_without_a_source_is_refused_as_the_run_would_be(tmp_path: Path):
@@ -268,8 +315,8 @@ def test_status_lists_files_that_no_run_reads_and_exits_with_4(small: Shop):
     done = small.run("status", expect=4)
     assert [line for line in done.stdout.splitlines() if line.startswith("warning: ")] == [
         "warning: order.csv: did you mean orders.csv?",
-        "warning: january/: holds january/orders_2.csv, named like deliveries, but only folders named after "
-        "a source are read. Move the files up",
+        "warning: january/: holds january/orders_2.csv, but only folders named after a source are read: move "
+        "its files up",
         "warning: orders_3.csv.part: hidden or unfinished by its name"]
     assert done.stdout.endswith("next: nothing to do\n")
     for name in ("order.csv", "january/orders_2.csv", "orders_3.csv.part"):

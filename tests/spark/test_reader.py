@@ -125,6 +125,10 @@ DELIVERIES = {
     "a column is absent": ("a.csv", b"name,id\n" + b"1,a\n" * 40, 100),
     "a total": ("a.csv", b"id,name,cost,amount\n" + b"1,a,,0.10\n" * 40 + b"Total,,,4.00\n\n", 100),
     "a total that is wrong": ("a.csv", b"id,name,amount\n" + b"1,a,0.1\n1,b,x\n" * 9 + b"Sum,,1\n", 100),
+    "totals among the rows": (
+        "a.csv", "id,name,amount\n1,a,1\nSubtotal,,1\n2,b,2\n \u00a0SUMME,,2\nИТОГО:,,3\nTotal,,3\n".encode(),
+        100),
+    "a total above the rows": ("a.csv", b"id,name,amount\nSum,,1\n" + b"1,a,1\n" * 40, 100),
     "an order like the sum": ("a.csv", b"id,name,amount\n1,a,1\n2,b,2\n3,c,3\n", 100),
 }
 

@@ -53,7 +53,8 @@ def test_a_column_that_is_empty_more_often_than_it_was_is_told(four_days: Shop, 
 
 def test_a_value_that_a_category_never_had_is_told_once(four_days: Shop, run):
     four_days.deliver("orders_2025-02-05.csv", *orders(5, 10, channel=" Kiosk "))
-    assert run().warnings() == ["orders_2025-02-05.csv: channel has values never seen before: 'KIOSK'"]
+    assert run().warnings() == [
+        "orders_2025-02-05.csv: channel has values never seen before: 'KIOSK' (line 3)"]
     four_days.deliver("orders_2025-02-06.csv", *orders(6, 10, channel="kiosk"))
     assert run().warnings() == []
 
@@ -68,7 +69,7 @@ def test_another_spelling_of_a_value_is_no_new_value(four_days: Shop, run):
 def test_many_new_values_are_counted(small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-02-01,,1.00,placed{n}" for n in range(5)))
     [warning] = [warning for warning in run().warnings() if "status has values" in warning]
-    assert warning.endswith("'PLACED0', 'PLACED1', 'PLACED2' and 2 more")
+    assert warning.endswith("'PLACED0' (line 2), 'PLACED1' (line 3), 'PLACED2' (line 4) and 2 more")
 
 
 def test_a_column_that_is_new_is_told_and_later_only_mentioned(small: Shop, run):

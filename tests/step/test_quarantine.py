@@ -107,7 +107,8 @@ def test_ids_that_a_spreadsheet_rounded_are_named_as_such(small: Shop, run, key:
     small.deliver("orders_2.csv", ORDERS, f'"{key}",C1,2025-04-01,,1.00,', "1e3,C1,2025-04-01,,1.00,")
     small.deliver("payments_2.csv", PAYMENTS, f'Y8,"{key}",,card,SUCCESS,3.00', 'Y9,O1,,card,SUCCESS,3.00')
     said = [line for line in run().warnings() if "rounded" in line]
-    assert [re.match(rf"(\w+\.csv): (\w+) .* 1 rows, such as {re.escape(repr(key))}", line).groups()
+    assert [re.match(rf"(\w+\.csv): (\w+) .* 1 rows, such as {re.escape(repr(key))} "
+                      r"\(line 2\)", line).groups()
             for line in said] == [("orders_2.csv", "order_id"), ("payments_2.csv", "order_id")]
 
 
@@ -210,7 +211,7 @@ def test_a_value_of_many_characters_is_shown_by_its_beginning(small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, f"O1,C1,2025-01-01,,14.00,{'x' * 1_000_000}",
                   f"O5,C1,{'y' * 1_000_000},,14.00,")
     result = run()
-    assert max(map(len, result.warnings())) < 400
+    assert max(map(len, result.warnings())) < 500
     assert small.query("curated", "select length(status) from fact_orders where order_id = 'O1'") == [
         (1_000_000,)]
     [entry] = [entry for step in result.steps if step.record for entry in step.record["quarantine"]]
