@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.errors import PipelineError, StepError
 from lib.ingest import archive
 from lib.storage.files import hash_file
 
@@ -53,3 +54,39 @@ def test_what_is_taken_out_is_what_was_put_in(tmp_path: Path):
     archive.keep(tmp_path, tmp_path / "orders.csv", sha256)
     archive.take_out(tmp_path, sha256, tmp_path / "again" / "orders.csv")
     assert (tmp_path / "again" / "orders.csv").read_bytes() == content
+
+
+def put(warehouse: Path, content: bytes) -> str:
+    (warehouse / "orders.csv").write_bytes(content)
+    sha256 = hash_file(warehouse / "orders.csv")
+    assert archive.keep(warehouse, warehouse / "orders.csv", sha256)
+    return sha256
+
+
+def test_a_content_is_archived_once_under_its_hash(tmp_path: Path):
+    sha256 = put(tmp_path, b"order_id")
+    path = tmp_path / "archive" / sha256[:2] / f"{sha256}.zst"
+    before = path.stat().st_mtime_ns
+    assert put(tmp_path, b"order_id") == sha256
+    assert [path.stat().st_mtime_ns] == [before] and kept(tmp_path) == [sha256]
+
+
+def test_an_archive_that_cannot_be_written_stops_the_step_and_leaves_nothing(tmp_path: Path):
+    (tmp_path / "archive").write_text("in its place")
+    with pytest.raises(StepError, match=r"orders\.csv cannot be archived in .*archive.*\(.+\)\. .+"):
+        put(tmp_path, b"order_id")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "orders.csv"]
+
+
+@pytest.mark.parametrize(("spoil", "words"), [
+    (lambda path: path.unlink(), "is not in the archive.*Restore it from a backup"),
+    (lambda path: path.write_bytes(path.read_bytes()[:-3]), "orders\\.csv.*archive.*Restore it"),
+    (lambda path: path.write_bytes(b"no archive"), "cannot be read from the archive.*Restore it"),
+    (lambda path: path.write_bytes(archive.archived_path(path.parents[2], put(path.parents[2], b"other"))
+                                   .read_bytes()), "was changed in the archive.*Restore it"),
+], ids=["gone", "cut off", "no archive", "another"])
+def test_a_delivery_that_the_archive_does_not_have_as_it_was_is_named(tmp_path: Path, spoil, words: str):
+    sha256 = put(tmp_path, b"order_id\nO1\n")
+    spoil(archive.archived_path(tmp_path, sha256))
+    with pytest.raises(PipelineError, match=words):
+        archive.take_out(tmp_path, sha256, tmp_path / "again" / "orders.csv")

@@ -32,7 +32,8 @@ OPERATORS = ("AddNot", "ExceptionReplacer", "NumberReplacer", "RemoveDecorator",
              *(f"ReplaceComparisonOperator_{pair}" for pair in COMPARISONS))
 # In SQL: what is found, and what stands there in the mutant.
 SQL = [(re.compile(pattern), slip) for pattern, slip in [
-    (r" <= ", " < "), (r" >= ", " > "), (r" < ", " <= "), (r" > ", " >= "), (r" = ", " <> "),
+    (r" <= ", " < "), (r" >= ", " > "), (r" < ", " <= "), (r" > ", " >= "),
+    (r" = (?!\?,|excluded|full|wal|memory)", " <> "),
     (r" <> ", " = "), (r" \+ ", " - "), (r" - ", " + "), (r"\band\b", "or"), (r"\bor\b(?! )", "and"),
     (r"\bmin\(", "max("), (r"\bmax\(", "min("), (r"\bsum\(", "max("), (r" desc\b", " asc"),
     (r"\bleft join\b", "join"), (r"\banti join\b", "semi join"), (r"\bsemi join\b", "anti join"),
@@ -100,12 +101,15 @@ def of_module(text: str) -> Iterator[Make]:
 
 def _mutate(text: str, operator: str, number: int) -> str | None:
     content = mutate_code(text, OperatorProvider()[operator](), number)
-    return content if content and _what_runs(content) != _what_runs(text) else None
+    return content if content and _what_runs(content) not in ("", _what_runs(text)) else None
 
 
 def _what_runs(text: str) -> str:
-    """Return Python text without annotations: a slip in one changes nothing."""
-    tree = ast.parse(text)
+    """Return Python text without annotations, as a slip in one changes nothing; "" if it is no Python."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return ""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
@@ -122,12 +126,13 @@ def _of_sql(text: str) -> Iterator[Make]:
     while leaf:
         is_docstring = leaf.parent.type == "simple_stmt"
         is_text = leaf.type in ("string", "fstring_string") and not is_docstring
-        if is_text and SQL_WORDS.search(leaf.value) and not ENGLISH.search(leaf.value):
-            start = starts[leaf.start_pos[0] - 1] + leaf.start_pos[1]
-            for pattern, slip in SQL:
-                for found in pattern.finditer(leaf.value):
+        start = starts[leaf.start_pos[0] - 1] + leaf.start_pos[1]
+        for line in leaf.value.splitlines(keepends=True) if is_text and SQL_WORDS.search(leaf.value) else ():
+            for pattern, slip in SQL if not ENGLISH.search(line) else ():
+                for found in pattern.finditer(line):
                     yield partial(_replaced, text, start + found.start(), start + found.end(),
                                   slip if isinstance(slip, str) else slip(found))
+            start += len(line)
         leaf = leaf.get_next_leaf()
 
 

@@ -19,6 +19,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mutate import Mutant, as_mutant, mutants_of
 
@@ -40,7 +41,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="only these files")
     given = parser.parse_args()
     trials, places = find_trials(given.each, given.files)
-    promised = [] if given.files else read_promises()
+    promised = read_promises(given.files)
     explained = {mutant: reason for mutant, _ in trials if (reason := explain(mutant))}
     killed = read_killed()
     to_try = [trial for trial in promised + trials if key(trial) not in killed and trial[0] not in explained]
@@ -71,10 +72,12 @@ def find_trials(each: int, only: Sequence[str]) -> tuple[list[Trial], int]:
     return trials, places
 
 
-def read_promises() -> list[Trial]:
+def read_promises(only: Sequence[str]) -> list[Trial]:
     """Return the slip that breaks each promise, with the test that must notice it."""
     trials = []
     for promise in tomllib.loads((HERE / "promises.toml").read_text(encoding="utf-8"))["promise"]:
+        if only and promise["file"] not in only:
+            continue
         text = (PROJECT / promise["file"]).read_text(encoding="utf-8")
         if text.count(promise["old"]) != 1:
             sys.exit(f"promises.toml: {promise['old']!r} is not in {promise['file']} once: {promise['says']}")
@@ -86,7 +89,7 @@ def read_promises() -> list[Trial]:
 def explain(mutant: Mutant) -> str | None:
     """Return why a mutant changes nothing that anybody could see; None if that is not known."""
     listed = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))["equivalent"]
-    return next((entry["reason"] for entry in listed if entry["file"] == mutant.file
+    return next((entry["reason"] for entry in listed if entry["file"] in (mutant.file, "*")
                  and entry["old"] in mutant.old and entry["new"] in mutant.new), None)
 
 
@@ -111,10 +114,7 @@ def try_all(trials: Sequence[Trial], workers: int) -> list[Mutant]:
         for number in range(workers):
             copies.put(copy_checkout(Path(folder) / str(number)))
         with context.Pool(workers, get_ready, (copies,)) as pool:
-            unbroken = dict.fromkeys((None, tests) for _, tests in trials)
-            for (_, tests), code in zip(unbroken, pool.imap(try_one, unbroken), strict=True):
-                if code:
-                    sys.exit(f"without a mutant, exit code {code}: pytest {' '.join(tests)}")
+            check_tests(pool, {test for _, tests in trials for test in tests})
             for number, (trial, code) in enumerate(zip(trials, pool.imap(try_one, trials), strict=True), 1):
                 minutes = (time.monotonic() - began) / 60
                 verdict = "noticed " if code else "SURVIVED"
@@ -124,6 +124,13 @@ def try_all(trials: Sequence[Trial], workers: int) -> list[Mutant]:
                 else:
                     survivors.append(trial[0])
     return survivors
+
+
+def check_tests(pool: Any, tests: set[str]) -> None:
+    """Stop when a test fails without a mutant: it would notice them all."""
+    for test, code in zip(tests, pool.imap(run_tests, [(test,) for test in tests]), strict=True):
+        if code:
+            sys.exit(f"{test} fails without a mutant, or runs no test: exit code {code}")
 
 
 def copy_checkout(target: Path) -> Path:
@@ -148,11 +155,9 @@ def get_ready(copies) -> None:
     import pytest  # noqa: F401
 
 
-def try_one(trial: tuple[Mutant | None, tuple[str, ...]]) -> int:
+def try_one(trial: Trial) -> int:
     """Put a mutant in its place, run its tests, and put the file back; return pytest's exit code."""
     mutant, tests = trial
-    if mutant is None:
-        return run_tests(tests)
     path = Path(mutant.file)
     content = path.read_bytes()
     try:

@@ -65,7 +65,7 @@ def test_the_watermark_moves_with_the_log_row_or_not_at_all(log: sqlite3.Connect
     mark = audit.Watermark("2025-01-02", "run2")
     log.execute("create trigger full before insert on pipeline_watermark "
                 "begin select raise(abort, 'the disk is full'); end")
-    with pytest.raises(PipelineError, match="the disk is full"):
+    with pytest.raises(PipelineError, match=r"audit\.db.*the disk is full"):
         audit.finish_execution(log, 2, "SUCCESS", watermark=("facts", mark))
     assert log.execute(f"select status from {LOG} where execution_id = 2").fetchone() == ("RUNNING",)
     assert audit.read_watermark(log, "facts") == audit.Watermark("1900-01-01", "")
@@ -79,9 +79,11 @@ def test_the_watermark_moves_with_the_log_row_or_not_at_all(log: sqlite3.Connect
 
 def test_only_what_was_running_is_marked_as_died(log: sqlite3.Connection):
     assert audit.mark_died(log, "run3") == ["facts"]
-    rows = log.execute(f"select status, error_message from {LOG} order by execution_id").fetchall()
-    assert rows[0] == ("SUCCESS", None)
-    assert rows[1][0] == "DIED" and all(name in rows[1][1] for name in ("run2", "facts", "run3"))
+    rows = log.execute(f"select status, rows_processed, rows_quarantined, error_message from {LOG} "
+                       "order by execution_id").fetchall()
+    assert rows[0] == ("SUCCESS", 3, 0, None)
+    *died, message = rows[1]
+    assert died == ["DIED", 0, 0] and all(name in message for name in ("run2", "facts", "run3"))
     assert audit.mark_died(log, "run4") == []
 
 
@@ -108,3 +110,21 @@ def test_a_replayed_run_leaves_the_watermarks_of_the_original_and_no_others(log:
     audit.set_watermarks(log, {"raw": ["2025-01-01", "run1"], "gold": ["2025-01-02", "run2"]})
     audit.set_watermarks(log, {"raw": ["2025-01-03", "run3"]})
     assert log.execute("select * from pipeline_watermark").fetchall() == [("raw", "2025-01-03", "run3")]
+
+
+def test_who_only_reads_sees_the_log_and_changes_no_byte(tmp_path: Path):
+    with audit.open_audit(tmp_path) as log:
+        audit.start_execution(log, "run1", "raw", "raw")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with audit.open_audit_to_read(tmp_path) as reading:
+        assert reading.execute(f"select batch_id from {LOG}").fetchall() == [("run1",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reading.execute("delete from pipeline_watermark")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("open_it", [audit.open_audit, audit.open_audit_to_read])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, open_it):
+    (tmp_path / "audit.db").write_text("no database" * 99)
+    with pytest.raises(PipelineError, match=r"audit\.db"), open_it(tmp_path) as log:
+        log.execute(f"select * from {LOG}")
