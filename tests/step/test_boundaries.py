@@ -1,6 +1,5 @@
-"""What lies on a limit, just below and just above it: tiers, churn, drift, shares of a delivery, silence."""
+"""What lies on a limit, just below and just above it: tiers, churn, shares of a delivery, silence."""
 
-import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -8,7 +7,6 @@ from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, Shop
 
 from lib.clock import FORMAT
 from lib.ingest.deliveries import overdue
-from lib.step import drift
 from lib.step.quarantine import Quarantine
 from lib.storage.lookup import KnownDelivery
 
@@ -100,35 +98,6 @@ def test_a_snapshot_may_delete_a_fifth_and_not_one_more(small: Shop, run):
     with pytest.raises(AssertionError, match="would delete 2 of 8 customers, more than 20%"):
         run(snapshot=("customers",))
     assert small.query("curated", deleted) == [("C1",), ("C2",)]
-
-
-# The median of the past is 10. Its median deviation is 1, so 3.5 / 0.6745 = 5.189 is the limit.
-@pytest.mark.parametrize(("value", "least", "is_unusual"), [
-    (15.18, 5, False), (15.19, 5, True), (4.82, 5, False), (4.81, 5, True),
-    (16, 6, False), (16.01, 6, True), (4, 6, False), (3.99, 6, True)])
-def test_a_number_is_unusual_beyond_3_5_scaled_deviations_and_beyond_the_least(value, least, is_unusual):
-    assert drift._is_unusual(value, [8, 9, 10, 11, 12], least) == is_unusual
-
-
-@pytest.mark.parametrize(("past", "rows", "is_told"), [
-    (2, 40, False), (3, 15, False), (3, 16, True), (3, 5, False), (3, 4, True)])
-def test_half_more_or_fewer_rows_than_three_alike_are_usual(small: Shop, run, past, rows, is_told: bool):
-    for number, count in enumerate([10] * past + [rows], start=5):
-        small.deliver(f"payments_{number}.csv", PAYMENTS, *(
-            f"Y{number}-{row},O1,2025-01-01,card,SUCCESS,1.00" for row in range(count)))
-    assert [bool(re.match(rf"payments_{number}\.csv: {rows} rows; the last 3 .* 10 to 10", warning))
-            for warning in run().warnings()] == [True] * is_told
-
-
-@pytest.mark.parametrize(("empty", "is_told"), [(4, False), (5, True)])
-def test_ten_percentage_points_more_empty_cells_are_usual(small: Shop, run, empty: int, is_told: bool):
-    for number, count in enumerate([2, 2, 2, empty], start=5):  # of 20
-        small.deliver(f"payments_{number}.csv", PAYMENTS, *(
-            f"Y{number}-{row},O1,2025-01-01,{'' if row < count else 'card'},SUCCESS,1.00"
-            for row in range(20)))
-    assert [warning for warning in run().warnings() if "empty" in warning] == [
-        f"payments_{number}.csv: payment_method is empty in 25% of the rows; in the last 3 of its kind in "
-        "10% to 10%"] * is_told
 
 
 def known(*hours: float) -> list[KnownDelivery]:

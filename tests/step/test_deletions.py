@@ -2,7 +2,7 @@
 
 import in_process
 import pytest
-from conftest import ORDERS, Shop
+from conftest import CUSTOMERS, ORDERS, Shop
 
 FIRST, SECOND = "O1,C1,2025-01-01,,14.00,placed", "O2,C2,2025-01-02,,10.00,placed"
 BOTH_DAYS = {"2025-01-01": 14.0, "2025-01-02": 10.0}
@@ -60,3 +60,15 @@ def test_a_key_that_came_and_was_deleted_before_the_facts_were_read_is_gone(smal
     assert days(small) == {"2025-01-01": 14.0}
     assert small.query("curated", "select total_amount, status, is_deleted from fact_orders "
                                   "where order_id = 'O2'") == [(float(value), "RETURNED", 1)]
+
+
+def test_a_deleted_key_that_never_had_a_value_returns_too(small: Shop, run):
+    current = "select customer_id from dim_customers where is_deleted = 0 order by 1"
+    small.deliver("customers_2.csv", CUSTOMERS, "C3,,,,,,,,")
+    run()
+    small.deliver("customers_3.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip", "C2,Bob,B,,,,,,new")
+    run(snapshot=("customers",), snapshot_limit=0.5)
+    assert small.query("curated", current) == [("C1",), ("C2",)]
+    small.deliver("customers_4.csv", CUSTOMERS, "C3,,,,,,,,", "C2,Bob,B,,,,,,old")
+    run()
+    assert small.query("curated", current) == [("C1",), ("C2",), ("C3",)]

@@ -41,3 +41,8 @@ def test_a_digest_follows_rows_that_come_and_go_also_beyond_64_bits():
     for part in parts * 50:
         total = digest.subtract(total, of(part))
     assert total == digest.EMPTY == of(ROWS.slice(0, 0))
+
+
+def test_the_digests_that_an_earlier_release_has_recorded_still_agree():
+    assert digest.EMPTY == "0" * 32
+    assert of(ROWS) == "36fcb0ee25e63209755908941e8a28b2"
