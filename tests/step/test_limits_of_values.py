@@ -8,8 +8,8 @@ from lib.step.parse import read_columns
 
 
 def read(source: str, column: str, *texts: str | None, **more: list[str]) -> pd.DataFrame:
-    cells = {name: [None] * len(texts) for name in SOURCES[source].column_names} | {column: list(texts)} | more
-    return read_columns(source, pd.DataFrame(cells, dtype="str"))
+    cells = {name: [None] * len(texts) for name in SOURCES[source].column_names}
+    return read_columns(source, pd.DataFrame(cells | {column: list(texts)} | more, dtype="str"))
 
 
 @pytest.mark.parametrize(("source", "column", "text", "value"), [

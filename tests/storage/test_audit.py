@@ -48,6 +48,9 @@ def test_the_log_and_the_manifests_are_append_only(log: sqlite3.Connection, sql:
 
 
 def test_a_running_row_and_a_begun_manifest_become_final_once(log: sqlite3.Connection):
+    assert log.execute(f"select batch_id, process_name, layer, status, end_time, rows_processed, "
+                       f"rows_quarantined from {LOG} where execution_id = 2").fetchall() == [
+        ("run2", "facts", "curated", "RUNNING", None, 0, 0)]
     audit.finish_execution(log, 2, "SUCCESS", rows_processed=4)
     log.execute("update pipeline_manifest set manifest = '{}', begun = null where manifest_id = 2")
     assert log.execute(f"select status, rows_processed from {LOG}").fetchall() == [
