@@ -35,6 +35,14 @@ STEPS: dict[str, StepSpec] = {spec.name: spec for spec in [
              "aggregation_timestamp"),
 ]}
 
+SERIAL = "row_id"  # the column that numbers the rows of a table of raw or curated, in the order of writing
+# The columns of each layer that tell the place of a row: its number, where it is from, which run wrote it.
+# All other columns are its content.
+PLACE: dict[str, tuple[str, ...]] = {
+    "raw": (SERIAL, "batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp"),
+    "curated": (SERIAL, "batch_id", "process_name", "transformation_timestamp"),
+    "gold": ("batch_id", "aggregation_timestamp")}
+
 
 @dataclass(frozen=True)
 class Options:

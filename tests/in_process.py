@@ -10,7 +10,6 @@ from conftest import PROJECT, Shop
 
 import lib.runner.kernels
 import lib.runner.run
-import lib.storage.manifest
 from lib.step.open import abandon_open_step
 from lib.step.progress import take_record
 from lib.steps import Options, StepSpec
@@ -47,8 +46,7 @@ def keep_in_process(monkeypatch) -> None:
     """Let every run of this process execute the cells here, and write no report but its manifest."""
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
-    monkeypatch.setattr("lib.runner.run.write_report",
-                        lambda result, reports, manifests, *_: lib.storage.manifest.put(manifests, reports))
+    monkeypatch.setattr("lib.runner.run.write_report", lambda *_: None)
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
     # The layers may be held open by one SQLite library of a process only, and the steps use ADBC's.
     monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())

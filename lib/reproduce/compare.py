@@ -4,30 +4,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from lib.step.raw_tables import PROVENANCE, SERIAL
 from lib.step.working_database import create_table, working_database
-from lib.steps import STEPS
-from lib.storage import digest
+from lib.steps import SERIAL
+from lib.storage.digest import content_columns
 from lib.storage.layer import Layer
 from lib.storage.sql import quote, quoted
 
 SHOWN = 3  # differing rows of a table
-ABOUT_THE_RUN = {SERIAL, "batch_id", "process_name", *PROVENANCE,
-                 *(step.timestamp for step in STEPS.values())}
-
-
-def content_columns(layer: Layer, table: str) -> list[str]:
-    """Return a table's columns without those that say which run and which delivery a row is from."""
-    return [name for name in layer.schema(table).names if name not in ABOUT_THE_RUN]
-
-
-def take_digest(layer: Layer, table: str) -> tuple[int, str]:
-    """Return a table's number of rows and the digest of their content (see lib.storage.digest)."""
-    names, rows, total = content_columns(layer, table), 0, digest.EMPTY
-    for batch in layer.batches(f"select {quoted(names)} from {quote(table)}", layer.columns(table, names)):
-        rows += batch.num_rows
-        total = digest.add(total, digest.of_rows(pa.Table.from_batches([batch]), names))
-    return rows, total
 
 
 def find_differences(original: Layer, rebuilt: Layer, table: str, until: str | None = None) -> list[str]:
@@ -37,7 +20,8 @@ def find_differences(original: Layer, rebuilt: Layer, table: str, until: str | N
     """
     if rebuilt.schema(table) is None:
         return [f"{table}: only in the warehouse"]
-    names = [name for name in content_columns(original, table) if name in rebuilt.schema(table).names]
+    common = [name for name in original.schema(table).names if name in rebuilt.schema(table).names]
+    names = content_columns(original.name, common)
     key = SERIAL if original.name == "raw" else names[0]
     names = [key, *(name for name in names if name != key)]
     with working_database() as work:
@@ -46,6 +30,24 @@ def find_differences(original: Layer, rebuilt: Layer, table: str, until: str | N
         # Later runs may have replaced a row that is only in `rebuilt`: with `until` it is not a difference.
         rows = work.execute(_query_differences(names, "left" if until else "full")).fetchall()
     return [_describe(table, names, row[:len(names)], row[len(names):]) for row in rows]
+
+
+def find_other_rows(original: Layer, rebuilt: Layer, table: str, columns: dict[str, str | None]) -> list[str]:
+    """Return the first rows of a table that are in one of two layers only, a line each.
+
+    `columns` are compared as text; None stands for the column of that name, instead of an expression of SQL.
+    """
+    values = ", ".join(f"cast({expression or quote(name)} as text)" for name, expression in columns.items())
+    schema, lines = pa.schema([(name, pa.string()) for name in columns]), []
+    with working_database() as work:
+        for name, layer in (("original", original), ("rebuilt", rebuilt)):
+            batches = layer.batches(f"select {values} from {quote(table)}", schema)
+            create_table(work, name, pa.RecordBatchReader.from_batches(schema, batches))
+        for where, one, other in (("in the warehouse", "original", "rebuilt"),
+                                  ("in the full load", "rebuilt", "original")):
+            rows = work.execute(f"(from {one} except all from {other}) order by all limit {SHOWN}").fetchall()
+            lines += [f"only {where}: {dict(zip(columns, row, strict=True))}" for row in rows]
+    return lines
 
 
 def _copy_rows(work: Any, name: str, layer: Layer, table: str, names: list[str],

@@ -1,7 +1,7 @@
 """Verify: check a whole warehouse against its own records and against one full load of all deliveries.
 
-It proves that the log, the manifests and the executed notebooks are as they were written, that no row was
-lost between a delivery and its table, that no table was changed by hand, and that many small runs gave what
+It proves that the log, the manifests and the runs' folders are as they were written, that no table was
+changed by hand, that no row was lost between a delivery and its tables, and that many small runs gave what
 one full load gives. It does not prove that the rules are right, because the full load runs the same
 notebooks. The chain of hashes does not stop anyone with write access to the warehouse from writing a whole
 new chain. Only a copy of a manifest in another place shows that.
@@ -13,25 +13,38 @@ from itertools import pairwise
 from pathlib import Path
 from sqlite3 import Connection
 
+import pyarrow as pa
+
 from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError
-from lib.reproduce.compare import find_differences, take_digest
+from lib.reproduce import records
+from lib.reproduce.compare import find_differences, find_other_rows
 from lib.reproduce.replay import ShowLine, check_folder, restore_deliveries
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.run import run
 from lib.steps import STEPS, Options
 from lib.storage import audit, manifest
+from lib.storage.checksums import NO_ROWS, read_stored
+from lib.storage.digest import EMPTY
 from lib.storage.layer import Layer, open_layer
 from lib.storage.lock import run_lock
 from lib.storage.sql import quote
 
+Table = tuple[str, str]  # layer and name
+Content = tuple[int, str]  # number of rows, and their digest
 DELIVERY = {"name": "source_filename", "source": "source_name", "bytes": "size_bytes",
             "sha256": "content_sha256", "is_snapshot": "is_snapshot"}
 BECAME = ("appended", "unchanged", "duplicates", "quarantined")
+IS_OPEN = {"is_open": "resolved_batch_id is null"}
+QUARANTINED = ("table_name", "source_filename", "source_row", "raw_text")
+# Tables of the system in which one full load leaves the same rows, and what is the same in them. (A new
+# release may word a reason in another way, and raw is never rebuilt.)
+BECAME_OF: dict[Table, dict[str, str | None]] = {
+    ("raw", "deliveries"): dict.fromkeys(("source_filename", "content_sha256", "rows", "deleted", *BECAME)),
+    ("raw", "quarantine"): dict.fromkeys(QUARANTINED) | IS_OPEN,
+    ("curated", "quarantine"): dict.fromkeys((*QUARANTINED, "record_key", "rule", "raw_row_id")) | IS_OPEN}
 COMMIT = ["committed_timestamp", "added", "removed", "rows_after", "is_rebuild", "digest"]
-Table = tuple[str, str]  # layer and name
-Content = tuple[int, str]  # number of rows, and their digest
 
 
 def verify(options: Options, into: Path, show: ShowLine) -> bool:
@@ -47,26 +60,41 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
         # The lock is held only until each layer has begun to read, so that all of them show the same state.
         with run_lock(options.warehouse), audit.open_audit_to_read(options.warehouse) as log:
             layers = _open_layers(options.warehouse, stack)
-            checks = [("log and manifests", manifest.check_chain(log, options.reports)),
-                      ("watermarks", list(_check_watermarks(log, layers)))]
+            _check_that_rows_are_here(options.warehouse, layers)
+            if unreadable := list(records.check_readable(log)):
+                _show_check("log and manifests", unreadable, show)
+                show("nothing else was checked, because all checks need the manifests")
+                return False
+            chain = [*records.check_chain(log), *records.check_known_runs(log, layers, options.reports)]
+            last_state = [*_check_watermarks(log, layers), *records.check_last_state(log, layers)]
+            open_runs, texts = records.read_open_runs(log), manifest.read_texts(log)
             outdated, now = _find_outdated(log, layers), _find_clock(log, layers)
-        _check_that_rows_are_here(options.warehouse, layers)
-        contents = {(step.writes, table): take_digest(layers[step.writes], table)
-                    for step in STEPS.values() if step.writes in layers
-                    for table in step.outputs if layers[step.writes].schema(table)}
-        checks += [("counts of deliveries", list(_check_deliveries(layers["raw"]))),
-                   ("tables against their commits", [line for table, content in contents.items()
-                                                     for line in _check_commits(layers, table, content)])]
-        for name, problems in checks:
+        tables = {(name, table): layer.sums(table)
+                  for name, layer in layers.items() for table in layer.tables()}
+        contents = {table: tables[table][:2] for step in STEPS.values() for table in (
+            (step.writes, output) for output in step.outputs) if table in tables}
+        checks = {
+            "log and manifests": chain,
+            "folders of the runs": list(records.check_folders(texts, options.reports)),
+            "watermarks and checksums": last_state,
+            "tables against their checksums": list(_check_checksums(layers, tables)),
+            "counts of deliveries": list(_check_deliveries(layers["raw"])),
+            "tables against their commits": [line for table, content in contents.items()
+                                             for line in _check_commits(layers, table, content)]}
+        for name, problems in checks.items():
             _show_check(name, problems, show)
+        for batch_id in open_runs:
+            show(f"run {batch_id} has no manifest yet, because it did not end: the next run completes it. "
+                 "Until then, watermarks and checksums have nothing to be compared with")
         _load_everything(options, layers, into, now)
         if outdated:
             show("not compared with one full load, because the next run will still update them: "
                  f"{', '.join(outdated)}")
         compared = {table: content for table, content in contents.items() if table[1] not in outdated}
         differences = list(_compare_with_full_load(layers, into / "warehouse", compared))
+        differences += _compare_what_became_of_rows(layers, into / "warehouse", outdated)
         _show_check("tables against one full load", differences, show)
-    return not differences and not any(problems for _, problems in checks)
+    return not differences and not any(checks.values())
 
 
 def _open_layers(warehouse: Path, stack: ExitStack) -> dict[str, Layer]:
@@ -118,24 +146,48 @@ def _find_outdated(log: Connection, layers: dict[str, Layer]) -> list[str]:
     return outdated
 
 
+def _check_checksums(layers: dict[str, Layer], tables: dict[Table, tuple[int, str, str]]) -> Iterator[str]:
+    """Yield the files that are damaged, and the tables that are not as the last transaction left them."""
+    for name, layer in layers.items():
+        damage = layer.scalar("pragma integrity_check")
+        if damage != "ok":
+            yield f"{name}.db is damaged: {damage}"
+        stored = read_stored(layer)
+        if not stored:  # an earlier release made the file, and the next run that writes to it adds them
+            continue
+        for table in sorted(stored.keys() | set(layer.tables())):
+            rows, _, checksum = tables.get((name, table), (0, "", EMPTY))
+            expected, expected_checksum = stored.get(table, NO_ROWS)
+            if (rows, checksum) != (expected, expected_checksum):
+                what = f"it has {rows} rows instead of {expected}" if rows != expected else "a value differs"
+                yield f"{name}.{table} was changed by hand: {what}"
+
+
 def _check_deliveries(raw: Layer) -> Iterator[str]:
-    """Yield the deliveries whose rows do not add up, and the sources that do not have the appended rows."""
-    appended = dict.fromkeys(SOURCES, 0)
+    """Yield the deliveries whose rows do not add up, or are not in the tables."""
+    found = {table: dict(_count_rows(raw, table)) for table in (*SOURCES, "quarantine")}
     names = ["source_filename", "source_name", "batch_id", "rows", "deleted", *BECAME]
     for delivery in raw.read("deliveries", names, "order by delivery_id").to_pylist():
-        appended[delivery["source_name"]] += delivery["appended"] + delivery["deleted"]
+        place = (delivery["source_filename"], delivery["batch_id"])
         name = f"{delivery['source_filename']} in run {delivery['batch_id']}"
         if delivery["rows"] != sum(delivery[what] for what in BECAME):
             parts = " + ".join(f"{delivery[what]} {what}" for what in BECAME)
             yield f"{name}: the {delivery['rows']} rows that were read are not {parts}"
-        found = raw.scalar("select count(*) from quarantine where source_filename = ? and batch_id = ?",
-                           (delivery["source_filename"], delivery["batch_id"]))
-        if found != delivery["quarantined"]:
-            yield f"{name}: the quarantine has {found} rows instead of {delivery['quarantined']}"
-    for source, rows in appended.items():
-        found = raw.scalar(f"select count(*) from {quote(source)}")
-        if found != rows:
-            yield f"raw.{source}: the table has {found} rows instead of {rows}"
+        for table, expected in ((delivery["source_name"], delivery["appended"] + delivery["deleted"]),
+                                ("quarantine", delivery["quarantined"])):
+            if (rows := found.get(table, {}).pop(place, 0)) != expected:
+                yield f"{name}: raw.{table} has {rows} of its rows instead of {expected}"
+    for table, places in found.items():
+        for (filename, batch_id), rows in places.items():
+            yield f"raw.{table} has {rows} rows of {filename} in run {batch_id}, which was not delivered"
+
+
+def _count_rows(raw: Layer, table: str) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield the number of rows by delivery: its file and its run."""
+    schema = pa.schema([("file", pa.string()), ("run", pa.string()), ("rows", pa.int64())])
+    for row in raw.query(f"select source_filename, batch_id, count(*) from {quote(table)} group by 1, 2",
+                         schema).to_pylist():
+        yield (row["file"], row["run"]), row["rows"]
 
 
 def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> Iterator[str]:
@@ -170,6 +222,9 @@ def _load_everything(options: Options, layers: dict[str, Layer], into: Path, now
     """Load all deliveries in one run, with the clock `now`, into a new warehouse."""
     delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id")
     deliveries = delivered.rename_columns(list(DELIVERY)).to_pylist()
+    if unknown := {delivery["source"] for delivery in deliveries} - SOURCES.keys():
+        raise PipelineError(f"one full load cannot be made: {', '.join(sorted(unknown))} in raw.deliveries is "
+                            "not a source")
     source = restore_deliveries(options.warehouse, deliveries, into / "deliveries")
     steps = tuple(step.name for step in STEPS.values() if step.writes in layers)
     # Each delivery has already passed the limits of its own run, so that they are off here.
@@ -186,5 +241,15 @@ def _compare_with_full_load(layers: dict[str, Layer], loaded: Path,
     """Yield the first rows of each table that differ from those of the full load."""
     for (layer, name), content in contents.items():
         with open_layer(loaded, layer) as rebuilt:
-            if take_digest(rebuilt, name) != content:
+            if rebuilt.sums(name)[:2] != content:
                 yield from (f"{layer}: {line}" for line in find_differences(layers[layer], rebuilt, name))
+
+
+def _compare_what_became_of_rows(layers: dict[str, Layer], loaded: Path,
+                                 outdated: list[str]) -> Iterator[str]:
+    """Yield deliveries that were counted, and rows that were set aside, otherwise than by the full load."""
+    for (name, table), columns in BECAME_OF.items():
+        if name in layers and not (outdated and name == "curated"):
+            with open_layer(loaded, name) as rebuilt:
+                for line in find_other_rows(layers[name], rebuilt, table, columns):
+                    yield f"{name}.{table}: {line}"

@@ -46,9 +46,9 @@ class Exporter:
         return not any(fork.exitcode for fork in self._forks)
 
 
-def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
-                 exporter: Exporter | None = None, keep_runs: int = 0) -> None:
-    """Write all that a run leaves in the reports; `exporter` is at work on the pages of its notebooks.
+def write_report(result: RunResult, reports: Path, exporter: Exporter | None = None,
+                 keep_runs: int = 0) -> None:
+    """Write what a run leaves in the reports, except its manifest; `exporter` makes pages of its notebooks.
 
     A disk that cannot be written makes the run a failed one; its changes to the layers stay. A page that
     cannot be made for another reason is a warning: the data was published before.
@@ -59,7 +59,6 @@ def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
             _finish_pages(result, reports, folder, exporter)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
-        manifest.put(manifests, reports)
         if keep_runs:
             prune_runs(reports, keep_runs)
         for write, where in ((pages.write_run_page, folder), (pages.write_index, reports)):
@@ -71,8 +70,15 @@ def write_report(result: RunResult, reports: Path, manifests: dict[str, str],
                 result.notes.append(f"{where / 'index.html'} could not be written: "
                                     f"{type(error).__name__}: {first_line(error)}")
     except OSError as error:
-        _fail(result, f"the report in {error.filename or folder} cannot be written ({error.strerror}). "
-                      f"{remedy(error) or 'Correct that, or name another folder with --reports.'}")
+        _fail(result, folder, error)
+
+
+def put_manifests(result: RunResult, reports: Path, manifests: dict[str, str]) -> None:
+    """Write completed manifests into the folders of their runs; if that fails, the run is a failed one."""
+    try:
+        manifest.put(manifests, reports)
+    except OSError as error:
+        _fail(result, reports / "runs" / result.batch_id, error)
 
 
 def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Exporter) -> None:
@@ -90,7 +96,10 @@ def _start_export(folder: Path, target: str, *arguments: Any) -> Any:
     return kernels.start_fork("lib.runner.kernels:run_logged", folder / EXPORT_LOG, target, *arguments)
 
 
-def _fail(result: RunResult, message: str) -> None:
+def _fail(result: RunResult, folder: Path, error: OSError) -> None:
     """Make the run a failed one. The first error of a run is the one that is reported."""
     if not result.error:
-        result.verdict, result.error = "failed", f"{message} What was published stays."
+        result.verdict = "failed"
+        result.error = (f"the report in {error.filename or folder} cannot be written ({error.strerror}). "
+                        f"{remedy(error) or 'Correct that, or name another folder with --reports.'} "
+                        "What was published stays.")

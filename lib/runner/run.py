@@ -22,7 +22,7 @@ from lib.runner.decide import (
     look_at_source,
     why_run,
 )
-from lib.runner.reporting import Exporter, write_report
+from lib.runner.reporting import Exporter, put_manifests, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
 from lib.steps import STEPS, Options, StepSpec
@@ -47,8 +47,9 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
         for layer in dict.fromkeys(step.writes for step in STEPS.values()):
             held.enter_context(lookup.hold_open(options.warehouse, layer))
         result = _begin(options, log, notify, is_replay, batch_id)
-        of_dead_runs = manifest.complete(log, options.warehouse, options.reports)
-        with suppress(OSError):  # the report tries again; but this run may be killed before it
+        of_dead_runs = manifest.read_unwritten(log, options.reports)
+        of_dead_runs |= manifest.complete(log, options.warehouse, options.reports)
+        with suppress(OSError):  # the end of the run tries again; but this run may be killed before it
             manifest.put(of_dead_runs, options.reports)
         going = _Run(options, log, notify, queue, full, is_replay, result, of_dead_runs)
         try:
@@ -112,6 +113,7 @@ class _Run:
     is_replay: bool
     result: RunResult
     manifests: dict[str, str]  # completed, and still to be written into the folders of their runs
+    has_manifest: bool = False
     exporter: Exporter | None = None  # from the first executed notebook on
     begun: float = field(default_factory=time.perf_counter)
 
@@ -139,11 +141,10 @@ class _Run:
         if self.options.keep_archive and not error:
             self.result.notes += archive.prune(self.options.warehouse, self.options.keep_archive,
                                                self.result.now)
-        self._begin_manifest()
-        self._complete_manifests()
         if self.exporter:
             self.notify("report_started")
-        write_report(self.result, self.options.reports, self.manifests, self.exporter, self.options.keep_runs)
+        write_report(self.result, self.options.reports, self.exporter, self.options.keep_runs)
+        self._complete_manifests()
 
     def stop(self, error: BaseException) -> None:
         """Leave the log, the manifest and the report of a run that does not reach its end."""
@@ -158,9 +159,9 @@ class _Run:
                 for spec in self._specs():
                     if not self._has_row(spec):
                         self._log_row(spec, "SKIPPED", f"not run: {self.result.error}")
-                self._begin_manifest()
+        write_report(self.result, self.options.reports)
+        with suppress(PipelineError, sqlite3.Error):
             self._complete_manifests()
-        write_report(self.result, self.options.reports, self.manifests)
 
     def _run_step(self, spec: StepSpec) -> StepResult:
         """Run one step, or log why it does not run."""
@@ -237,12 +238,18 @@ class _Run:
         self.result.ended, self.result.seconds = utc_now(), time.perf_counter() - self.begun
 
     def _begin_manifest(self) -> None:
-        manifest.begin(self.log, self.options, self.result.batch_id, self.result.now)
+        """Begin the run's manifest before its first row in the log: no row may be without a manifest."""
+        if not self.has_manifest:
+            manifest.begin(self.log, self.options, self.result.batch_id, self.result.now)
+            self.has_manifest = True
 
     def _complete_manifests(self) -> None:
+        """Complete the manifest, the last thing that a run writes: it covers the report, too."""
         self.manifests |= manifest.complete(self.log, self.options.warehouse, self.options.reports)
+        put_manifests(self.result, self.options.reports, self.manifests)
 
     def _log_row(self, spec: StepSpec, status: str, message: str | None) -> None:
+        self._begin_manifest()
         execution = audit.start_execution(self.log, self.result.batch_id, spec.name, spec.writes)
         audit.finish_execution(self.log, execution, status, error_message=message)
 

@@ -35,8 +35,8 @@ from lib.storage.layer import Layer
 VERSIONS = pa.schema([("table_name", pa.string()), ("version", pa.int64()), ("next_row_id", pa.int64()),
                       ("batch_id", pa.string())])
 KEPT_VERSIONS = 3  # of a table, with the published one
-FORGET_VERSIONS = f"""
-delete from table_versions where table_name = ? and version not in (
+OLD_VERSIONS = f"""
+where table_name = ? and version not in (
     select version from table_versions where table_name = ? order by version_id desc limit {KEPT_VERSIONS})"""
 SMALL_BYTES = 4 << 20
 MANY_SMALL = 12  # a table with more small files than this gets them merged
@@ -163,7 +163,7 @@ class Tables:
                 pin = dict(table_name=table, version=self._commit_files(table),
                            next_row_id=next_row_ids.get(table, 1), batch_id=batch_id)
                 self._layer.insert("table_versions", pa.Table.from_pylist([pin], schema=VERSIONS))
-                self._layer.execute(FORGET_VERSIONS, (table, table))
+                self._layer.delete("table_versions", OLD_VERSIONS, (table, table))
 
     def pins(self) -> dict[str, list[int]]:
         """Return the pinned versions of the changed tables."""

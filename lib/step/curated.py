@@ -32,8 +32,8 @@ class CuratedStep(Step):
                                for source, new in self.new.items()}
         for source, new in self.new.items():
             if new:  # these rows are checked now, perhaps again: after a crash, or in a full refresh
-                self.output.execute("delete from quarantine where source_name = ? and raw_row_id >= ?",
-                                    (source, self._first_row_ids[source]))
+                self.output.delete("quarantine", "where source_name = ? and raw_row_id >= ?",
+                                   (source, self._first_row_ids[source]))
         self._open_quarantines = commits.quarantined_tables(self.output)
         self._to_read = {source: 0 if first is None else commits.count_new_rows(self.input, source, first)
                          for source, first in self._first_row_ids.items()}

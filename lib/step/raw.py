@@ -175,9 +175,9 @@ class RawStep(Step):
         source, header = SOURCES[delivery.source], self._header(delivery)
         raw_tables.check_columns(delivery, header.names)
         # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
-        self.output.submit_statement(
-            "update quarantine set resolved_batch_id = ? where source_filename = ? "
-            "and resolved_batch_id is null", (self.batch_id, delivery.name))
+        self.output.submit_small(partial(
+            self.output.update, "quarantine", "resolved_batch_id", self.batch_id,
+            "where source_filename = ? and resolved_batch_id is null", (delivery.name,)))
         self._delivery, self._unknown_keys, self._repeats = delivery, 0, repeated_keys.Repeats(0, 0)
         self._disagreements: dict[str, list] = {}  # by earlier delivery: how many keys, and one of them
         self._in_doubt = [  # the order of a list needs no names

@@ -13,15 +13,15 @@ from lib.contract import SOURCES, Source
 from lib.errors import PipelineError
 from lib.ingest.deliveries import Delivery
 from lib.step.frames import trim
+from lib.steps import PLACE, SERIAL
 from lib.storage import commits, digest
 from lib.storage.layer import Layer
 from lib.storage.lookup import KnownDelivery
 from lib.storage.sql import literal, quote, quoted, trimmed
 
-SERIAL = "row_id"
 SOURCE_SYSTEM = "shop_csv"
 BY_FILE, TRIMMED = "by file", "trimmed key"  # no delivered column's name has a space, so none is the same
-PROVENANCE = ("batch_id", "source_system", "source_filename", "source_row", "ingestion_timestamp")
+PROVENANCE = tuple(name for name in PLACE["raw"] if name != SERIAL)
 MANIFEST = pa.schema([
     ("source_name", pa.string()), ("source_filename", pa.string()), ("size_bytes", pa.int64()),
     ("content_sha256", pa.string()), ("batch_id", pa.string()), ("ingestion_timestamp", pa.string()),
@@ -132,13 +132,10 @@ def find_disagreements(layer: Layer, change: commits.TableChange, source: Source
 def append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: pa.Table,
            stamp: dict[str, str]) -> int:
     """Append rows of a delivery, or deletions, to its source's table; return how many."""
-    content = [name for name in rows.column_names if name != "source_row"]
-
     def write() -> None:
-        digested = digest.worker().submit(digest.of_rows, rows, content)
-        layer.insert(change.table, commits.numbered(change, SERIAL, rows),
-                     {**stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
-        change.digest = digest.add(change.digest, digested.result())
+        written = layer.insert(change.table, rows, {
+            **stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
+        change.digest = digest.add(change.digest, written)
 
     if rows.num_rows:
         change.added += rows.num_rows

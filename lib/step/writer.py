@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.step.counts import Written
-from lib.step.raw_tables import SERIAL
 from lib.step.samples import Samples
+from lib.steps import SERIAL
 from lib.storage import commits, digest
 from lib.storage.sql import quote
 
@@ -65,18 +65,14 @@ class Writer:
         return rows.num_rows
 
     def _insert(self, change: commits.TableChange, rows: pa.Table) -> None:
-        digested = digest.worker().submit(digest.of_rows, rows, rows.column_names)
-        numbered = commits.numbered(change, SERIAL, rows) if self._keeps_replaced else rows
-        self._layer.insert(change.table, numbered, self._stamp)
-        change.digest = digest.add(change.digest, digested.result())
+        change.digest = digest.add(change.digest, self._layer.insert(change.table, rows, self._stamp))
         self._follow(change.table, rows, 1)
 
     def _take_out(self, change: commits.TableChange, rows: pa.Table, key: str) -> None:
         if rows.num_rows:
-            content = self._content(rows)
-            change.digest = digest.subtract(change.digest, digest.of_rows(content, content.column_names))
-            self._layer.delete(change.table, key, rows[key])
-            self._follow(change.table, content, -1)
+            deleted = self._layer.delete_keys(change.table, key, rows[key])
+            change.digest = digest.subtract(change.digest, deleted)
+            self._follow(change.table, self._content(rows), -1)
             if self._keeps_replaced:
                 self._keep_replaced(change.table, rows)
 
@@ -88,7 +84,7 @@ class Writer:
             self._step.begin_change(history, SERIAL)
         change = self._step.table_changes[history]
         change.added += rows.num_rows
-        self._layer.insert(history, commits.numbered(change, SERIAL, rows), when)
+        self._layer.insert(history, rows, when)
 
     def _change(self, table: str, schema: pa.Schema, key: str) -> commits.TableChange:
         """Return the state of a table, which is created, and in a rebuild emptied, before the first write."""
@@ -107,7 +103,7 @@ class Writer:
         return self._step.table_changes[table]
 
     def _clear(self, table: str) -> None:
-        self._layer.execute(f"delete from {quote(table)}")
+        self._layer.clear(table)
 
     def _current(self, change: commits.TableChange, rows: pa.Table, key: str) -> pa.Table | None:
         """Return the table's rows with the same keys; None, without a search, where there can be none."""

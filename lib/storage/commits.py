@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from lib.clock import later_than
 from lib.errors import UsageError
 from lib.storage import digest
 from lib.storage.layer import Layer
-from lib.storage.sql import quote
 
 COMMITS = pa.schema([
     ("table_name", pa.string()), ("batch_id", pa.string()), ("process_name", pa.string()),
@@ -105,22 +103,15 @@ class TableChange:
 
 
 def begin_change(layer: Layer, table: str, serial: str | None) -> TableChange:
-    """Return a table's state before a step changes it; `serial` is the column that numbers its rows."""
+    """Return a table's state before a step changes it; `serial` is the column that numbers its rows.
+
+    The layer uses no number twice, so the rows of a change are exactly those from its `first_row_id` on.
+    """
     last = layer.read("layer_commits", ["rows_after", "digest"],
                       "where table_name = ? order by commit_id desc limit 1", (table,)).to_pylist()
     rows, table_digest = (last[0]["rows_after"], last[0]["digest"]) if last else (0, digest.EMPTY)
-    first = (layer.scalar(f"select max({quote(serial)}) from {quote(table)}") or 0) + 1 if serial else 0
+    first = layer.next_number(table) if serial else 0
     return TableChange(table, first, first, rows, table_digest, was_empty=not rows)
-
-
-def numbered(change: TableChange, serial: str, rows: pa.Table) -> pa.Table:
-    """Return the rows with the column `serial`, which continues the numbers of the table.
-
-    No number is used twice, so the rows of a change are exactly those from its `first_row_id` on.
-    """
-    numbers = pa.array(np.arange(change.next_row_id, change.next_row_id + rows.num_rows))
-    change.next_row_id += rows.num_rows
-    return rows.append_column(serial, numbers)
 
 
 def record_change(layer: Layer, change: TableChange, batch_id: str, process_name: str,
@@ -148,5 +139,5 @@ def resolve_quarantined(layer: Layer, table: str, loaded: dict[str, int], batch_
                          "where table_name = ? and resolved_batch_id is null", (table,)).to_pylist()
     for row in waiting:
         if loaded.get(row["record_key"], 0) > row["raw_row_id"]:
-            layer.execute("update quarantine set resolved_batch_id = ? where quarantine_id = ?",
-                          (batch_id, row["quarantine_id"]))
+            layer.update("quarantine", "resolved_batch_id", batch_id, "where quarantine_id = ?",
+                         (row["quarantine_id"],))

@@ -15,10 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 import adbc_driver_sqlite.dbapi as adbc
+import numpy as np
 import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 
 from lib.errors import PipelineError, StepError, explain, missing_layer
+from lib.storage import digest
+from lib.storage.checksums import NO_ROWS, TABLE, Checksums, begin
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
@@ -42,9 +45,12 @@ class Layer:
         self._path, self.name = path, path.stem
         self._schemas: dict[str, pa.Schema] = {}
         self._indexed: set[str] = set()
+        self._serials: dict[str, str | None] = {}  # by table: the column that numbers its rows
+        self._numbers: dict[str, int] = {}  # by table: the number of its next row
+        self.checksums = Checksums({})  # of a layer that is read they stay empty
         self._worker = ThreadPoolExecutor(1)
         self._pending: deque[Future] = deque()  # work that holds rows
-        self._pending_statements: list[Future] = []
+        self._pending_small: list[Future] = []
         self._failed = False
         self._thread = 0  # the worker's: work that it does must not wait for itself
 
@@ -71,10 +77,9 @@ class Layer:
             self._pending.popleft().result()
         self._pending.append(self._worker.submit(self._guarded(work)))
 
-    def submit_statement(self, sql: str, parameters: Sequence = ()) -> None:
-        """Let the worker run a statement that returns nothing, in its turn; this never waits."""
-        work = partial(self.execute, sql, parameters)
-        self._pending_statements.append(self._worker.submit(self._guarded(work)))
+    def submit_small(self, work: Callable[[], None]) -> None:
+        """Let the worker do work that holds no rows, in its turn; this never waits."""
+        self._pending_small.append(self._worker.submit(self._guarded(work)))
 
     def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
         def do() -> None:
@@ -95,7 +100,9 @@ class Layer:
         After a StepError, which may have rolled back everything, and after any other error there is nothing
         to go on with: the whole transaction is rolled back as always.
         """
-        self.submit_statement("savepoint part")
+        before: dict[str, tuple[int, str]] = {}
+        self.submit_small(lambda: before.update(self.checksums.now))
+        self.submit_small(partial(self.execute, "savepoint part"))
         try:
             yield
         except StepError:
@@ -105,15 +112,16 @@ class Layer:
                 raise StepError(str(error)) from error
             self.execute("rollback to part")
             self.execute("release part")
-            self._schemas.clear()
-            self._indexed.clear()
+            self.checksums.now = before
+            for known in (self._schemas, self._indexed, self._serials, self._numbers):
+                known.clear()
             raise
-        self.submit_statement("release part")
+        self.submit_small(partial(self.execute, "release part"))
 
     def flush(self) -> None:
         """Wait until all pending work is done; raise what it raised."""
-        pending, self._pending = [*self._pending, *self._pending_statements], deque()
-        self._pending_statements = []
+        pending, self._pending = [*self._pending, *self._pending_small], deque()
+        self._pending_small = []
         wait(pending)
         for work in pending:
             work.result()
@@ -224,22 +232,93 @@ class Layer:
             self.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         self._indexed.add(name)
 
-    def insert(self, table: str, rows: pa.Table, constants: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Append rows, by column name. `constants` are further columns with the same value in every row.
+    def next_number(self, table: str) -> int:
+        """Return the number of the next row of a table whose rows are numbered; no number is used twice."""
+        if table not in self._numbers:
+            highest = self.scalar(f"select max({quote(self._serial(table))}) from {quote(table)}")
+            self._numbers[table] = (highest or 0) + 1
+        return self._numbers[table]
 
-        They are literals of the SQL, which takes a sixth less time than columns that are passed row by row.
+    def _serial(self, table: str) -> str | None:
+        if table not in self._serials:
+            sql = "select name from pragma_table_info(?) where pk = 1"
+            self._serials[table] = self.scalar(sql, (table,))
+        return self._serials[table]
+
+    def _numbered(self, table: str, rows: pa.Table) -> pa.Table:
+        serial = self._serial(table)
+        if not serial:
+            return rows
+        first = self.next_number(table)
+        self._numbers[table] = first + rows.num_rows
+        return rows.append_column(serial, pa.array(np.arange(first, first + rows.num_rows)))
+
+    def insert(self, table: str, rows: pa.Table,
+               constants: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Append rows, by column name, and number them; return the digest of their content.
+
+        `constants` are further columns with the same value in every row. They are literals of the SQL, which
+        takes a sixth less time than columns that are passed row by row.
         """
-        if rows.num_rows:
-            columns = quoted([*rows.column_names, *constants])
-            values = ", ".join([*"?" * rows.num_columns, *map(literal, constants.values())])
-            with self._cursor() as cursor:
-                cursor.executemany(f"insert into {quote(table)} ({columns}) values ({values})", rows)
+        if not rows.num_rows:
+            return digest.EMPTY
+        rows = self._numbered(table, rows.cast(self.columns(table, rows.column_names)))
+        digested = digest.worker().submit(digest.with_checksum, self.name, rows, constants)
+        columns = quoted([*rows.column_names, *constants])
+        values = ", ".join([*"?" * rows.num_columns, *map(literal, constants.values())])
+        with self._cursor() as cursor:
+            cursor.executemany(f"insert into {quote(table)} ({columns}) values ({values})", rows)
+        content, checksum = digested.result()
+        self.checksums.add(table, rows.num_rows, checksum)
+        return content
 
-    def delete(self, table: str, by: str, keys: pa.ChunkedArray | pa.Array) -> None:
-        """Delete the rows whose column `by` is among `keys`."""
-        if len(keys):
-            self.put_keys(keys)
-            self.execute(f"delete from {quote(table)} where {quote(by)} in (select key from temp.wanted)")
+    def update(self, table: str, column: str, value: str, where: str, parameters: Sequence = ()) -> None:
+        """Set a column of the rows that meet a condition, which are few."""
+        rows = self.read(table, self.schema(table).names, where, parameters)
+        if not rows.num_rows:
+            return
+        self.execute(f"update {quote(table)} set {quote(column)} = ? {where}", (value, *parameters))
+        place = rows.column_names.index(column)
+        changed = rows.set_column(place, rows.field(place), pa.repeat(value, rows.num_rows))
+        self.checksums.subtract(table, rows.num_rows, digest.with_checksum(self.name, rows)[1])
+        self.checksums.add(table, rows.num_rows, digest.with_checksum(self.name, changed)[1])
+
+    def delete(self, table: str, where: str, parameters: Sequence = ()) -> str:
+        """Delete the rows that meet a condition; return the digest of their content."""
+        rows, content, checksum = self.sums(table, where, parameters)
+        if rows:
+            self.execute(f"delete from {quote(table)} {where}", parameters)
+            self.checksums.subtract(table, rows, checksum)
+        return content
+
+    def delete_keys(self, table: str, by: str, keys: pa.ChunkedArray | pa.Array) -> str:
+        """Delete the rows whose column `by` is among `keys`; return the digest of their content."""
+        self.put_keys(keys)
+        return self.delete(table, f"where {quote(by)} in (select key from temp.wanted)")
+
+    def clear(self, table: str) -> None:
+        """Delete all rows of a table; its next row has the number 1."""
+        self.execute(f"delete from {quote(table)}")
+        self._numbers.pop(table, None)
+        self.checksums.now[table] = NO_ROWS
+
+    def sums(self, table: str, where: str = "", parameters: Sequence = ()) -> tuple[int, str, str]:
+        """Return how many rows meet a condition, the digest of their content, and their checksum."""
+        rows, content, checksum = 0, digest.EMPTY, digest.EMPTY
+        schema = self.schema(table)
+        sql = f"select {quoted(schema.names)} from {quote(table)} {where}"
+        for batch in self.batches(sql, schema, parameters):
+            some = digest.with_checksum(self.name, pa.Table.from_batches([batch]))
+            rows, content = rows + batch.num_rows, digest.add(content, some[0])
+            checksum = digest.add(checksum, some[1])
+        return rows, content, checksum
+
+    def tables(self) -> list[str]:
+        """Return the names of the file's tables, except that of the checksums."""
+        with self._cursor() as cursor:
+            cursor.execute("select name from sqlite_schema where type = 'table' and name <> ? order by name",
+                           [TABLE])
+            return [name for (name,) in cursor.fetchall()]
 
 
 @contextmanager
@@ -264,8 +343,11 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
         layer.execute("begin immediate" if write else "begin")
         try:
+            if write:
+                layer.checksums = begin(layer)
             yield layer
             layer.flush()
+            layer.checksums.put(layer)
         except BaseException:
             with suppress(PipelineError):
                 layer.flush()
@@ -293,7 +375,10 @@ def _new_file(path: Path) -> Iterator[Layer]:
             layer.execute("pragma synchronous = off")
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
+            layer.checksums = begin(layer)
             yield layer
+            layer.flush()
+            layer.checksums.put(layer)
             layer.execute("commit")
             layer.execute("pragma journal_mode = wal")
         sync(aside)

@@ -1,8 +1,9 @@
 """The manifest of each run: its input and its results as JSON, chained to the manifest of the run before.
 
-It is stored in `audit.db` and, as the same bytes, in the run's folder. Each manifest holds the sha256 of the
-one before and of the log's rows since then, so a change to an old row is noticed: the later hashes no longer
-match.
+It is stored in `audit.db` and, as the same bytes, in the run's folder. It is the last thing that a run
+writes, so it covers everything else: the rows of the log since the manifest before, the watermarks, the
+checksums of all tables, and every file of the run's folder. It also holds the sha256 of the manifest before,
+so a change to an old one is noticed: the later hashes no longer match. `lib.reproduce.records` checks this.
 """
 
 import hashlib
@@ -36,6 +37,7 @@ DIGESTS = """
 select table_name, digest from layer_commits
 where commit_id in (select max(commit_id) from layer_commits group by table_name)
 order by table_name"""
+CHECKSUMS = "select table_name, rows, checksum from checksums order by table_name"
 DELIVERIES = """
 select source_filename, source_name, size_bytes, content_sha256, rows, is_snapshot from deliveries
 where batch_id = ?
@@ -47,7 +49,7 @@ def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) ->
     given = asdict(options)
     begun = {"batch_id": batch_id, "now": now, "started": utc_now(),
              "parameters": {name: given[name] for name in PARAMETERS}, "engine": options.engine,
-             **describe_code(options.engine), "watermarks_before": _watermarks(log)}
+             **describe_code(options.engine), "watermarks_before": read_watermarks(log)}
     log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)",
                 [batch_id, _text(begun)])
 
@@ -61,26 +63,44 @@ def complete(log: sqlite3.Connection, warehouse: Path, reports: Path) -> dict[st
     open_manifests = log.execute("select batch_id, begun from pipeline_manifest where manifest is null "
                                  "order by manifest_id").fetchall()
     for batch_id, begun in open_manifests:
-        results = _outcome(log, warehouse, batch_id) | _executed(reports / "runs" / batch_id)
+        results = _outcome(log, warehouse, batch_id)
+        results |= {"files": hash_run(reports / "runs" / batch_id)}
         text = _text(json.loads(begun) | results | _chain(log))
         log.execute("update pipeline_manifest set manifest = ?, manifest_sha256 = ?, begun = null "
-                    "where batch_id = ?", [text, _sha256(text), batch_id])
+                    "where batch_id = ?", [text, hash_text(text), batch_id])
         completed[batch_id] = text
     return completed
 
 
 def put(manifests: dict[str, str], reports: Path) -> None:
-    """Write completed manifests into the folders of their runs."""
+    """Write completed manifests into the folders of their runs. Raises OSError."""
     for batch_id, text in manifests.items():
         folder = reports / "runs" / batch_id
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / FILE, text)
 
 
+def read_unwritten(log: sqlite3.Connection, reports: Path) -> dict[str, str]:
+    """Return the last manifest, by its run, if it is not in its folder: that run died before it wrote it."""
+    return {batch_id: text for batch_id, text in log.execute(
+        "select batch_id, manifest from pipeline_manifest where manifest is not null "
+        "order by manifest_id desc limit 1") if is_unwritten(reports / "runs" / batch_id)}
+
+
+def is_unwritten(folder: Path) -> bool:
+    """Return whether a run's folder is there without its manifest; `--keep-runs` deletes whole folders."""
+    return folder.exists() and not (folder / FILE).exists()
+
+
+def read_texts(log: sqlite3.Connection) -> dict[str, str]:
+    """Return the manifests of all runs that have ended, by run, oldest first."""
+    return dict(log.execute("select batch_id, manifest from pipeline_manifest where manifest is not null "
+                            "order by manifest_id"))
+
+
 def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Return the manifests of all runs that have ended, oldest first."""
-    return [json.loads(text) for (text,) in log.execute(
-        "select manifest from pipeline_manifest where manifest is not null order by manifest_id")]
+    """Return the manifests of all runs that have ended, oldest first, as data."""
+    return [json.loads(text) for text in read_texts(log).values()]
 
 
 def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> str:
@@ -110,34 +130,15 @@ def accepted_limit(log: sqlite3.Connection, step: str, sha256: str) -> float:
     return limit
 
 
-def check_chain(log: sqlite3.Connection, reports: Path) -> list[str]:
-    """Return what was changed in the log or the manifests after they were written, a line each."""
-    trouble, previous, covered = [], "", 0
-    for batch_id, text, sha256 in log.execute(
-            "select batch_id, manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
-            "order by manifest_id"):
-        if _sha256(text) != sha256:
-            trouble.append(f"run {batch_id}: its manifest in audit.db was changed")
-        manifest = json.loads(text)
-        if manifest["previous_manifest_sha256"] != previous:
-            trouble.append(f"run {batch_id}: the manifest before it was changed or removed")
-        rows, last = _log_rows(log, covered, manifest["log_rows_to"])
-        if _sha256(rows) != manifest["log_rows_sha256"]:
-            trouble.append(f"run {batch_id}: its rows in pipeline_execution_log "
-                           f"(execution_id {covered + 1} to {last}) were changed")
-        trouble += _check_folder(reports / "runs" / batch_id, text, manifest)
-        previous, covered = sha256, manifest["log_rows_to"]
-    return trouble
+def hash_run(folder: Path) -> dict[str, str]:
+    """Return the hash of each file in a run's folder, and of each folder in it with all that it holds."""
+    entries = sorted(path for path in folder.glob("[!.]*") if path.name != FILE)
+    return {path.name: _hash_folder(path) if path.is_dir() else hash_file(path) for path in entries}
 
 
-def _check_folder(folder: Path, text: str, manifest: dict[str, Any]) -> list[str]:
-    if not folder.exists():  # --keep-runs has pruned it
-        return []
-    left = {path.name: path.read_bytes() for path in folder.glob("*.*")}
-    trouble = [] if left.get(FILE) == text.encode() else [f"{FILE} in its folder is not the one in audit.db"]
-    trouble += [f"the executed {name} was changed or removed" for name, sha256 in manifest["executed"].items()
-                if hashlib.sha256(left.get(name, b"")).hexdigest() != sha256]
-    return [f"run {folder.name}: {line}" for line in trouble]
+def _hash_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hash_text("".join(f"{path.relative_to(folder).as_posix()}\0{hash_file(path)}\0" for path in files))
 
 
 def describe_code(engine: str = "sqlite") -> dict[str, Any]:
@@ -147,7 +148,7 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
         "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
         "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
         "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
-        "contract": _sha256(repr(SOURCES)),
+        "contract": hash_text(repr(SOURCES)),
         "lock": _hash_files([PROJECT / LOCKS[engine]]),
         "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {
             name: version(name) for name in PACKAGES[engine]},
@@ -156,13 +157,15 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
 
 def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[str, Any]:
     rebuilt: dict[str, int] = {}  # by step that committed: whether it rebuilt its tables
-    digests, deliveries, unreadable = {}, [], {}
+    digests, checksums, deliveries, unreadable = {}, {}, [], {}
     for layer in dict.fromkeys(step.writes for step in STEPS.values()):
         if (warehouse / f"{layer}.db").exists():
             try:
                 rebuilt |= dict(lookup.query(warehouse, layer, "layer_commits", REBUILT, batch_id))
                 latest = lookup.query(warehouse, layer, "layer_commits", DIGESTS)
                 digests[layer] = {table: digest for table, digest in latest if table in OUTPUTS}
+                checksums[layer] = {table: [rows, checksum] for table, rows, checksum in lookup.query(
+                    warehouse, layer, "checksums", CHECKSUMS)}
                 deliveries += lookup.query(warehouse, layer, "deliveries", DELIVERIES, batch_id)
             except PipelineError as error:  # the run has already reported it
                 unreadable[layer] = str(error)
@@ -174,12 +177,9 @@ def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[st
                          "has_run": bool(table_digests or name in rebuilt or (name == "raw" and deliveries))}
                   for name, status, table_digests, error in steps},
         "deliveries": [dict(zip(DELIVERY, row, strict=True)) for row in deliveries],
-        "watermarks_after": _watermarks(log), "digests": digests, "unreadable": unreadable,
+        "watermarks_after": read_watermarks(log), "digests": digests, "checksums": checksums,
+        "unreadable": unreadable,
     }
-
-
-def _executed(folder: Path) -> dict[str, Any]:
-    return {"executed": {path.name: hash_file(path) for path in sorted(folder.glob("[!.]*.ipynb"))}}
 
 
 def _chain(log: sqlite3.Connection) -> dict[str, Any]:
@@ -187,18 +187,18 @@ def _chain(log: sqlite3.Connection) -> dict[str, Any]:
     last = log.execute("select manifest, manifest_sha256 from pipeline_manifest where manifest is not null "
                        "order by manifest_id desc limit 1").fetchone()
     covered, previous = (json.loads(last[0])["log_rows_to"], last[1]) if last else (0, "")
-    rows, reached = _log_rows(log, covered)
-    return {"previous_manifest_sha256": previous, "log_rows_to": reached, "log_rows_sha256": _sha256(rows)}
+    rows, reached = log_rows(log, covered)
+    return {"previous_manifest_sha256": previous, "log_rows_to": reached, "log_rows_sha256": hash_text(rows)}
 
 
-def _log_rows(log: sqlite3.Connection, covered: int, last: int | None = None) -> tuple[str, int]:
+def log_rows(log: sqlite3.Connection, covered: int, last: int | None = None) -> tuple[str, int]:
     """Return the log's rows after `covered`, as text, and the number of the last one."""
     rows = log.execute("select * from pipeline_execution_log where execution_id > ? and execution_id <= ? "
                        "order by execution_id", [covered, sys.maxsize if last is None else last]).fetchall()
     return json.dumps(rows), rows[-1][0] if rows else last or covered
 
 
-def _watermarks(log: sqlite3.Connection) -> dict[str, list[str]]:
+def read_watermarks(log: sqlite3.Connection) -> dict[str, list[str]]:
     rows = log.execute("select process_name, last_processed_timestamp, last_batch_id from pipeline_watermark "
                        "order by process_name")
     return {name: [timestamp, batch_id] for name, timestamp, batch_id in rows}
@@ -228,5 +228,5 @@ def _text(manifest: dict[str, Any]) -> str:
     return json.dumps(manifest, indent=1, ensure_ascii=False)
 
 
-def _sha256(text: str) -> str:
+def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -25,6 +25,7 @@ from warm_runs import WarmRuns
 
 from lib.errors import PipelineError, UsageError
 from lib.ingest.archive import archived_path
+from lib.reproduce import records
 from lib.reproduce.replay import replay
 from lib.reproduce.verify import verify
 from lib.step.base import Step
@@ -234,7 +235,7 @@ def test_a_warehouse_as_its_runs_left_it_has_no_problems(small: Shop, run, tmp_p
     ("curated", "update layer_commits set added = 9 where table_name = 'dim_products'",
      r"curated\.dim_products: .*commit of .* add up"),
 ], [
-    ("raw", "delete from payments", r"raw\.payments: .* 0 rows instead of 1"),
+    ("raw", "delete from payments", r"raw\.payments .* 0 rows instead of 1"),
     ("curated", "update fact_orders set total_amount = 14.01 where order_id = 'O1'",
      r"fact_orders, order_id O1: total_amount is 14\.01 .* 14\.0 "),
     ("gold", "delete from sales_summary_daily where order_date = '2025-01-02'",
@@ -253,17 +254,6 @@ def test_a_run_that_was_removed_from_the_chain_is_missed(small: Shop, run, tmp_p
     change(small, "audit", "delete from pipeline_manifest where manifest_id = 1")
     problems = "\n".join(problems_of(small, tmp_path / "verified"))
     assert re.search(f"run {batches(small)[0]}: the manifest before it .*removed", problems)
-
-
-def test_a_manifest_or_a_notebook_that_was_changed_in_its_folder_is_named(used: Shop):
-    [folder] = (used.reports / "runs").iterdir()
-    for name, old, new in (("manifest.json", b"orders.csv", b"order5.csv"),
-                           ("4_gold.ipynb", b"PLATINUM", b"PLATINUN")):
-        (folder / name).write_bytes((folder / name).read_bytes().replace(old, new, 1))
-    with audit.open_audit_to_read(used.warehouse) as log:
-        of_manifest, of_notebook = manifest.check_chain(log, used.reports)
-    assert re.match(f"run {folder.name}: manifest.json", of_manifest)
-    assert re.match(f"run {folder.name}: .*4_gold.ipynb", of_notebook)
 
 
 def test_a_delivery_that_was_changed_in_the_archive_is_named(small: Shop, tmp_path: Path):
@@ -302,7 +292,7 @@ def test_the_next_run_completes_the_manifest_of_a_run_that_was_killed(warm: Warm
     warm.run(used)
     with audit.open_audit_to_read(used.warehouse) as log:
         killed = manifest.read_manifests(log)[1]
-        assert manifest.check_chain(log, used.reports) == []
+        assert list(records.check_chain(log)) == []
     assert {name: (step["status"], step["has_run"]) for name, step in killed["steps"].items()} == {
         "raw": ("SUCCESS", True), "dimensions": ("SUCCESS", False), "facts": ("DIED", True)}
     in_folder = (used.reports / "runs" / killed["batch_id"] / "manifest.json").read_text()
