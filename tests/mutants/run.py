@@ -36,13 +36,14 @@ Trial = tuple[Mutant, tuple[str, ...]]  # a mutant and the tests nearest to it
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--each", type=int, default=12, help="at most so many mutants of each file")
+    parser.add_argument("--each", type=int, default=8, help="at most so many mutants of each file")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("files", nargs="*", help="only these files")
     given = parser.parse_args()
     trials, places = find_trials(given.each, given.files)
     promised = read_promises(given.files)
-    explained = {mutant: reason for mutant, _ in trials if (reason := explain(mutant))}
+    listed = read_table("equivalent")
+    explained = {mutant for mutant, _ in trials if any(is_described(mutant, slip) for slip in listed)}
     killed = read_killed()
     to_try = [trial for trial in promised + trials if key(trial) not in killed and trial[0] not in explained]
     known = len(promised) + len(trials) - len(explained) - len(to_try)
@@ -59,10 +60,16 @@ def main() -> int:
     return int(share > MOST_SURVIVE or bool(broken))
 
 
+def read_table(name: str) -> list[dict[str, Any]]:
+    """Return the entries of one of the tables in this folder."""
+    [entries] = tomllib.loads((HERE / f"{name}.toml").read_text(encoding="utf-8")).values()
+    return entries
+
+
 def find_trials(each: int, only: Sequence[str]) -> tuple[list[Trial], int]:
     """Return a sample of the mutants of every file with promises, and how many there could be."""
     trials, places = [], 0
-    for near in tomllib.loads((HERE / "nearest.toml").read_text(encoding="utf-8"))["near"]:
+    for near in read_table("nearest"):
         for path in sorted(path for pattern in near["files"] for path in PROJECT.glob(pattern)):
             file = path.relative_to(PROJECT).as_posix()
             if path.name != "__init__.py" and (not only or file in only):
@@ -75,7 +82,7 @@ def find_trials(each: int, only: Sequence[str]) -> tuple[list[Trial], int]:
 def read_promises(only: Sequence[str]) -> list[Trial]:
     """Return the slip that breaks each promise, with the test that must notice it."""
     trials = []
-    for promise in tomllib.loads((HERE / "promises.toml").read_text(encoding="utf-8"))["promise"]:
+    for promise in read_table("promises"):
         if only and promise["file"] not in only:
             continue
         text = (PROJECT / promise["file"]).read_text(encoding="utf-8")
@@ -86,11 +93,9 @@ def read_promises(only: Sequence[str]) -> list[Trial]:
     return trials
 
 
-def explain(mutant: Mutant) -> str | None:
-    """Return why a mutant changes nothing that anybody could see; None if that is not known."""
-    listed = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))["equivalent"]
-    return next((entry["reason"] for entry in listed if entry["file"] in (mutant.file, "*")
-                 and entry["old"] in mutant.old and entry["new"] in mutant.new), None)
+def is_described(mutant: Mutant, slip: dict[str, str]) -> bool:
+    """Return whether a line of equivalent.toml is about a mutant."""
+    return slip["file"] in (mutant.file, "*") and slip["old"] in mutant.old and slip["new"] in mutant.new
 
 
 def key(trial: Trial) -> str:
@@ -153,6 +158,9 @@ def get_ready(copies) -> None:
     import hypothesis  # noqa: F401
     import nbformat  # noqa: F401
     import pytest  # noqa: F401
+    from tqdm import tqdm
+
+    tqdm.get_lock()  # which each fork would make anew, and leave behind
 
 
 def try_one(trial: Trial) -> int:
