@@ -104,3 +104,7 @@ def test_the_number_of_a_row_is_used_once(tmp_path: Path):
         assert layer.read("orders", ["row_id"])["row_id"].to_pylist() == [1, 3, 4]
         layer.clear("orders")
         assert layer.next_number("orders") == 1
+
+
+def test_the_checksums_that_an_earlier_release_has_written_still_agree(tmp_path: Path):
+    assert write(tmp_path) == "0cdc98bc4e54d406d4622442683f27aa"
