@@ -107,8 +107,8 @@ def test_the_id_of_a_run_is_later_than_all_before_it_and_its_clock_is_the_given_
         audit.start_execution(log, "20250102T120000.000000", "raw", "raw")
         assert audit.begin_run(log, noon) == ("20250102T120000.000001", noon)
         assert audit.begin_run(log, "2024-01-01 00:00:00.000000")[0] == "20250102T120000.000001"
-        for earlier_or_later in ("20250101T000000.000000", "20250103T000000.000000", "20250102T000000.000000"):
-            audit.start_execution(log, earlier_or_later, "raw", "raw")
+        for day in ("20250101", "20250103", "20250102"):
+            audit.start_execution(log, f"{day}T000000.000000", "raw", "raw")
         assert audit.begin_run(log, noon) == ("20250103T000000.000001", noon)
 
 
