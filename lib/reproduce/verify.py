@@ -68,7 +68,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
             chain = [*records.check_chain(log), *records.check_known_runs(log, layers, options.reports)]
             last_state = [*_check_watermarks(log, layers), *records.check_last_state(log, layers)]
             open_runs, texts = records.read_open_runs(log), manifest.read_texts(log)
-            outdated, now = _find_outdated(log, layers), _find_clock(log, layers)
+            outdated, clock = _find_outdated(log, layers), _find_clock(log, layers)
         tables = {(name, table): layer.sums(table)
                   for name, layer in layers.items() for table in layer.tables()}
         contents = {table: tables[table][:2] for step in STEPS.values() for table in (
@@ -86,7 +86,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
         for batch_id in open_runs:
             show(f"run {batch_id} has no manifest yet, because it did not end: the next run completes it. "
                  "Until then, watermarks and checksums have nothing to be compared with")
-        _load_everything(options, layers, into, now)
+        _load_everything(options, layers, into, *clock)
         if outdated:
             show("not compared with one full load, because the next run will still update them: "
                  f"{', '.join(outdated)}")
@@ -207,28 +207,27 @@ def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> 
                f"({last['rows_after']} rows): was it changed by hand?")
 
 
-def _find_clock(log: Connection, layers: dict[str, Layer]) -> str:
-    """Return the clock of the run that committed last to the last layer: gold counts up to its day."""
-    if not layers:
-        return ""
+def _find_clock(log: Connection, layers: dict[str, Layer]) -> tuple[str, str]:
+    """Return the clock and `as_of` of the run that committed last to the last layer: gold counts by them."""
     *_, last = layers.values()
     batch_id = last.scalar("select batch_id from layer_commits order by commit_id desc limit 1")
     commits = (layer.scalar("select max(committed_timestamp) from layer_commits") or ""
                for layer in layers.values())
-    return manifest.read_clock(log, batch_id or "") or max(commits)
+    now, as_of = manifest.read_clock(log, batch_id or "")
+    return now or max(commits), as_of
 
 
-def _load_everything(options: Options, layers: dict[str, Layer], into: Path, now: str) -> None:
+def _load_everything(options: Options, layers: dict[str, Layer], into: Path, now: str, as_of: str) -> None:
     """Load all deliveries in one run, with the clock `now`, into a new warehouse."""
     delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id")
     deliveries = delivered.rename_columns(list(DELIVERY)).to_pylist()
     if unknown := {delivery["source"] for delivery in deliveries} - SOURCES.keys():
-        raise PipelineError(f"one full load cannot be made: {', '.join(sorted(unknown))} in raw.deliveries is "
-                            "not a source")
+        raise PipelineError(f"one full load cannot be made: {', '.join(sorted(unknown))} in raw.deliveries "
+                            "is not a source")
     source = restore_deliveries(options.warehouse, deliveries, into / "deliveries")
     steps = tuple(step.name for step in STEPS.values() if step.writes in layers)
     # Each delivery has already passed the limits of its own run, so that they are off here.
-    once = Options(source, into / "warehouse", into / "reports", now=now, steps=steps,
+    once = Options(source, into / "warehouse", into / "reports", now=now, as_of=as_of, steps=steps,
                    snapshot_limit=1.0, quarantine_limit=1.0)
     with run_lock(once.warehouse), audit.open_audit(once.warehouse) as log:
         result = run(once, log, Console(), KernelQueue(), is_replay=True)

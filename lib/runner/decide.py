@@ -27,7 +27,7 @@ def check_clock(options: Options, log: sqlite3.Connection, now: str, read_only: 
     than the last run. The time given with --now is also compared with the machine's clock. A first run has
     nothing else to compare with: it may load data of any age.
     """
-    last, clock = manifest.read_clock(log), "--now" if options.now else "the clock"
+    (last, _), clock = manifest.read_clock(log), "--now" if options.now else "the clock"
     machine = utc_now() if options.now else ""
     if last and _between(now, last) > SET_BACK:
         return (f"{clock} is {now[:19]}, {duration(_between(now, last))} before the last run ({last[:19]}): "

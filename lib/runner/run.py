@@ -69,7 +69,9 @@ def notebook_parameters(options: Options, result: RunResult, step: StepSpec, is_
     if options.engine != "sqlite":
         common |= {"engine": options.engine, "master": options.master, "warehouse": options.tables,
                    "audit": str(options.warehouse)}
-    if step.name != "gold":
+    if step.name == "gold":
+        common["as_of"] = options.as_of
+    else:
         common["quarantine_limit"] = options.quarantine_limit
     if step.name == "raw":
         common |= {"snapshot": ",".join(options.snapshot), "snapshot_limit": options.snapshot_limit,

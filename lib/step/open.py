@@ -73,7 +73,7 @@ def _begin_run(log: Connection, name: str, parameters: Parameters) -> Parameters
     options = Options(
         full_refresh=parameters.full_refresh, steps=(name,), snapshot=parameters.snapshots,
         snapshot_limit=parameters.snapshot_limit, quarantine_limit=parameters.quarantine_limit,
-        engine=parameters.engine)
+        as_of=parameters.as_of, engine=parameters.engine)
     manifest.begin(log, options, batch_id, now)
     return replace(parameters, batch_id=batch_id, now=now)
 

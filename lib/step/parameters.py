@@ -33,6 +33,7 @@ class Parameters:
     snapshot_limit: float = 0.2
     settled_seconds: float = SETTLED_SECONDS
     all_or_nothing: bool = False
+    as_of: str = ""
 
     @property
     def folder(self) -> Path:

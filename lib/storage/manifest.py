@@ -31,7 +31,7 @@ LOCKS = {"sqlite": "requirements.txt", "spark": "requirements-spark.txt"}
 DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot")
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
 # Those parameters of a run that decide its results.
-PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit")
+PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit", "as_of")
 REBUILT = "select process_name, max(is_rebuild) from layer_commits where batch_id = ? group by process_name"
 DIGESTS = """
 select table_name, digest from layer_commits
@@ -103,12 +103,16 @@ def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
     return [json.loads(text) for text in read_texts(log).values()]
 
 
-def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> str:
-    """Return the clock of a run, or of the last run; "" when there is none. It may have been killed."""
+def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> tuple[str, str]:
+    """Return the clock of a run, or of the last run, and its `as_of`; "" for what is not known.
+
+    The run may have been killed.
+    """
     which = "where batch_id = ?" if batch_id else "order by manifest_id desc limit 1"
     row = log.execute(f"select coalesce(begun, manifest) from pipeline_manifest {which}",
                       [batch_id] if batch_id else []).fetchone()
-    return json.loads(row[0])["now"] if row else ""
+    of_run = json.loads(row[0]) if row else {"now": "", "parameters": {}}
+    return of_run["now"], of_run["parameters"].get("as_of", "")
 
 
 def accepted_limit(log: sqlite3.Connection, step: str, sha256: str) -> float:

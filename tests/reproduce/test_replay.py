@@ -207,6 +207,20 @@ def test_a_notebook_that_was_run_by_hand_is_replayed_like_a_run(small: Shop, run
     assert problems_of(small, tmp_path / "verified") == []
 
 
+def test_gold_that_was_run_by_hand_for_another_day_is_replayed_and_verified_for_that_day(
+        small: Shop, run, tmp_path: Path):
+    small.deliver("orders_2.csv", ORDERS, "O1,C2,2025-01-03,,14.00,placed")
+    run(steps=("raw", "dimensions", "facts"))
+    folders = {"warehouse": str(small.warehouse), "reports": str(small.reports), "as_of": "2025-03-01"}
+    in_process.execute(STEPS["gold"], tmp_path, folders, None)
+    run(steps=("raw",))
+    days = small.query("gold", "select distinct as_of_date from reporting_customer_stats")
+    assert days == [("2025-03-01",)]
+    by_hand = batches(small)[2]
+    assert replayed(small, by_hand, tmp_path / "again")[-1] == f"all 13 tables are as run {by_hand} left them"
+    assert problems_of(small, tmp_path / "verified") == []
+
+
 def test_an_unknown_run_and_a_folder_in_use_are_refused(small: Shop, tmp_path: Path):
     [batch_id] = batches(small)
     with pytest.raises(UsageError, match=f"did you mean {batch_id}"):

@@ -37,8 +37,8 @@ def eventful(small_loaded: Shop, tmp_path_factory) -> Shop:
     shutil.copytree(small_loaded.folder, folder, dirs_exist_ok=True)
     shop = Shop(folder)
     days = [
-        [("orders_2.csv", ORDERS, "O1,C1,2025-01-03,,15.00,placed", ",C1,2025-01-01,,1.00,", "O9,C1,?,,1.00,"),
-         ("payments_2.csv", PAYMENTS, "Y1,O1,2025-01-01,card,SUCCESS,14.00", "Y2,O2,2025-01-02,card,SUCCESS,?")],
+        [("orders_2.csv", ORDERS, "O1,C1,2025-01-03,,15.00,placed", ",C1,2025-01-01,,1.00,", "O9,C1,?,,1,"),
+         ("payments_2.csv", PAYMENTS, "Y1,O1,2025-01-01,card,SUCCESS,14.00", "Y2,O2,2025-01-02,card,,?")],
         [("payments_2.csv", PAYMENTS, "Y2,O2,2025-01-02,card,SUCCESS,10.00"),
          ("order_lines_2.csv", LINES, "L1,O1,P1,3,2.00,", "L1,O1,P1,4,2.00,", "L2,O1,P2,1,10.00,")],
         [("customers_all.csv", CUSTOMERS, "C1,Ann,A,,,,,,vip", "C3,Cid,C,,,,,,"),
@@ -106,7 +106,9 @@ def another(value: object, kind: str = "TEXT") -> object:
     """Return a value that differs from this one as little as it can."""
     if value is None:
         return {"INTEGER": 7, "REAL": 7.5}.get(kind.upper(), "x")
-    return value + 0.01 if isinstance(value, float) else value + 1000 if isinstance(value, int) else f"{value}x"
+    if isinstance(value, float):
+        return value + 0.01
+    return value + 1000 if isinstance(value, int) else f"{value}x"
 
 
 def change_a_value(database: sqlite3.Connection, table: str, column: str, chance: random.Random) -> None:
@@ -202,7 +204,7 @@ def test_verify_names_the_table_in_which_rows_were_changed_deleted_added_or_swap
     "pipeline_manifest_no_delete", "pipeline_manifest_final", "pipeline_execution_log_no_delete",
     "pipeline_execution_log_final"])
 def test_verify_names_a_trigger_that_was_removed(trigger: str, eventful: Shop, find_problems):
-    with (changed := Changed(eventful, "audit")) as connection:
+    with (changed := Changed(eventful, "audit")):
         changed.close()
         with closing(sqlite3.connect(eventful.warehouse / "audit.db")) as connection:
             connection.execute(f"drop trigger {trigger}")
