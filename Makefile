@@ -4,6 +4,7 @@ VENV ?= .venv
 SPARK_VENV ?= .venv-spark
 BIN = $(VENV)/bin
 SOAK ?= 5
+EACH ?= 8
 ORDERS ?= 333000
 COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --annotation-style line --quiet
@@ -36,6 +37,9 @@ test-spark: $(SPARK_VENV)/.requirements-spark  ## run the tests of the Spark eng
 
 soak: $(VENV)/.requirements-test  ## run SOAK times as many random histories and kills, and print one line of figures
 	SOAK=$(SOAK) $(BIN)/python -m pytest tests/step/test_histories.py tests/runner/test_resilience.py
+
+mutants: $(VENV)/.requirements-test  ## break each file with promises EACH times, and list the slips that no test notices
+	$(BIN)/python tests/mutants/run.py --each $(EACH)
 
 bench: $(VENV)/.requirements  ## time the pipeline, beside dbt and pandas when PEERS names their environment (ORDERS="333000 3330000")
 	$(BIN)/python benchmarks/run.py --orders $(ORDERS)
@@ -70,5 +74,5 @@ $(VENV)/.requirements-%: requirements-%.txt
 $(SPARK_VENV)/.requirements-%: requirements-%.txt
 	$(install)
 
-.PHONY: help run browse lab check test lint test-spark soak bench sample lock clean
+.PHONY: help run browse lab check test lint test-spark soak mutants bench sample lock clean
 .DEFAULT_GOAL := help

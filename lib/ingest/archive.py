@@ -5,6 +5,7 @@ it was delivered again.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from lib.clock import days_before
@@ -50,7 +51,8 @@ def keep(warehouse: Path, path: Path, sha256: str) -> bool:
         raise StepError(f"{path.name} cannot be archived in {kept.parent} ({error.strerror or error}). "
                             f"{remedy(error) or 'Correct this and run again.'}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be written, it may not be looked for either
+            partial.unlink(missing_ok=True)
     return True
 
 
