@@ -7,7 +7,6 @@ import click
 
 from lib.cli.options import FOLDER, INTO, epilog, options_of
 from lib.errors import DONE, FAILED
-from lib.storage.temporary import use_temporary_folder
 
 
 @click.command(epilog=epilog(
@@ -23,6 +22,7 @@ def command(batch_id: str, warehouse: Path, into: Path | None) -> int:
     """Rebuild in another folder the warehouse that the run BATCH_ID left, and compare every table."""
     from lib.reproduce.replay import replay
     from lib.runner.console import put
+    from lib.storage.temporary import use_temporary_folder
 
     options = options_of({"warehouse": warehouse})
     use_temporary_folder()

@@ -7,7 +7,6 @@ import click
 
 from lib.cli.options import FOLDER, INTO, REPORTS, epilog, options_of
 from lib.errors import DONE, FAILED
-from lib.storage.temporary import use_temporary_folder
 
 
 @click.command(epilog=epilog(
@@ -24,6 +23,7 @@ def command(warehouse: Path, reports: Path, into: Path | None) -> int:
     """
     from lib.reproduce.verify import verify
     from lib.runner.console import put
+    from lib.storage.temporary import use_temporary_folder
 
     options = options_of({"warehouse": warehouse, "reports": reports})
     use_temporary_folder()

@@ -34,7 +34,7 @@ def test_a_stray_says_which_source_it_would_be(tmp_path, name, words):
     assert re.search(words, found.note), found.note
 
 
-@pytest.mark.parametrize("name", ["archive/orders.csv", "orders_old/1.csv", "2026/a.csv"])
+@pytest.mark.parametrize("name", ["archive/notes.csv", "orders_old/1.csv", "2026/a.csv"])
 def test_a_folder_for_other_things_is_not_reported_where_there_are_deliveries(tmp_path, name):
     shop = Shop(tmp_path)
     shop.deliver(name, ORDERS)
