@@ -7,7 +7,7 @@ of the first one when it closes the file.
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -27,6 +27,7 @@ from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 
 READ_ROWS = 1024  # at once, so that the longest rows (lib.ingest.records) fit into memory
+DIGEST_BYTES = 8 << 20  # how much is digested at once
 PENDING = 2  # how much submitted work may wait; each holds a batch in memory
 WRITE_CACHE_KIB = 64 << 10  # large enough for the pages of the indexes that inserts update
 SORT_CACHE_KIB = 2000  # an index is sorted in pieces: those that fit the CPU's cache take half the time
@@ -307,9 +308,9 @@ class Layer:
         rows, content, checksum = 0, digest.EMPTY, digest.EMPTY
         schema = self.schema(table)
         sql = f"select {quoted(schema.names)} from {quote(table)} {where}"
-        for batch in self.batches(sql, schema, parameters):
-            some = digest.with_checksum(self.name, pa.Table.from_batches([batch]))
-            rows, content = rows + batch.num_rows, digest.add(content, some[0])
+        for part in _together(self.batches(sql, schema, parameters)):
+            some = digest.with_checksum(self.name, part)
+            rows, content = rows + part.num_rows, digest.add(content, some[0])
             checksum = digest.add(checksum, some[1])
         return rows, content, checksum
 
@@ -319,6 +320,18 @@ class Layer:
             cursor.execute("select name from sqlite_schema where type = 'table' and name <> ? order by name",
                            [TABLE])
             return [name for (name,) in cursor.fetchall()]
+
+
+def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield batches together, as a digest of few rows takes as long as one of many."""
+    kept: list[pa.RecordBatch] = []
+    for batch in batches:
+        kept.append(batch)
+        if sum(one.nbytes for one in kept) >= DIGEST_BYTES:
+            yield pa.Table.from_batches(kept)
+            kept = []
+    if kept:
+        yield pa.Table.from_batches(kept)
 
 
 @contextmanager
@@ -420,7 +433,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (AdbcError, pa.ArrowException) as error:
-        message = re.sub(r"^[A-Z_]+: (\[SQLite\] )?(Failed to [^:]+: )?", "", str(error).partition("\n")[0])
+        first, *_ = str(error).splitlines()
+        message = re.sub(r"^[A-Z_]+: (\[SQLite\] )?([Ff]ailed to (?!open)[^:]+: )?", "", first)
         if message.startswith("failed to open"):  # the driver goes on about memory, whatever the reason is
             message = "unable to open database file"
         raise explain(path, message) from error

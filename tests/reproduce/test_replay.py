@@ -132,11 +132,13 @@ def test_a_manifest_records_what_a_run_was_given_and_what_it_left(loaded: Shop):
     assert customers["rows"] == 500
     assert customers["sha256"] == hashlib.sha256((loaded.source / "customers.csv").read_bytes()).hexdigest()
     assert left["parameters"] == {"full_refresh": False, "steps": list(STEPS), "snapshot": [],
-                                  "snapshot_limit": 0.2, "quarantine_limit": 0.1}
+                                  "snapshot_limit": 0.2, "quarantine_limit": 0.1, "as_of": ""}
     assert list(left["notebooks"]) == ["1_raw.ipynb", "2_dimensions.ipynb", "3_facts.ipynb", "4_gold.ipynb"]
     assert {"python", "sqlite", "duckdb", "pandas", "great-expectations"} <= left["versions"].keys()
     assert left["watermarks_before"] == {}
     assert list(left["watermarks_after"]) == ["dimensions", "facts", "gold", "raw"]
+    assert left["checksums"]["gold"]["sales_summary_daily"][0] == 60
+    assert {"run.json", "index.html", "4_gold.ipynb", "4_gold.html", "data_docs"} <= left["files"].keys()
     digests = left["digests"].values()
     assert [len(tables) for tables in digests] == [5, 5, 3]
     logged = loaded.query("audit", "select table_digests from pipeline_execution_log")

@@ -144,7 +144,8 @@ def assert_died(shop: Shop, dead: list[tuple], output: str) -> None:
 
 
 def assert_finished(delivered: Delivered, warm: WarmRuns) -> None:
-    """The next run does the rest: tables are as after one undisturbed load. Then there is nothing to do."""
+    """The next run does the rest: tables are as after one undisturbed load. Then there is nothing to do, and
+    verify finds nothing."""
     shop, dead = delivered.shop, log_rows(delivered.shop, "RUNNING")
     done = warm.run(shop)
     assert content(shop) == delivered.after
@@ -154,6 +155,7 @@ def assert_finished(delivered: Delivered, warm: WarmRuns) -> None:
         ("dimensions",), ("facts",), ("gold",), ("raw",)]
     assert warm.run(shop).stdout.count("nothing new") == 5
     assert content(shop) == delivered.after
+    warm.run(shop, "verify")
 
 
 def test_a_run_that_is_killed_leaves_every_layer_whole_and_the_next_run_goes_on(

@@ -154,7 +154,7 @@ def test_a_refund_that_would_not_count_is_reported(small: Shop, run):
     small.deliver("payments_2.csv", PAYMENTS, "Y2,O1,2025-01-03,card,REFUNDED,-4.00",
                   "Y3,O2,2025-01-03,card,REFUNDED,10.00")
     [warning] = gates_of(run())
-    assert re.match("fact_payments: 1 of 2 rows, such as -4.0: .*REFUNDED.*SUCCESS", warning)
+    assert re.match(r"fact_payments: 1 of 2 rows, such as -4\.0 .*Y2.*: .*REFUNDED.*SUCCESS", warning)
 
 
 def test_an_order_of_a_guest_counts_for_its_day_and_for_no_customer(small: Shop, run):
@@ -162,7 +162,7 @@ def test_an_order_of_a_guest_counts_for_its_day_and_for_no_customer(small: Shop,
                   "O5,C1,2025-01-05,,1,")
     small.deliver("order_lines_2.csv", LINES, "L4,O4,P1,3,2.00,")
     [warning] = gates_of(run())
-    assert warning.startswith("fact_orders: 2 of 3 rows: An order that names no customer")
+    assert re.match("fact_orders: 2 of 3 rows, such as .*O3.*O4.*: An order that names no customer", warning)
     assert_gold_is_right(small, files_of(small.source))
     assert small.query("gold", "select order_date, orders, total_sales, net_sales from sales_summary_daily "
                                "order by 1") == [
