@@ -348,7 +348,7 @@ def test_control_characters_of_deliveries_are_shown_escaped(used: Shop, warm: Wa
     assert not re.search("[\x1b\u202e]|orders_\n", shown)
     for name in HOSTILE.values():
         assert f"{name}: its name has characters that cannot be shown: rename it" in shown
-    assert r"column a\u001b[2jb is new" in shown
+    assert r"column a\u001b[2Jb is new" in shown
     assert used.query("raw", "select order_id from orders where order_id like 'N%'") == [("N2",)]
 
 
