@@ -195,7 +195,7 @@ class CuratedStep(Step):
 def _until_full(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> tuple[pa.Table, bool]:
     """Return rows up to the batch in which they reach BATCH_BYTES, and whether they have reached them."""
     kept, size = [], 0
-    for batch in batches:
+    for batch in filter(len, batches):
         kept.append(batch)
         size += batch.nbytes
         if size >= BATCH_BYTES:

@@ -59,7 +59,7 @@ MADE = {
     "products_utf16.csv": (PRODUCTS + "Q1,Tasse für zwölf,,,,1.50,\n").encode("utf-16"),
     "products_cp1252.csv": (PRODUCTS + "W1,Café “crème” €,,,,1.50,\n").encode("cp1252"),
     "products_nul_byte.csv": (PRODUCTS + "N1,Cup\0,,,,1.50,\nN2,Pot,,,,2.00,\n").encode(),
-    "products_large_field.csv": (PRODUCTS + f"G1,{'x' * 10_000_000},,,,1.50,\n").encode(),
+    "products_large_field.csv": (PRODUCTS + f"G1,{'x' * 100_000},,,,1.50,\n").encode(),
     "products_sep_line.csv": f"sep=;\r\n{PRODUCTS.replace(',', ';')}E1;Cup;;;;1.50;\n".encode(),
     "products_titles.csv": f"Products of 2026,,,,,,\n\n{PRODUCTS}A1,Cup,,,,1.50,\n".encode(),
     "products_header_ends_in_a_comma.csv": (PRODUCTS.strip() + ",\nM1,Cup,,,,1.50,\n").encode(),
@@ -190,7 +190,7 @@ CASES = {
     "orders_sum_of_others.csv": Case({
         line: order(f"SU{line - 1}", "2025-01-01", "2025-01-01 00:00:00", f"{line - 1}0.00")
         for line in (2, 3, 4)}),
-    "products_large_field.csv": Case({2: product("G1", "x" * 10_000_000, "1.50")}),
+    "products_large_field.csv": Case({2: product("G1", "x" * 100_000, "1.50")}),
     "products_semicolons.csv": Case({2: product("C1", "Cup; blue", "1.50")}, ("delimiter ';'",)),
     "products_tabs.csv": Case({2: product("T1", "Cup", "1.50")}, (r"delimiter '\t'",)),
     "products_duplicate_keys.csv": Case({

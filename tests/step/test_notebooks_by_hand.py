@@ -90,7 +90,7 @@ def test_a_run_by_another_process_is_not_interrupted(small: Shop):
 
 
 def test_parameters_are_taken_by_name_and_others_are_left_to_the_notebook():
-    read = read_parameters({"batch_rows": 5, "quarantine_limit": 1, "as_of": "2025-01-01", "sys": None})
+    read = read_parameters({"batch_rows": 5, "quarantine_limit": 1, "shown_rows": 9, "sys": None})
     assert read == Parameters(batch_rows=5, quarantine_limit=1)
 
 
