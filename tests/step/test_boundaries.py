@@ -7,7 +7,7 @@ from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, Shop
 
 from lib.clock import FORMAT
 from lib.ingest.deliveries import overdue
-from lib.step.quarantine import Quarantine
+from lib.step.quarantine import is_too_much
 from lib.storage.lookup import KnownDelivery
 
 TIERS = {"499.99": "BRONZE", "500.00": "SILVER", "500.01": "SILVER", "1999.99": "SILVER", "2000.00": "GOLD",
@@ -79,11 +79,11 @@ def test_the_prices_at_which_fewer_decimals_fit_are_exact(small: Shop, run):
         (1e9,), (1e9,), (1e9,), (1e12,)]
 
 
-@pytest.mark.parametrize(("rows", "aside", "is_too_much"), [
+@pytest.mark.parametrize(("rows", "aside", "is_beyond"), [
     (1, 1, False), (2, 1, False), (2, 2, True), (19, 2, True), (20, 2, False), (100, 10, False),
     (100, 11, True)])
-def test_a_tenth_and_one_row_may_be_set_aside(rows: int, aside: int, is_too_much: bool):
-    assert Quarantine(None, "run1", "", 0.1).is_too_much(aside, rows) == is_too_much
+def test_a_tenth_and_one_row_may_be_set_aside(rows: int, aside: int, is_beyond: bool):
+    assert is_too_much(aside, rows, 0.1) == is_beyond
 
 
 def test_a_snapshot_may_delete_a_fifth_and_not_one_more(small: Shop, run):
