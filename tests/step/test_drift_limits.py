@@ -28,7 +28,7 @@ def deliver(raw: Layer, rows: int, empty: int = 0, name: str = "payments_1.csv",
              "payment_method": [None] * empty + ["card"] * (rows - empty), **columns}
     cells = {column: pa.array(given.get(column, ["x"] * rows), pa.string()) for column in COLUMNS}
     profile = drift.Profile(SOURCES["payments"])
-    profile.add(pa.table(cells))
+    profile.add(pa.table(cells | {"source_row": range(2, rows + 2)}))
     return drift.compare(raw, name, profile, "run1")
 
 
@@ -77,23 +77,23 @@ def test_deliveries_without_rows_show_nothing(raw: Layer):
 def test_new_values_are_named_up_to_three_and_by_forty_characters(raw: Layer):
     assert deliver(raw, 1) == []  # the first ones are no news
     [told] = deliver(raw, 3, payment_method=["b" * 40, "C" * 41, "d"])
-    assert told.endswith(f": {'B' * 40!r}, {'C' * 40!r}, 'D'")
+    assert told.endswith(f": {'B' * 40!r} (line 2), {'C' * 40!r} (line 3), 'D' (line 4)")
     [told] = deliver(raw, 4, payment_method=["e", "f", " g  h ", "i"])
-    assert told.endswith(": 'E', 'F', 'G H' and 1 more")
+    assert told.endswith(": 'E' (line 2), 'F' (line 3), 'G H' (line 4) and 1 more")
     assert deliver(raw, 4, payment_method=["E", "f", "G H", " "]) == []
 
 
 def test_values_of_one_column_are_not_known_in_another_or_of_another_source(raw: Layer):
     deliver(raw, 1)
     [told] = deliver(raw, 1, payment_method=["X"])  # which is a status
-    assert told == "payments_1.csv: payment_method has values never seen before: 'X'"
+    assert told == "payments_1.csv: payment_method has values never seen before: 'X' (line 2)"
 
 
 @pytest.mark.parametrize(("values", "kept"), [(999, 1002), (1000, 1000)])
 def test_a_column_with_a_thousand_values_is_no_category(raw: Layer, values: int, kept: int):
     profile = drift.Profile(SOURCES["payments"])
     for batch in ([f"m{number}" for number in range(values)], ["x", "y", "z"]):
-        profile.add_values("payment_method", pa.array(batch))
+        profile.add_values("payment_method", pa.chunked_array([batch]), pa.chunked_array([range(len(batch))]))
     assert len(profile.values["payment_method"]) == kept
 
 
