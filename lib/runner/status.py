@@ -83,7 +83,8 @@ def read_status(options: Options, now: str) -> dict[str, Any]:
                                for row in lookup.open_quarantine(warehouse, layer)]
     if quarantine:
         rows = sum(entry["rows"] for entry in quarantine)
-        warnings.append(f"{rows:,} rows are in quarantine until a corrected delivery replaces them")
+        are = "rows are" if rows > 1 else "row is"
+        warnings.append(f"{rows:,} {are} in quarantine until a corrected delivery replaces what is wrong")
     warnings += said_last
     if not holder:
         actions += _repeat(runs, watermarks, options)
