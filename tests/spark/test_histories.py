@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from lib.reproduce.compare import content_columns
 from lib.runner.run import RunResult
 from lib.spark import digests as on_cluster
 from lib.spark.tables import Tables
 from lib.steps import STEPS
+from lib.storage.digest import content_columns
 from lib.storage.layer import open_layer
 
 from .spark_shop import SparkShop, digests
@@ -72,7 +72,7 @@ def in_tables(shop: SparkShop, spark: SparkSession) -> dict[str, tuple[int, str]
                 for table in step.outputs:
                     if catalog.schema(table):
                         rows = Tables(spark, shop.tables, catalog).read(table)
-                        columns = content_columns(catalog, table)
+                        columns = content_columns(step.writes, catalog.schema(table).names)
                         found[f"{step.writes}.{table}"] = on_cluster.of_frame(rows, columns)
     return found
 
