@@ -204,7 +204,7 @@ def test_an_amount_that_gold_could_not_add_exactly_is_set_aside(small: Shop, run
     assert small.query("curated", "select record_key, rule from quarantine") == [
         ("B1", "expect_column_values_to_be_between(gross_amount)")]
     assert small.query("gold", "select net_amount from reporting_sales_wide where order_line_id = 'B2'") == [
-        (100_000_000_000.0,)]
+        (1_000_000_000_000.0,)]
 
 
 def test_a_value_of_many_characters_is_shown_by_its_beginning(small: Shop, run):
