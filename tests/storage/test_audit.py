@@ -112,6 +112,13 @@ def test_the_id_of_a_run_is_later_than_all_before_it_and_its_clock_is_the_given_
         assert audit.begin_run(log, noon) == ("20250103T000000.000001", noon)
 
 
+def test_no_run_begins_after_one_under_the_latest_clock_that_there_is(tmp_path: Path):
+    with audit.open_audit(tmp_path) as log:
+        audit.start_execution(log, "99991231T235959.999999", "raw", "raw")
+        with pytest.raises(PipelineError, match="had a clock after which no other run can begin"):
+            audit.begin_run(log, "2025-01-02 12:00:00.000000")
+
+
 def test_a_replayed_run_leaves_the_watermarks_of_the_original_and_no_others(log: sqlite3.Connection):
     audit.set_watermarks(log, {"raw": ["2025-01-01", "run1"], "gold": ["2025-01-02", "run2"]})
     audit.set_watermarks(log, {"raw": ["2025-01-03", "run3"]})
