@@ -137,7 +137,9 @@ def resolve_quarantined(layer: Layer, table: str, loaded: dict[str, int], batch_
     """
     waiting = layer.read("quarantine", ["quarantine_id", "record_key", "raw_row_id"],
                          "where table_name = ? and resolved_batch_id is null", (table,)).to_pylist()
-    for row in waiting:
-        if loaded.get(row["record_key"], 0) > row["raw_row_id"]:
-            layer.update("quarantine", "resolved_batch_id", batch_id, "where quarantine_id = ?",
-                         (row["quarantine_id"],))
+    resolved = [row["quarantine_id"] for row in waiting
+                if loaded.get(row["record_key"], 0) > row["raw_row_id"]]
+    if resolved:
+        layer.put_keys(pa.array(resolved))
+        layer.update("quarantine", "resolved_batch_id", batch_id,
+                     "where quarantine_id in (select cast(key as integer) from temp.wanted)")
