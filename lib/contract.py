@@ -1,8 +1,24 @@
-"""The source contract: which columns each source delivers, as data. Nothing else repeats these lists."""
+"""The contract: what each source delivers, and what is true of the shop, as declared in `data/contract`.
 
-from dataclasses import dataclass
+Nothing else repeats these lists of columns.
+"""
 
-from lib.errors import PipelineError
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from lib.declarations import Place, read_declaration
+
+CONTRACT = Path(__file__).resolve().parent.parent / "data" / "contract"
+# The sources of the pipeline's own notebooks, in the order in which people read them.
+NAMES = ("customers", "products", "orders", "order_lines", "payments")
+# By the type and decimals of a Table Schema: how text is read. The decimals are those that a double holds.
+TYPES = {("string", ""): "text", ("datetime", ""): "date", ("date", ""): "date",
+         ("number", "2"): "money", ("number", "6"): "price", ("number", "3"): "number"}
 
 
 @dataclass(frozen=True)
@@ -11,16 +27,18 @@ class Column:
 
     `type` is "text", "category" (text with few different values), "date" (an ISO 8601 date or timestamp),
     "money" (at most two decimals), "price" (of one unit: at most six) or "number" (at most three).
+    `meaning` is what the column holds, for people.
     """
 
     name: str
     type: str
     optional: bool = False
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One CSV feed. The first column is the key.
+    """One feed. The first column is the key.
 
     `missing` are texts that stand for an empty cell. `encoding` is that of files which are not UTF-8, such as
     "cp1251"; "" if none is declared.
@@ -30,15 +48,6 @@ class Source:
     columns: tuple[Column, ...]
     missing: tuple[str, ...] = ()
     encoding: str = ""
-
-    def __post_init__(self) -> None:
-        if self.encoding:
-            try:
-                "".encode(self.encoding)
-            except LookupError:
-                raise PipelineError(f"lib/contract.py: {self.name} has the encoding {self.encoding!r}, which "
-                                    "Python does not know. Write one of its standard encodings, such as "
-                                    "cp1251, shift_jis or mac_roman.") from None
 
     @property
     def key(self) -> str:
@@ -53,25 +62,108 @@ class Source:
         return tuple(column.name for column in self.columns if column.type == "category")
 
 
-def _source(name: str, *columns: str, missing: tuple[str, ...] = (),
-            encoding: str = "") -> tuple[str, Source]:
-    """Read `name:type` declarations; a trailing `?` marks a column that may be empty."""
-    parsed = []
-    for column in columns:
-        column_name, _, column_type = column.rstrip("?").partition(":")
-        parsed.append(Column(column_name, column_type or "text", optional=column.endswith("?")))
-    return name, Source(name, tuple(parsed), missing, encoding)
+@dataclass(frozen=True)
+class _Field:
+    """A field of a Table Schema, with two properties of our own: `category`, and a number's `decimals`."""
+
+    name: str
+    type: str = "string"
+    title: str = ""
+    description: str = ""
+    format: str = ""
+    category: bool = False
+    decimals: str = ""
+    constraints: Mapping[str, str] = field(default_factory=dict)
+
+    def as_column(self) -> Column:
+        kind = "category" if self.category else TYPES[self.type, self.decimals]
+        return Column(self.name, kind, self.constraints.get("required") != "true", self.description)
 
 
-SOURCES: dict[str, Source] = dict([
-    _source("customers", "customer_id", "first_name?", "last_name?", "email?", "phone?", "city?", "state?",
-            "country?", "segment:category?"),
-    _source("products", "product_id", "product_name?", "category:category?", "sub_category?", "brand?",
-            "unit_price:price?", "status:category?"),
-    _source("orders", "order_id", "customer_id?", "order_date:date", "channel:category?",
-            "total_amount:money?", "status:category?"),
-    _source("order_lines", "order_line_id", "order_id", "product_id", "quantity:number", "unit_price:price",
-            "discount_amount:money?"),
-    _source("payments", "payment_id", "order_id", "payment_date:date?", "payment_method:category?",
-            "payment_status:category?", "payment_amount:money?"),
-])
+def _read_fields(place: Place, node: yaml.Node) -> tuple[Column, ...]:
+    if not isinstance(node, yaml.SequenceNode) or not node.value:
+        place.fail(node, "'fields' must be a list of fields. Correct it.")
+    columns: dict[str, Column] = {}
+    for item in node.value:
+        declared = place.build(item, _Field, {})
+        if not declared.category and (declared.type, declared.decimals) not in TYPES:
+            place.fail(item, f"{declared.name!r} has the type {declared.type!r}"
+                             + (f" with {declared.decimals} decimals" if declared.decimals else "")
+                             + ". Write string, date, datetime, or number with decimals: 2 (amounts), "
+                             "3 (quantities) or 6 (prices of one unit).")
+        if declared.name in columns:
+            place.fail(item, f"the field {declared.name!r} is there twice. Keep one.")
+        columns[declared.name] = declared.as_column()
+    return tuple(columns.values())
+
+
+def read_encoding(place: Place, node: yaml.Node) -> str:
+    """Return the name of an encoding that Python knows."""
+    name = place.text(node, "'encoding'")
+    try:
+        "".encode(name)
+    except LookupError:
+        place.fail(node, f"Python does not know the encoding {name!r}. Write one of its standard encodings, "
+                         "such as cp1251, shift_jis or mac_roman.")
+    return name
+
+
+def read_timezone(place: Place, node: yaml.Node) -> str:
+    """Return the name of a time zone that the database of time zones has."""
+    name = place.text(node, "'timezone'")
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        place.fail(node, f"there is no time zone {name!r}. Write an IANA name, such as Europe/Berlin, "
+                         "America/New_York or UTC.")
+    return name
+
+
+@dataclass(frozen=True)
+class _TableSchema:
+    columns: tuple[Column, ...] = field(metadata={"name": "fields", "read": _read_fields})
+    missing: tuple[str, ...] = field(default=(), metadata={"name": "missingValues"})
+    encoding: str = field(default="", metadata={"read": read_encoding})
+    primary_key: tuple[str, ...] = field(default=(), metadata={"name": "primaryKey"})
+    foreign_keys: Any = field(
+        default=None, metadata={"name": "foreignKeys", "read": lambda place, node: node})
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What is true of the whole shop.
+
+    timezone: business days are days in this time zone.
+    currency: the ISO 4217 code of all amounts, "" if it is not declared.
+    first_month_of_fiscal_year: 1 is January.
+    """
+
+    timezone: str = field(default="UTC", metadata={"read": read_timezone})
+    currency: str = ""
+    first_month_of_fiscal_year: int = 1
+
+
+def read_source(path: Path) -> Source:
+    """Return the source that a Table Schema describes. Raises DeclarationError."""
+    found = read_declaration(path, _TableSchema)
+    place = Place(path)
+    if found.columns[0].optional or found.primary_key not in ((), (found.columns[0].name,)):
+        place.fail(None, "the first field is the key: it must be required, and the primaryKey. Correct it.")
+    return Source(path.stem, found.columns, tuple(filter(None, found.missing)), found.encoding)
+
+
+def read_shop(path: Path) -> Shop:
+    """Return what a file says of the shop. Raises DeclarationError."""
+    shop = read_declaration(path, Shop)
+    if not 1 <= shop.first_month_of_fiscal_year <= 12:
+        Place(path).fail(None, "'first_month_of_fiscal_year' must be a month from 1 to 12. Correct it.")
+    return shop
+
+
+def _source_names() -> list[str]:
+    own = sorted(path.stem for path in CONTRACT.glob("*.yaml") if path.stem not in (*NAMES, "shop"))
+    return [*NAMES, *own]
+
+
+SOURCES: dict[str, Source] = {name: read_source(CONTRACT / f"{name}.yaml") for name in _source_names()}
+SHOP = read_shop(CONTRACT / "shop.yaml") if (CONTRACT / "shop.yaml").exists() else Shop()

@@ -5,11 +5,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-from lib.contract import SOURCES
+from lib.contract import SOURCES, Source
 from lib.step.parameters import NO_RULE
 from lib.steps import NOTEBOOKS, SUITES, StepSpec
 from lib.storage.audit import SEVERAL
@@ -31,8 +30,14 @@ def take_fingerprint(step: StepSpec) -> dict[str, str]:
         for path in sorted(SUITES.glob(f"{pattern}.json")):
             found[f"suite {path.stem}"] = _hash(_read(path, _expectations))
     sources = SOURCES if step.reads == "source" else [name for name in step.inputs if name in SOURCES]
-    return found | {f"contract of {name}": _hash(astuple(replace(SOURCES[name], encoding="")))
-                    for name in sources}  # a declared encoding changes no row that was read
+    return found | {f"contract of {name}": _hash(_contract(SOURCES[name])) for name in sources}
+
+
+def _contract(source: Source) -> list:
+    """Return what decides how rows are read: not what columns mean, nor an encoding, which changes no row
+    that was read."""
+    columns = [(column.name, column.type, column.optional) for column in source.columns]
+    return [source.name, columns, source.missing, ""]
 
 
 def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lib.contract import Column, Source
+from lib.contract import Column, Source, read_source
 from lib.errors import PipelineError
 from lib.ingest.header import read_header
 from lib.ingest.reader import read_batches
@@ -129,6 +129,8 @@ def test_a_damaged_utf8_file_is_not_read_in_the_declared_encoding(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["cp1525", "base64"])
-def test_an_encoding_that_does_not_exist_is_named(encoding):
-    with pytest.raises(PipelineError, match=f"lib/contract.py: people .*'{encoding}'"):
-        people(encoding)
+def test_an_encoding_that_does_not_exist_is_named_with_its_line(tmp_path, encoding):
+    path = tmp_path / "people.yaml"
+    path.write_text(f"fields:\n  - name: id\n    constraints: {{required: true}}\nencoding: {encoding}\n")
+    with pytest.raises(PipelineError, match=rf"people\.yaml, line 4: .*'{encoding}'"):
+        read_source(path)

@@ -1,0 +1,129 @@
+"""What people declare in YAML, read into frozen dataclasses: an error names file, line and remedy."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from lib.errors import PipelineError, closest
+
+Declared = TypeVar("Declared")
+WORDS = {"true": True, "false": False}  # other scalars keep their spelling: `no` is a country
+
+
+class DeclarationError(PipelineError):
+    """A declaration is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+def read_declaration(path: Path, kind: type[Declared], **more: Any) -> Declared:
+    """Return what a YAML file declares as an instance of a dataclass; `more` are values of other fields.
+
+    Text, numbers, lists, mappings and other dataclasses are read by the types of the fields. A field whose
+    metadata has a `read` is read by that function of the node and its place. Raises DeclarationError, with
+    the line and the closest property, for a property that the dataclass does not have, one that is missing,
+    and a value of another type.
+    """
+    place = Place(path)
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except OSError as error:
+        raise DeclarationError(f"{place} cannot be read ({error.strerror}). Restore it.") from error
+    except (yaml.YAMLError, UnicodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise DeclarationError(f"{place}{line}: this is no YAML ({problem}). Correct it.") from error
+    if node is None:
+        node = yaml.MappingNode("", [])
+    return place.build(node, kind, more)
+
+
+class Place:
+    """A file of declarations, which its errors name."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __str__(self) -> str:
+        return "/".join(self.path.parts[-4:]) if "contract" in self.path.parts else str(self.path)
+
+    def fail(self, node: yaml.Node | None, message: str) -> NoReturn:
+        """Raise DeclarationError about a node."""
+        line = f", line {node.start_mark.line + 1}" if node is not None and node.start_mark else ""
+        raise DeclarationError(f"{self}{line}: {message}")
+
+    def items(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Return the nodes of a mapping's keys and values, by key."""
+        if not isinstance(node, yaml.MappingNode):
+            self.fail(node, f"{what} must be a mapping (`name: value` lines). Correct it.")
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.fail(key, f"{what} has a name that is no text. Correct it.")
+            if key.value in found:
+                self.fail(key, f"{what} has {key.value!r} twice. Keep one.")
+            found[key.value] = key, value
+        return found
+
+    def text(self, node: yaml.Node, what: str) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            self.fail(node, f"{what} must be a text. Correct it.")
+        return node.value
+
+    def texts(self, node: yaml.Node, what: str) -> tuple[str, ...]:
+        """Return a list of texts; a single text is a list of one."""
+        if isinstance(node, yaml.ScalarNode):
+            return (node.value,)
+        if not isinstance(node, yaml.SequenceNode):
+            self.fail(node, f"{what} must be a list of texts. Correct it.")
+        return tuple(self.text(item, f"each of {what}") for item in node.value)
+
+    def build(self, node: yaml.Node, kind: type[Declared], more: Mapping[str, Any]) -> Declared:
+        """Return a dataclass that a mapping declares."""
+        known = {field.metadata.get("name", field.name): field for field in fields(kind) if field.init
+                 and field.name not in more}
+        types, values = get_type_hints(kind), dict(more)
+        for name, (key, value) in self.items(node, "a declaration").items():
+            if name not in known:
+                hint = closest(name, known) or f" (there are: {', '.join(known)})"
+                self.fail(key, f"there is no property {name!r}{hint}. Correct it.")
+            field = known[name]
+            read = field.metadata.get("read")
+            values[field.name] = (read(self, value) if read
+                                  else self._value(value, types[field.name], repr(name)))
+        for name, field in known.items():
+            if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
+                self.fail(node, f"the property {name!r} is missing. Add it.")
+        return kind(**values)
+
+    def _value(self, node: yaml.Node, kind: Any, what: str) -> Any:
+        if isinstance(kind, UnionType):
+            kind = get_args(kind)[0]
+        if get_origin(kind) is tuple:
+            inner = get_args(kind)[0]
+            if inner is str:
+                return self.texts(node, what)
+            if not isinstance(node, yaml.SequenceNode):
+                self.fail(node, f"{what} must be a list. Correct it.")
+            return tuple(self._value(item, inner, f"each of {what}") for item in node.value)
+        if get_origin(kind) in (dict, Mapping):
+            inner = get_args(kind)[1]
+            return {name: self._value(value, inner, f"{name!r} in {what}")
+                    for name, (_, value) in self.items(node, what).items()}
+        if is_dataclass(kind):
+            return self.build(node, kind, {})
+        text = self.text(node, what)
+        if kind is bool:
+            if text not in WORDS:
+                self.fail(node, f"{what} must be true or false, not {text!r}. Correct it.")
+            return WORDS[text]
+        if kind is int:
+            if not text.isdecimal():
+                self.fail(node, f"{what} must be a whole number, not {text!r}. Correct it.")
+            return int(text)
+        return text
