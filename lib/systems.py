@@ -24,6 +24,7 @@ from lib.errors import closest
 SYSTEMS = CONTRACT / "systems"
 DEFAULT = "shop_csv"  # the contract itself
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+LAST_WINS = "last_wins"
 EVERY_ROW, ONE_PER_KEY = "every row", "one per key"
 LINES = "lines"  # in `adds_up`: what the order's lines come to
 NUMBER = "n"  # the placeholder for the number of a row within its order, or of a numbered column
@@ -240,8 +241,8 @@ def _problems_of_text(system: System) -> Iterator[str]:
         yield f"'delimiter' is {system.delimiter!r}. Write one character, such as \";\" or \"\\t\"."
     if system.complete not in ("", "order"):
         yield f"'complete' is {system.complete!r}. Write order, or leave it out."
-    if system.repeated_keys not in ("", "last_wins"):
-        yield f"'repeated_keys' is {system.repeated_keys!r}. Write last_wins, or leave it out."
+    if system.repeated_keys not in ("", LAST_WINS):
+        yield f"'repeated_keys' is {system.repeated_keys!r}. Write {LAST_WINS}, or leave it out."
     for name, zone in system.zones.items():
         try:
             ZoneInfo(zone)

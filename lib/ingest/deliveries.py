@@ -16,11 +16,13 @@ from pathlib import Path
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError, printable
+from lib.ingest.named import Claim, Unclaimed, is_table, source_named, source_of
 from lib.ingest.names import natural_order
 from lib.ingest.near import nearest_source
 from lib.steps import SETTLED_SECONDS
 from lib.storage.files import hash_file
 from lib.storage.lookup import KnownDelivery
+from lib.systems import DEFAULT, systems
 
 LISTED = "deliveries.json"
 FOUND = ".found"  # in a run's folder, while its raw step runs
@@ -33,7 +35,7 @@ SHOWN = 5  # files that are named where there is no delivery
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file in the source folder.
+    """A file in the source folder, or what it holds of one source.
 
     `status` is "new", "changed" (a file of this name was read before, with other bytes), "known" (this file
     was read before), "copy" (the same bytes as `same_as`, which has the same source), "waiting" (unfinished,
@@ -49,15 +51,23 @@ class Delivery:
     same_as: str = ""
     note: str = ""
     is_snapshot: bool = False  # only in a list of deliveries
-    file: str = ""  # only in a list: the path of the file, relative to the list's folder
+    file: str = ""  # the path of the file, relative to the source folder or to the list's
+    system: str = DEFAULT
+    reading: str = ""  # the hash of the declaration by which its text becomes rows
+    table: str = ""  # in a file that is an archive or a workbook
 
     @property
     def is_to_read(self) -> bool:
         return self.status in ("new", "changed")
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other delivery of a run has: one file may hold several sources."""
+        return self.name, self.source
+
     def path(self, source: Path) -> Path:
         """Return the file, given the source folder or the list that names it."""
-        return source.parent / self.file if self.file else source / self.name
+        return (source.parent if is_list(source) else source) / (self.file or self.name)
 
 
 def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_seconds: float = SETTLED_SECONDS,
@@ -74,23 +84,87 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_second
     that is enough to say how things stand, but not for a run. Raises PipelineError when the folder is missing
     or cannot be read.
     """
-    if folder.name == LISTED and folder.is_file():
+    if is_list(folder):
         return _listed(folder)
     known = list(known)
     latest, first_name, deliveries = {}, {}, []
-    seen = {(entry.name, entry.size): entry.sha256 for entry in known}
+    seen: dict[tuple[str, int], str] = {}
+    of_file: dict[str, list[KnownDelivery]] = {}
     for entry in known:
-        latest[entry.name] = entry.sha256
-        first_name.setdefault((entry.source, entry.sha256), entry.name)
+        latest[entry.name, entry.source] = entry
+        first_name.setdefault(_content(entry), entry.name)
+        for name in _files_of(entry):
+            seen[name, entry.size] = entry.sha256
+    for entry in latest.values():
+        for name in _files_of(entry):
+            of_file.setdefault(name, []).append(entry)
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         read = partial(_read, folder, settled_seconds, seen if last_look else {}, last_look)
         for found in readers.map(read, list_files(folder)):
-            delivery = _compare(found, latest, first_name) if found.sha256 else found
-            if delivery.is_to_read and delivery.sha256:
-                latest[delivery.name] = delivery.sha256
-                first_name.setdefault((delivery.source, delivery.sha256), delivery.name)
-            deliveries.append(delivery)
+            for part in _parts(folder, found, of_file.get(found.name, [])):
+                delivery = _compare(part, latest, first_name) if part.sha256 else part
+                if delivery.is_to_read and delivery.sha256:
+                    latest[delivery.key] = delivery
+                    first_name.setdefault(_content(delivery), delivery.name)
+                deliveries.append(delivery)
     return deliveries + _find_stray_folders(folder, known)
+
+
+def is_list(source: Path) -> bool:
+    """Return whether a run reads a list of deliveries, and not a source folder."""
+    return source.name == LISTED and source.is_file()
+
+
+def _content(delivery: Delivery | KnownDelivery) -> tuple[str, ...]:
+    """Return what two deliveries have in common if one is a copy of the other."""
+    return delivery.source, delivery.sha256, delivery.table, delivery.system, delivery.reading
+
+
+def _files_of(entry: KnownDelivery) -> list[str]:
+    """Return the names that the file of a delivery may have: `a.zip/b.csv` is in `a.zip`, or in a folder."""
+    return [entry.name, entry.name.removesuffix(f"/{entry.table}")] if entry.table else [entry.name]
+
+
+def _parts(folder: Path, found: Delivery, known: list[KnownDelivery]) -> list[Delivery]:
+    """Return a file as a delivery for each source that it holds, or as it is if it is not to be read."""
+    if found.status != "new" or not found.sha256:
+        return [found]
+    now = [(found.sha256, _reading(entry.system)) for entry in known]
+    if known and now == [(entry.sha256, entry.reading) for entry in known]:
+        return [replace(found, name=entry.name, source=entry.source, system=entry.system, table=entry.table,
+                        reading=entry.reading) for entry in known]
+    from lib.ingest.claims import claim  # here, not above: a run without new files should not wait for it
+
+    try:
+        claims = claim(folder / found.name, found.name)
+    except Unclaimed as error:
+        return [replace(found, status="stray", sha256="", note=str(error) or _why_stray(found.name))]
+    except PipelineError as error:
+        source = source_of(found.name)  # reading it will say so again, as the error of this delivery only
+        return [replace(found, source=source) if source else
+                replace(found, status="stray", sha256="", note=f"it cannot be read: {error}")]
+    note = _describe_claims(claims)
+    return [replace(found, name=one.name, source=one.source, system=one.system, table=one.table,
+                    reading=_reading(one.system), note="" if number else note)
+            for number, one in enumerate(claims)]
+
+
+def _describe_claims(claims: list[Claim]) -> str:
+    """Return what a person should know of how a file is read, "" if its name says it."""
+    first = claims[0]
+    declared = [one for one in claims if one.system != DEFAULT]
+    if declared:
+        sources = ", ".join(dict.fromkeys(one.source for one in declared))
+        return f"read as an export of {declared[0].system}: {sources}"
+    if first.table or re.match(rf"{first.source} ?\(", first.name, re.IGNORECASE):
+        return f"read as {', '.join(dict.fromkeys(one.source for one in claims))}"
+    return ""
+
+
+def _reading(system: str) -> str:
+    """Return by which declaration files of a system are read now; that of the contract is not compared, and
+    neither is one that is not there any more."""
+    return systems()[system].reading if system in systems() else ""
 
 
 def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
@@ -101,8 +175,22 @@ def has_new_name(folder: Path, known: Iterable[KnownDelivery]) -> bool:
     if not folder.is_dir():
         return False
     found = {path.relative_to(folder).as_posix() for path in list_files(folder)}
-    names = found - {entry.name for entry in known}
-    return any(source_of(name) and not _is_unfinished(name) for name in names)
+    names = found - {name for entry in known for name in _files_of(entry)}
+    return any(may_be_delivery(folder, name) and not _is_unfinished(name) for name in names)
+
+
+def may_be_delivery(folder: Path, name: str) -> bool:
+    """Return whether a file in the source folder holds a source, as far as its name and first lines say."""
+    if source_of(name):
+        return True
+    if not is_table(name):
+        return False
+    from lib.ingest.claims import claim  # as in `_parts`
+
+    try:
+        return bool(claim(folder / name, name))
+    except (Unclaimed, PipelineError):
+        return False
 
 
 @contextmanager
@@ -154,7 +242,7 @@ def overdue(known: Iterable[KnownDelivery], now: str) -> list[str]:
 def check_source(folder: Path) -> None:
     """Raise UsageError when there is no source folder or no delivery in it; it names the files that are."""
     names = [path.relative_to(folder).as_posix() for path in list_files(folder)]
-    if any(map(source_of, names)):
+    if any(may_be_delivery(folder, name) for name in names):
         return
     others = [name for name in [*names, *_other_folders(folder)] if not name.startswith(".")]
     shown = [f"{shown_name(name)} ({_why_stray(name)})" for name in others[:SHOWN]]
@@ -203,24 +291,6 @@ def _is_file(path: Path) -> bool:
     return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def source_of(name: str) -> str | None:
-    """Return the source of a file: `orders.csv`, `orders_….csv`, `orders/….csv`, each also with `.gz`.
-
-    `orders (1).csv` is how a browser saves a second `orders.csv`.
-    """
-    match = re.fullmatch(r"(?P<stem>.+)\.csv(\.gz)?", name, re.IGNORECASE | re.DOTALL)
-    return _source_named(match["stem"], "/" in name) if match else None
-
-
-def _source_named(name: str, is_in_folder: bool) -> str | None:
-    """Return the source that the beginning of a name names, or its folder; the ending does not matter."""
-    stem = (name.partition("/")[0] if is_in_folder else name).lower()
-    for source in SOURCES:
-        if stem == source or (not is_in_folder and re.match(rf"{source}([_.-]| ?\([0-9]+\))", stem)):
-            return source
-    return None
-
-
 def _why_stray(name: str) -> str:
     """Return why a file, or a folder whose name ends in a slash, is no delivery of a source."""
     stem, _, ending = name.partition(".")
@@ -230,9 +300,10 @@ def _why_stray(name: str) -> str:
                 + (f"did you mean {likely}/?" if likely else "move its files up"))
     if _is_unfinished(name):
         return UNFINISHED_NAME
-    if source := _source_named(name, "/" in name):
+    if source := source_named(name):
         kind = f"not .{ending.rpartition('.')[2]}" if ending else "and this name has no ending"
-        return f"it would be {source}, but only .csv and .csv.gz are read, {kind}. Deliver the table as .csv"
+        return (f"it would be {source}, but only tables such as .csv, .txt, .xlsx and .zip are read, {kind}. "
+                "Deliver it as one of these")
     likely = nearest_source(stem)
     return f"did you mean {likely}.csv?" if likely else "no source has such a name"
 
@@ -255,9 +326,9 @@ def _read(folder: Path, settled_seconds: float, seen: dict[tuple[str, int], str]
         return Delivery(shown, "waiting", note="its name has characters that cannot be shown: rename it")
     if _is_unfinished(name):
         return Delivery(name, "waiting", note=UNFINISHED_NAME)
-    source = source_of(name)
-    if source is None:
+    if not is_table(name):
         return Delivery(name, "stray", note=_why_stray(name))
+    source = source_of(name) or ""
     try:
         before = path.stat()
         age = time.time() - before.st_mtime
@@ -271,8 +342,7 @@ def _read(folder: Path, settled_seconds: float, seen: dict[tuple[str, int], str]
         return Delivery(name, "new", source, note=f"cannot be read ({error.strerror})")
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         return Delivery(name, "waiting", source, after.st_size, note="is still growing")
-    note = f"read as {source}" if re.match(rf"{source} ?\(", name, re.IGNORECASE) else ""
-    return Delivery(name, "new", source, after.st_size, sha256, note=note)
+    return Delivery(name, "new", source, after.st_size, sha256, file=name)
 
 
 def looks_like_deliveries(folder: Path, but: Collection[tuple[str, int]] = ()) -> list[str]:
@@ -309,12 +379,12 @@ def _is_unfinished(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/")) or name.lower().endswith(UNFINISHED)
 
 
-def _compare(delivery: Delivery, latest: dict[str, str],
-             first_name: dict[tuple[str, str], str]) -> Delivery:
-    """Return a delivery with its status, given the latest content by name, and the first name by source and
-    content: the same file may hold the rows of several sources."""
-    if delivery.name in latest:
-        is_known = latest[delivery.name] == delivery.sha256
+def _compare(delivery: Delivery, latest: dict[tuple[str, str], KnownDelivery | Delivery],
+             first_name: dict[tuple[str, ...], str]) -> Delivery:
+    """Return a delivery with its status, given the latest one by name and source, and the first name by what
+    copies have in common."""
+    if before := latest.get(delivery.key):
+        is_known = (before.sha256, before.reading) == (delivery.sha256, delivery.reading)
         return replace(delivery, status="known", note="") if is_known else replace(delivery, status="changed")
-    same = first_name.get((delivery.source, delivery.sha256))
+    same = first_name.get(_content(delivery))
     return replace(delivery, status="copy", same_as=same, note=f"same bytes as {same}") if same else delivery

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 from lib.contract import Source
@@ -46,11 +46,12 @@ class _Line:
     cells: list[str]
     delimiter: str
     end: int  # behind the last cell
+    is_declared: bool = False  # columns that are not wanted then have no names
 
     def names(self, source: Source) -> tuple[str, ...]:
         contract = {normalise(column): column for column in source.column_names}
-        return tuple(contract.get(normalise(cell), normalise(cell)) or f"column_{position}"
-                     for position, cell in enumerate(self.cells, start=1))
+        return tuple(contract.get(normalise(cell), "" if self.is_declared else normalise(cell))
+                     or f"column_{position}" for position, cell in enumerate(self.cells, start=1))
 
     def known(self, source: Source) -> set[str]:
         return {*self.names(source)} & {*source.column_names}
@@ -60,12 +61,14 @@ class _Line:
         return not _missing(self, source)
 
 
-def read_header(path: Path | FirstBlock | str, source: Source) -> Header:
+def read_header(path: Path | FirstBlock | str, source: Source, delimiters: Sequence[str] = DELIMITERS,
+                line_number: int = 0, *, is_declared: bool = False) -> Header:
     """Return the header of a delivery of a source.
 
-    This reads the whole file once, to be sure of its encoding, or a first block alone. Raises PipelineError
-    for a file that is missing, empty, damaged or not CSV, and for a header that lacks a column or has a name
-    twice.
+    This reads the whole file once, to be sure of its encoding, or a first block alone. With `line_number`,
+    the header is in this line. With `is_declared`, the columns that are not the source's do not matter: their
+    names are their positions. Raises PipelineError for a file that is missing, empty, damaged or not CSV, and
+    for a header that lacks a column or has a name twice.
     """
     path = Path(path) if isinstance(path, str) else path
     with reading(path):
@@ -76,12 +79,14 @@ def read_header(path: Path | FirstBlock | str, source: Source) -> Header:
         raise PipelineError(f"{path} is empty: no header. Deliver it again with a header line.")
     if head[start:].lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         raise PipelineError(f"{path} is a web page or XML, not CSV. Deliver the table as .csv or .csv.gz.")
-    delimiters = DELIMITERS
     if separator := SEPARATOR_LINE.match(head, start):
         delimiters = (separator[1].decode(),)
         notes += (f"the first line is {separator[0].strip().decode()!r}, which names the delimiter",)
         start = separator.end()
+    if line_number:
+        start = next(islice(_line_starts(head, 0, len(head)), line_number - 1, None), start)
     line = _find_header(path, head, start, source, delimiters)
+    line = replace(line, is_declared=is_declared)
     where = f"{path}, line {1 + _count_lines(head[:line.start])}"
     body_start = _check_line(head, line, where)
     notes += _describe_titles(head, start, line)

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,7 @@ from lib.ingest.western import judge, propose_encoding
 SCAN_BYTES = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 NOT_CSV = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+    (b"PK\x03\x04", "a ZIP archive or a workbook in another one"),
     (b"%PDF", "a PDF"),
     (b"SQLite format 3\0", "a SQLite database"),
     (b"PAR1", "a Parquet file"),
@@ -44,7 +44,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except EOFError as error:
         raise PipelineError(f"{path} is cut short: its gzip data has no end. Deliver it again.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise PipelineError(f"{path} is corrupt: {error}. Deliver it again.") from error
     except OSError as error:
         raise PipelineError(f"{path} cannot be read: {error.strerror or error}. "
@@ -54,8 +54,28 @@ def reading(path: Path) -> Iterator[None]:
                             "Run again when its delivery is complete.") from error
 
 
+@dataclass(frozen=True)
+class Member:
+    """A file in a ZIP archive."""
+
+    path: Path
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path}/{self.name}"
+
+    @contextmanager
+    def open(self, mode: str) -> Iterator[BinaryIO]:
+        """Open the file's content, as Path.open does."""
+        with zipfile.ZipFile(self.path) as archive:
+            if archive.getinfo(self.name).flag_bits & 1:
+                raise PipelineError(f"{self} is locked with a password. Deliver it without one.")
+            with archive.open(self.name) as file:
+                yield file
+
+
 @contextmanager
-def open_delivery(path: Path) -> Iterator[BinaryIO]:
+def open_delivery(path: Path | Member) -> Iterator[BinaryIO]:
     """Open the file's content, gunzipped if it is gzip; the name of the file does not matter."""
     with path.open("rb") as file:
         magic = file.read(len(GZIP_MAGIC))
@@ -71,7 +91,7 @@ def open_delivery(path: Path) -> Iterator[BinaryIO]:
 class FirstBlock:
     """The first lines of a file, which are read in place of all of it where a path is expected."""
 
-    path: Path
+    path: "Path | Member"
     content: bytes  # gunzipped
     is_all: bool
 
@@ -79,14 +99,16 @@ class FirstBlock:
         return str(self.path)
 
 
-def read_first_block(path: Path) -> FirstBlock:
-    """Return the lines in the first SCAN_BYTES of a file. Raises PipelineError if it cannot be read."""
+def read_first_block(path: Path | Member | FirstBlock, size: int = SCAN_BYTES) -> FirstBlock:
+    """Return the lines in the first bytes of a file. Raises PipelineError if it cannot be read."""
+    if isinstance(path, FirstBlock):
+        return path
     with reading(path), open_delivery(path) as file:
-        content = file.read(SCAN_BYTES + 1)
-    if len(content) <= SCAN_BYTES:
+        content = file.read(size + 1)
+    if len(content) <= size:
         return FirstBlock(path, content, True)
-    wide = _wide_encoding(content) or ""
-    end = content.rfind(b"\n", 0, SCAN_BYTES) + 1 or SCAN_BYTES
+    wide = wide_encoding(content) or ""
+    end = content.rfind(b"\n", 0, size) + 1 or size
     unit = 4 if "32" in wide else 2 if wide else 1  # a line feed of UTF-16 is half of its two bytes
     return FirstBlock(path, content[:end + -end % unit], False)
 
@@ -122,7 +144,7 @@ def detect_encoding(path: Path | FirstBlock, declared: str = "") -> tuple[str, t
         if head.startswith(magic):
             raise PipelineError(f"{path} is {kind}, not CSV. Deliver the table as .csv or .csv.gz.")
     notes = _packing_notes(path)
-    if wide := _wide_encoding(head):
+    if wide := wide_encoding(head):
         if (offset := first_bad_byte(path, wide)) is not None:
             raise PipelineError(f"{path} is {wide.upper()}, but cut short or damaged at byte {offset}. "
                                 "Deliver it again, preferably as UTF-8.")
@@ -191,6 +213,8 @@ def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _packing_notes(path: Path | FirstBlock) -> tuple[str, ...]:
     path = path.path if isinstance(path, FirstBlock) else path
+    if isinstance(path, Member):
+        return ()
     with path.open("rb") as file:
         is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     if is_gzip and path.suffix.lower() != ".gz":
@@ -200,7 +224,7 @@ def _packing_notes(path: Path | FirstBlock) -> tuple[str, ...]:
     return ()
 
 
-def _wide_encoding(head: bytes) -> str | None:
+def wide_encoding(head: bytes) -> str | None:
     """Return the UTF-16 or UTF-32 codec that a mark shows, or NULs in every other byte of the header."""
     for mark, encoding in MARKS:
         if head.startswith(mark):

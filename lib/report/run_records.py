@@ -106,8 +106,9 @@ def link_results(folder: Path, suite: str) -> str | None:
 
 def _add_row_counts(deliveries: list[dict[str, Any]], records: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a run's deliveries; the raw step has counted the rows of those that it read."""
-    counted = {delivery["name"]: delivery for delivery in records.get("raw", {}).get("deliveries", [])}
-    return [delivery | counted.get(delivery["name"], {}) for delivery in deliveries]
+    counted = {(delivery["name"], delivery["source"]): delivery
+               for delivery in records.get("raw", {}).get("deliveries", [])}
+    return [delivery | counted.get((delivery["name"], delivery["source"]), {}) for delivery in deliveries]
 
 
 def _describe_table(table: str, count: dict[str, int], record: dict[str, Any]) -> dict[str, Any]:

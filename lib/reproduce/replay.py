@@ -24,6 +24,7 @@ from lib.steps import Options
 from lib.storage import audit, manifest
 from lib.storage.layer import open_layer
 from lib.storage.lock import run_lock
+from lib.systems import DEFAULT
 
 Manifest = dict[str, Any]
 ShowLine = Callable[[str], None]
@@ -70,7 +71,8 @@ def replay(options: Options, batch_id: str, into: Path, show: ShowLine) -> bool:
 def restore_deliveries(warehouse: Path, deliveries: list[dict[str, Any]], folder: Path) -> Path:
     """Take deliveries out of the archive into a folder; return the list of them, which `--source` may name.
 
-    Each has its name, source, bytes, sha256 and is_snapshot. The run reads them in this order.
+    Each has its name, source, bytes, sha256 and is_snapshot; those of a declared system also its name, and
+    the table in the file. The run reads them in this order.
     """
     listed = []
     for number, delivery in enumerate(deliveries):
@@ -78,7 +80,8 @@ def restore_deliveries(warehouse: Path, deliveries: list[dict[str, Any]], folder
         archive.take_out(warehouse, delivery["sha256"], folder / file)
         listed.append(asdict(Delivery(
             delivery["name"], "new", delivery["source"], delivery["bytes"], delivery["sha256"],
-            is_snapshot=bool(delivery["is_snapshot"]), file=file)))
+            is_snapshot=bool(delivery["is_snapshot"]), file=file, system=delivery.get("system") or DEFAULT,
+            reading=delivery.get("reading") or "", table=delivery.get("table") or "")))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / LISTED).write_text(json.dumps(listed), encoding="utf-8")
     return folder / LISTED

@@ -34,7 +34,8 @@ from lib.storage.sql import quote
 Table = tuple[str, str]  # layer and name
 Content = tuple[int, str]  # number of rows, and their digest
 DELIVERY = {"name": "source_filename", "source": "source_name", "bytes": "size_bytes",
-            "sha256": "content_sha256", "is_snapshot": "is_snapshot"}
+            "sha256": "content_sha256", "is_snapshot": "is_snapshot", "system": "source_system",
+            "reading": "reading", "table": "table_name"}
 BECAME = ("appended", "unchanged", "duplicates", "quarantined")
 IS_OPEN = {"is_open": "resolved_batch_id is null"}
 QUARANTINED = ("table_name", "source_filename", "source_row", "raw_text")
@@ -169,25 +170,28 @@ def _check_deliveries(raw: Layer) -> Iterator[str]:
     names = ["source_filename", "source_name", "batch_id", "rows", "deleted", *BECAME]
     for delivery in raw.read("deliveries", names, "order by delivery_id").to_pylist():
         place = (delivery["source_filename"], delivery["batch_id"])
+        aside = (*place, delivery["source_name"])
         name = f"{delivery['source_filename']} in run {delivery['batch_id']}"
         if delivery["rows"] != sum(delivery[what] for what in BECAME):
             parts = " + ".join(f"{delivery[what]} {what}" for what in BECAME)
             yield f"{name}: the {delivery['rows']} rows that were read are not {parts}"
-        for table, expected in ((delivery["source_name"], delivery["appended"] + delivery["deleted"]),
-                                ("quarantine", delivery["quarantined"])):
-            if (rows := found.get(table, {}).pop(place, 0)) != expected:
+        for table, of_it, expected in (
+                (delivery["source_name"], place, delivery["appended"] + delivery["deleted"]),
+                ("quarantine", aside, delivery["quarantined"])):
+            if (rows := found.get(table, {}).pop(of_it, 0)) != expected:
                 yield f"{name}: raw.{table} has {rows} of its rows instead of {expected}"
     for table, places in found.items():
-        for (filename, batch_id), rows in places.items():
+        for (filename, batch_id, *_), rows in places.items():
             yield f"raw.{table} has {rows} rows of {filename} in run {batch_id}, which was not delivered"
 
 
-def _count_rows(raw: Layer, table: str) -> Iterator[tuple[tuple[str, str], int]]:
-    """Yield the number of rows by delivery: its file and its run."""
-    schema = pa.schema([("file", pa.string()), ("run", pa.string()), ("rows", pa.int64())])
-    for row in raw.query(f"select source_filename, batch_id, count(*) from {quote(table)} group by 1, 2",
-                         schema).to_pylist():
-        yield (row["file"], row["run"]), row["rows"]
+def _count_rows(raw: Layer, table: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the number of rows by delivery: its file, its run and, of rows set aside, its source."""
+    names = ["source_filename", "batch_id", *(["source_name"] if table == "quarantine" else [])]
+    schema = pa.schema([*((name, pa.string()) for name in names), ("rows", pa.int64())])
+    sql = f"select {', '.join(names)}, count(*) from {quote(table)} group by {', '.join(names)}"
+    for row in raw.query(sql, schema).to_pylist():
+        yield tuple(row[name] for name in names), row["rows"]
 
 
 def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> Iterator[str]:
@@ -219,8 +223,10 @@ def _find_clock(log: Connection, layers: dict[str, Layer]) -> tuple[str, str]:
 
 def _load_everything(options: Options, layers: dict[str, Layer], into: Path, now: str, as_of: str) -> None:
     """Load all deliveries in one run, with the clock `now`, into a new warehouse."""
-    delivered = layers["raw"].read("deliveries", list(DELIVERY.values()), "order by delivery_id")
-    deliveries = delivered.rename_columns(list(DELIVERY)).to_pylist()
+    in_raw = layers["raw"].schema("deliveries").names  # those of an earlier release lack some
+    columns = {name: column for name, column in DELIVERY.items() if column in in_raw}
+    delivered = layers["raw"].read("deliveries", list(columns.values()), "order by delivery_id")
+    deliveries = delivered.rename_columns(list(columns)).to_pylist()
     if unknown := {delivery["source"] for delivery in deliveries} - SOURCES.keys():
         raise PipelineError(f"one full load cannot be made: {', '.join(sorted(unknown))} in raw.deliveries "
                             "is not a source")

@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from lib.clock import utc_now
-from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.ingest.deliveries import Delivery, check_source
 from lib.runner.decide import (
@@ -19,6 +18,7 @@ from lib.runner.found_files import SKIPPED, describe_files
 from lib.step.suites import check_suites
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
+from lib.systems import system_named
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,16 @@ def make_plan(options: Options) -> Plan:
 def _foresee(options: Options, delivery: Delivery) -> str | None:
     """Return why a run could not load a delivery, as far as its first block shows."""
     # Here, not above: a plan without new deliveries should not wait for these.
-    from lib.ingest.header import read_header
-    from lib.ingest.reader import read_batches
-    from lib.ingest.text import read_first_block
+    from lib.ingest.declared import open_rows
     from lib.step import raw_tables
     from lib.step.quarantine import NO_ROWS, is_too_much
 
     path, lines, bad = delivery.path(options.source), 0, []
     try:
-        block = read_first_block(path)
-        header = read_header(block, SOURCES[delivery.source])
-        raw_tables.check_columns(delivery, header.names)
-        for batch in read_batches(block, header):
+        opened = open_rows(path, delivery.table, system_named(delivery.system), delivery.source,
+                           is_first_block=True)
+        raw_tables.check_columns(delivery, opened.header.names)
+        for batch in opened.read():
             bad += [line for line in batch.rejected.to_pylist() if line["rule"] not in NO_ROWS]
             lines += batch.rows.num_rows
     except PipelineError as error:
@@ -104,7 +102,7 @@ def _foresee(options: Options, delivery: Delivery) -> str | None:
     lines += len(bad)
     if not is_too_much(len(bad), lines, options.quarantine_limit):
         return None
-    of_all = "" if block.is_all else "first "
+    of_all = "" if opened.is_whole else "first "
     return (f"{path}, line {bad[0]['source_row']}: {bad[0]['reason']}. {len(bad):,} of its {of_all}{lines:,} "
             f"rows cannot be loaded, more than {options.quarantine_limit:.0%}.")
 

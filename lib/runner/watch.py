@@ -12,7 +12,8 @@ from watchfiles import Change, watch
 import lib.runner.run  # noqa: F401 - likewise
 from lib.contract import SOURCES
 from lib.errors import PipelineError
-from lib.ingest.deliveries import UNFINISHED, list_files, looks_like_deliveries, source_of
+from lib.ingest.deliveries import UNFINISHED, list_files, looks_like_deliveries, may_be_delivery
+from lib.ingest.named import is_table
 from lib.runner import kernels
 from lib.runner.console import Console
 from lib.steps import SETTLED_SECONDS, STEPS
@@ -35,7 +36,7 @@ def watch_source(source: Path, run_now: Callable[[kernels.KernelQueue, float], b
     """
     kernels.warm_up()
     folder = _identity(source)
-    is_due, is_told = any(source_of(_name(path, source)) for path in list_files(source)), False
+    is_due, is_told = any(may_be_delivery(source, _name(path, source)) for path in list_files(source)), False
     with ExitStack() as kept:
         waiting, since = None, time.monotonic()
         for changes in watch(source, watch_filter=partial(_matters, source), step=LOOK, debounce=LOOK,
@@ -66,7 +67,7 @@ def _matters(source: Path, change: Change, path: str) -> bool:
     is_hidden = any(part.startswith(".") for part in name.split("/"))
     if change == Change.deleted or is_hidden or name.lower().endswith(UNFINISHED):
         return False
-    if source_of(name) is not None:
+    if is_table(name):
         return True
     # What is in a folder that is moved in is not announced. The run reads it, or reports that it does not.
     is_source = name.partition("/")[0].lower() in SOURCES

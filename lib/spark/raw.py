@@ -1,7 +1,7 @@
 """The raw step on Spark: executors read deliveries and compare their rows with what is known."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,10 +10,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lib.contract import SOURCES, Source
+from lib.errors import PipelineError
 from lib.ingest.deliveries import Delivery
 from lib.spark import digests
 from lib.spark.base import SparkStep
-from lib.spark.reader import Delivered, read_delivery
+from lib.spark.reader import Delivered, collect_delivery, read_delivery
 from lib.spark.repeated_keys import DIFFERS, LAST_ROW, find_repeats, summarize
 from lib.spark.rows import Rows, in_chunks
 from lib.spark.sql import column, trim
@@ -21,9 +22,10 @@ from lib.spark.tables import broadcast_few
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.frames import as_text
 from lib.step.phases import timed
-from lib.step.raw import RawStep
-from lib.step.raw_tables import PROVENANCE, SERIAL, SOURCE_SYSTEM, TRIMMED
+from lib.step.raw import ORDER, RawStep, Reading
+from lib.step.raw_tables import PROVENANCE, SERIAL, TRIMMED
 from lib.storage import digest
+from lib.systems import system_named
 
 # Names with a space, which no delivered column's name has.
 KNOWN_KEY, KNOWN_ROW, BY_FILE, IS_NEW = "known key", "known row", raw_tables.BY_FILE, "is new"
@@ -63,7 +65,7 @@ class SparkRawStep(SparkStep, RawStep):
         """Yield a delivery's rows at once, each key once; then record the delivery (see RawStep.read)."""
         reading = self._begin_delivery(delivery)
         source, count = SOURCES[delivery.source], self.count(delivery.source)
-        with read_delivery(self.spark, reading.path, reading.header) as found:
+        with self._read_delivery(reading) as found:
             self._report_progress(delivery, 0, found.row_count)
             self._delivered, self._numbers = found.rows, found.last_row + 1
             count.read += found.row_count + found.rejected_count
@@ -76,7 +78,19 @@ class SparkRawStep(SparkStep, RawStep):
             yield Rows(latest, key="source_row")
             self._report_progress(delivery, found.row_count, found.row_count)
             self._archive(reading)
-            self._end_delivery(reading)
+            self._end_delivery(reading, iter(()))
+
+    def _read_delivery(self, reading: Reading) -> AbstractContextManager[Delivered]:
+        """Read a delivery: executors read a file of CSV in the contract's form, the driver any other."""
+        delivery = reading.delivery
+        if self._opened(delivery).is_plain:
+            return read_delivery(self.spark, reading.path, reading.header)
+        block = system_named(delivery.system).sources.get(delivery.source)
+        if block and block.is_numbered:  # several rows then have one line, by which Spark tells rows apart
+            raise PipelineError(f"{delivery.name}: numbered columns become rows, which is not done on Spark. "
+                                "Load it with --engine sqlite and import the warehouse, or deliver a row for "
+                                "each item.")
+        return collect_delivery(self.spark, self._batches(delivery), reading.header)
 
     def _take_out_repeats_of(self, found: Delivered, source: Source) -> DataFrame:
         """Return a file's rows without those whose key a later row repeats: duplicates, or set aside."""
@@ -123,7 +137,7 @@ class SparkRawStep(SparkStep, RawStep):
         """Append rows, numbered by `source_row` or by a SERIAL below `numbers`; return how many there are."""
         change = self.table_changes[delivery.source]
         number = sf.col(SERIAL if SERIAL in rows.columns else "source_row") + change.next_row_id
-        stamps = {**self._stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name}
+        stamps = {**self._stamp, "source_system": delivery.system, "source_filename": delivery.name}
         columns = [*map(column, [*names, "source_row"]),
                    *(sf.lit(value).alias(name) for name, value in stamps.items())]
         added = self.tables.append(delivery.source, rows.select(*columns, number.alias(SERIAL)))
@@ -211,17 +225,33 @@ class SparkRawStep(SparkStep, RawStep):
         delivered = self._delivered.select(trim(key).alias(TRIMMED))
         missing = live.join(delivered, TRIMMED, "left_anti").select(key).persist()
         try:
-            count = missing.count()
-            self._check_snapshot(delivery, count, live.count())
-            if count:
-                self._note_disagreements(delivery, missing)
-                number = sf.row_number().over(Window.orderBy(key)).cast("long").alias(SERIAL)
-                numbered = missing.select(key, sf.lit(None).cast("long").alias("source_row"), number)
-                self._add(delivery, numbered, [key], count + 1)
-            return count
+            self._check_snapshot(delivery, missing.count(), live.count())
+            return self._append_deletions(delivery, missing)
         finally:
             missing.unpersist()
             live.unpersist()
+
+    def _complete_orders(self, delivery: Delivery, rows_again: Iterator[pa.Table]) -> int:
+        if not self._holds_whole_orders(delivery):
+            return 0
+        key, order = SOURCES[delivery.source].key, trim(ORDER).alias(ORDER)
+        versions = self.tables.read(delivery.source, [key, ORDER, SERIAL, "source_row"])
+        newest = versions.where(trim(key).isNotNull()).groupBy(trim(key).alias(TRIMMED)).agg(
+            sf.max_by(sf.col("source_row").isNotNull(), SERIAL).alias("is live"),
+            sf.max_by(key, SERIAL).alias(key), sf.max_by(trim(ORDER), SERIAL).alias(ORDER))
+        here = newest.where("`is live`").join(self._delivered.select(order).distinct(), ORDER, "left_semi")
+        delivered = self._delivered.select(trim(key).alias(TRIMMED))
+        return self._append_deletions(delivery, here.join(delivered, TRIMMED, "left_anti").select(key))
+
+    def _append_deletions(self, delivery: Delivery, missing: DataFrame) -> int:
+        """Append a deletion for each of the keys; return how many there are."""
+        [key], count = missing.columns, missing.count()
+        if count:
+            self._note_disagreements(delivery, missing)
+            number = sf.row_number().over(Window.orderBy(key)).cast("long").alias(SERIAL)
+            numbered = missing.select(key, sf.lit(None).cast("long").alias("source_row"), number)
+            self._add(delivery, numbered, [key], count + 1)
+        return count
 
 
 def _describe(found: Delivered, profile: drift.Profile) -> None:

@@ -4,7 +4,7 @@
 The workers open the file themselves, so it must have the same path on each of them as on the driver.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +19,7 @@ from lib.contract import Source
 from lib.errors import PipelineError
 from lib.ingest.header import SOURCE_ROW, Header
 from lib.ingest.reader import Batch, Unfinished, read_batches
+from lib.ingest.records import REJECTED as REJECTED_LINES
 from lib.ingest.total_row import (
     AMOUNT,
     EXACT,
@@ -82,6 +83,28 @@ def read_delivery(spark: SparkSession, path: Path, header: Header,
         yield _set_total_aside(spark, delivered, header.source, found.last_row)
     finally:
         lines.unpersist()
+
+
+@contextmanager
+def collect_delivery(spark: SparkSession, batches: Iterable[Batch], header: Header) -> Iterator[Delivered]:
+    """Give a delivery that the driver reads to the cluster, and keep its rows while the context is open."""
+    names = [*_names(header), SOURCE_ROW]
+    read = list(batches)
+    rows = pa.concat_tables([batch.rows.select(names) for batch in read] or [_empty(names)])
+    rejected = pa.concat_tables([REJECTED_LINES.empty_table(), *(batch.rejected for batch in read)])
+    frame = spark.createDataFrame(rows, _struct(rows.schema)).persist()
+    try:
+        yield Delivered(
+            frame, spark.createDataFrame(rejected, _struct(rejected.schema)),
+            rows.num_rows, rejected.num_rows, max([0, *rows[SOURCE_ROW].to_pylist(), *rejected[SOURCE_ROW].to_pylist()]),
+            {name: rows[name].null_count for name in _names(header)})
+    finally:
+        frame.unpersist()
+
+
+def _empty(names: Iterable[str]) -> pa.Table:
+    return pa.schema([(name, pa.int64() if name == SOURCE_ROW else pa.string())
+                      for name in names]).empty_table()
 
 
 def find_parts(spark: SparkSession, path: Path, header: Header, part_bytes: int) -> list[Part]:

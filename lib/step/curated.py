@@ -148,7 +148,7 @@ class CuratedStep(Step):
         for source, rows in refused.to_pandas().groupby("source_name"):
             if source in self.spec.inputs:
                 for key, of_delivery in rows.groupby(["source_filename", self._delivered_at(source, rows)]):
-                    self._check_delivery(*key, len(of_delivery))
+                    self._check_delivery(source, *key, len(of_delivery))
         return super().publish()
 
     def _delivered_at(self, source: str, rows: pd.DataFrame) -> np.ndarray:
@@ -158,10 +158,10 @@ class CuratedStep(Step):
         place = np.searchsorted(commits["first_row_id"], rows["raw_row_id"], side="right") - 1
         return commits["committed_timestamp"].to_numpy()[place]
 
-    def _check_delivery(self, filename: str, delivered_at: str, refused: int) -> None:
+    def _check_delivery(self, source: str, filename: str, delivered_at: str, refused: int) -> None:
         found = self.input.read("deliveries", ["rows", "appended", "content_sha256"],
-                                "where source_filename = ? and ingestion_timestamp = ?",
-                                (filename, delivered_at)).to_pandas()
+                                "where source_name = ? and source_filename = ? and ingestion_timestamp = ?",
+                                (source, filename, delivered_at)).to_pandas()
         sha256 = found["content_sha256"].iloc[-1]
         accepted = partial(manifest.accepted_limit, self._log, self.spec.name, sha256)
         rest = "load the other rows" if refused < found["appended"].sum() else "set them aside and go on"

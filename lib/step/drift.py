@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from lib.contract import SOURCES, Source
 from lib.storage.layer import Layer
+from lib.systems import DEFAULT
 
 HISTORY = 20  # deliveries to compare with
 ENOUGH = 3  # of them before anything counts as usual
@@ -28,8 +29,8 @@ CATEGORIES = pa.schema([("source_name", pa.string()), ("column_name", pa.string(
 class Profile:
     """What one delivery looks like: rows, empty cells per column, values of its category columns."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.rows = source, 0
+    def __init__(self, source: Source, system: str = DEFAULT) -> None:
+        self.source, self.system, self.rows = source, system, 0
         self.empty = dict.fromkeys(source.column_names, 0)
         self.values: dict[str, dict[str, int]] = {name: {} for name in source.categories}  # and first lines
         # By column of ids: how many look rounded, and the first of them with its line.
@@ -49,6 +50,10 @@ class Profile:
                     first = (0, rounded[name][0].as_py(), rounded["source_row"][0].as_py())
                     count, *first = self.rounded.get(name, first)
                     self.rounded[name] = (count + rounded.num_rows, *first)
+
+    def series(self, filename: str) -> str:
+        """Return the kind of the delivery. A file of another system may hold several sources."""
+        return series(filename) if self.system == DEFAULT else f"{series(filename)} {self.source.name}"
 
     def add_values(self, name: str, delivered: pa.ChunkedArray, lines: pa.ChunkedArray) -> None:
         """Note values of a category column, each with the first line that has it; another spelling or other
@@ -86,7 +91,7 @@ def compare(raw: Layer, filename: str, profile: Profile, batch_id: str) -> list[
                 *_categories(raw, filename, profile, batch_id)]
     names = list(profile.empty)
     raw.insert("profiles", pa.table({
-        "source_filename": [filename] * len(names), "series": [series(filename)] * len(names),
+        "source_filename": [filename] * len(names), "series": [profile.series(filename)] * len(names),
         "column_name": names, "rows": [profile.rows] * len(names), "empty": list(profile.empty.values()),
         "batch_id": [batch_id] * len(names),
     }, schema=PROFILES))
@@ -103,7 +108,7 @@ def _rounded(filename: str, profile: Profile) -> list[str]:
 def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
     past = raw.read("profiles", ["column_name", "rows", "empty"],
                     "where series = ? order by profile_id desc limit ?",
-                    (series(filename), HISTORY * len(profile.empty))).to_pylist()
+                    (profile.series(filename), HISTORY * len(profile.empty))).to_pylist()
     of_column: dict[str, list[dict]] = {name: [] for name in profile.empty}
     for entry in past:
         if entry["rows"] and entry["column_name"] in of_column:

@@ -1,6 +1,6 @@
 """The raw step: reads deliveries and appends the rows that differ from what is known."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import deepcopy
@@ -14,10 +14,11 @@ import pyarrow as pa
 from lib.contract import SOURCES, Source
 from lib.errors import DeliveryError, PipelineError, StepError, UsageError
 from lib.ingest import archive, total_row
-from lib.ingest.deliveries import Delivery, find_deliveries, read_found
-from lib.ingest.header import SOURCE_ROW, Header, read_header
+from lib.ingest.declared import Opened, forget, open_rows
+from lib.ingest.deliveries import Delivery, find_deliveries, is_list, read_found
+from lib.ingest.header import SOURCE_ROW, Header
 from lib.ingest.names import is_order_clear
-from lib.ingest.reader import Batch, read_batches
+from lib.ingest.reader import Batch
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.base import Step
 from lib.step.counts import Count
@@ -28,7 +29,9 @@ from lib.step.quarantine import KEYS_ARE_KNOWN, NO_ROWS
 from lib.step.raw_tables import SERIAL, TRIMMED
 from lib.storage import manifest
 from lib.storage.sql import quote
+from lib.systems import LAST_WINS, system_named
 
+ORDER = "order_id"
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
 
 
@@ -39,6 +42,7 @@ class Reading:
     delivery: Delivery
     path: Path
     header: Header
+    describe: Callable[[], list[str]]  # what to report of its rows
     profile: drift.Profile
     known_columns: list[str]
     before: dict[str, int]
@@ -59,11 +63,12 @@ class RawStep(Step):
         found = read_found(self.run_folder)
         self.found = found if found is not None else find_deliveries(
             self.source, raw_tables.known_deliveries(self.output), self.parameters.settled_seconds)
-        self._results: dict[str, dict[str, int]] = {}  # of each delivery read: what became of its rows
+        self._results: dict[tuple[str, str], dict[str, int]] = {}  # of each delivery read: its rows' fate
         last = self.output.scalar("select max(confirmation_id) from confirmations")
         self._first_confirmation = (last or 0) + 1
         self._reader = stack.enter_context(ThreadPoolExecutor(1))
-        self._parsing: dict[str, Future[list[Batch]]] = {}  # by delivery: what the reader is parsing
+        # By delivery: what the reader is parsing.
+        self._parsing: dict[tuple[str, str], Future[list[Batch]]] = {}
         self._stamp = {"batch_id": self.batch_id, "ingestion_timestamp": self.timestamp}
 
     def deliveries(self) -> list[Delivery]:
@@ -92,8 +97,8 @@ class RawStep(Step):
             del self.warnings[warnings:]
             self.reached = reached
             self._indexes.clear()
-            self._results.pop(delivery.name, None)
-            self._parsing.pop(delivery.name, None)
+            self._results.pop(delivery.key, None)
+            self._parsing.pop(delivery.key, None)
             self.not_loaded[delivery.name] = str(error)
 
     def _savepoint(self) -> AbstractContextManager:
@@ -103,7 +108,7 @@ class RawStep(Step):
     def publish(self) -> dict:
         """Commit as every step does, unless no delivery could be loaded, or one and all were asked for."""
         errors = list(self.not_loaded.values())
-        if errors and len(errors) == len(self.deliveries()):
+        if errors and not self._results:
             raise DeliveryError("\n".join([
                 *errors, "Nothing was written: there is no other new file. Every run tries "
                 f"{'it again until it is' if len(errors) == 1 else 'these again until they are'} corrected "
@@ -113,6 +118,7 @@ class RawStep(Step):
                 *errors, "Nothing was written, because of --all-or-nothing. To let the other files through, "
                 f"move {'this one' if len(errors) == 1 else 'these'} out of the source folder, or run "
                 "without that option."]))
+        forget()
         return super().publish()
 
     @timed("read")
@@ -139,28 +145,33 @@ class RawStep(Step):
             yield rows
             self._report_progress(delivery, count.read - reading.before["read"], rows_in_all)
         archived.result() if archived else self._archive(reading)
-        self._end_delivery(reading)
+        self._end_delivery(reading, self._batches_read(delivery, kept))
+
+    def _batches_read(self, delivery: Delivery, kept: list[Batch]) -> Iterator[pa.Table]:
+        """Yield the rows of a delivery once more."""
+        for batch in kept or self._batches(delivery):
+            yield batch.rows
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
-        read = partial(read_batches, delivery.path(self.source), self._header(delivery),
-                       self.parameters.batch_rows)
+        read = partial(self._opened(delivery).read, self.parameters.batch_rows)
         if only:
             return read(only=only)
         return total_row.set_total_aside(read(), SOURCES[delivery.source], lambda name: read(only=name))
 
-    def _header(self, delivery: Delivery) -> Header:
-        return read_header(delivery.path(self.source), SOURCES[delivery.source])
+    def _opened(self, delivery: Delivery) -> Opened:
+        return open_rows(delivery.path(self.source), delivery.table, system_named(delivery.system),
+                         delivery.source, sha256=delivery.sha256)
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""
-        parsing = self._parsing.pop(delivery.name, None) or self._reader.submit(self._parse_once, delivery)
+        parsing = self._parsing.pop(delivery.key, None) or self._reader.submit(self._parse_once, delivery)
         return parsing.result()
 
     def _parse_next(self, delivery: Delivery) -> None:
         """Have the next delivery parsed while this one's rows are checked and written."""
         to_read = self.deliveries()
         for following in to_read[to_read.index(delivery) + 1:][:1]:
-            self._parsing[following.name] = self._reader.submit(self._parse_once, following)
+            self._parsing[following.key] = self._reader.submit(self._parse_once, following)
 
     def _parse_once(self, delivery: Delivery) -> list[Batch]:
         kept, size = [], 0
@@ -178,25 +189,26 @@ class RawStep(Step):
             raise PipelineError(f"{name} changed while it was read. Nothing of it was written; run again.")
 
     def _begin_delivery(self, delivery: Delivery) -> Reading:
-        source, header = SOURCES[delivery.source], self._header(delivery)
-        raw_tables.check_columns(delivery, header.names)
+        source, opened = SOURCES[delivery.source], self._opened(delivery)
+        raw_tables.check_columns(delivery, opened.header.names)
         # Submitted, so that this delivery is parsed and checked while the indexes of the last one are made.
         self.output.submit_small(partial(
             self.output.update, "quarantine", "resolved_batch_id", self.batch_id,
-            "where source_filename = ? and resolved_batch_id is null", (delivery.name,)))
+            "where source_filename = ? and source_name = ? and resolved_batch_id is null", delivery.key))
         self._delivery, self._unknown_keys, self._repeats = delivery, 0, repeated_keys.Repeats(0, 0)
         self._disagreements: dict[str, list] = {}  # by earlier delivery: how many keys, and one of them
         self._in_doubt = [  # the order of a list needs no names
             other.name for other in self.deliveries()
-            if other.name in self._results and other.source == delivery.source and not delivery.file
+            if other.key in self._results and other.source == delivery.source and not is_list(self.source)
             and not is_order_clear(other.name, delivery.name)]
         self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
-        return Reading(delivery, delivery.path(self.source), header, drift.Profile(source),
-                       self.output.schema(source.name).names, asdict(self.count(delivery.source)))
+        return Reading(delivery, delivery.path(self.source), opened.header, opened.describe,
+                       drift.Profile(source, delivery.system), self.output.schema(source.name).names,
+                       asdict(self.count(delivery.source)))
 
-    def _end_delivery(self, reading: Reading) -> None:
+    def _end_delivery(self, reading: Reading, rows_again: Iterator[pa.Table]) -> None:
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
@@ -206,19 +218,21 @@ class RawStep(Step):
             delivery.name, broken, rows, partial(self._accepted_limit, delivery),
             "Nothing of it was written. Correct the file and deliver it again"
             + ("; or raise --quarantine-limit to load the other rows." if broken < rows else "."))
-        deleted = self._apply_snapshot(delivery) if self._is_snapshot(delivery) else 0
+        deleted = (self._apply_snapshot(delivery) if self._is_snapshot(delivery)
+                   else self._complete_orders(delivery, rows_again))
         count.removed += deleted
-        result = self._results[delivery.name] = {
+        result = self._results[delivery.key] = {
             "rows": done.read, "appended": done.added, "unchanged": done.unchanged,
             "duplicates": done.duplicates, "quarantined": done.quarantined, "deleted": deleted}
         self.output.insert("deliveries", pa.Table.from_pylist([dict(
             source_name=delivery.source, source_filename=delivery.name, size_bytes=delivery.size,
-            content_sha256=delivery.sha256, **self._stamp, **result,
+            content_sha256=delivery.sha256, source_system=delivery.system, reading=delivery.reading,
+            table_name=delivery.table, **self._stamp, **result,
             is_snapshot=int(self._is_snapshot(delivery)), notes="; ".join(header.notes))],
             schema=raw_tables.MANIFEST))
         self.index_later(delivery.source, SOURCES[delivery.source].key)
         self.reached = self.timestamp
-        self.warnings += [f"{delivery.name}: {note}" for note in header.notes]
+        self.warnings += [f"{delivery.name}: {note}" for note in (*header.notes, *reading.describe())]
         self.warnings += self._repeats.warnings(delivery.name, SOURCES[delivery.source].key)
         self.warnings += self._describe_disagreements(delivery)
         self.warnings += [f"{delivery.name}: {count:,} set aside by {rule}, such as {shown}"
@@ -257,6 +271,8 @@ class RawStep(Step):
             return None, rows
         batches = (batch.rows for batch in kept or self._batches(delivery))
         repeats = repeated_keys.compare_repeats(self.work, batches, source)
+        if system_named(delivery.system).repeated_keys == LAST_WINS:
+            repeats = repeats.assign(differs=False, differs_elsewhere=False)
         self._check_repeats(repeated_keys.summarize(repeats), rows)
         return repeats, rows
 
@@ -328,7 +344,7 @@ class RawStep(Step):
 
     def record(self) -> dict:
         return super().record() | {"deliveries": [
-            asdict(delivery) | {"rows": None} | self._results.get(delivery.name, {}) | self._note(delivery)
+            asdict(delivery) | {"rows": None} | self._results.get(delivery.key, {}) | self._note(delivery)
             for delivery in self.found]}
 
     def _note(self, delivery: Delivery) -> dict[str, str]:
@@ -381,6 +397,22 @@ class RawStep(Step):
         live = self.comparing.execute("select count(*) from live").fetchall()[0][0]
         self.comparing.unregister("live")
         self._check_snapshot(delivery, len(missing), live)
+        self._note_disagreements(delivery, missing)
+        return raw_tables.append(self.output, self.table_changes[source.name], delivery,
+                                 raw_tables.deletions(source, missing), self._stamp)
+
+    def _holds_whole_orders(self, delivery: Delivery) -> bool:
+        """Return whether a delivery has all rows of each of its orders, by its system's declaration."""
+        of_orders = ORDER in SOURCES[delivery.source].column_names[1:]
+        return of_orders and system_named(delivery.system).complete == "order"
+
+    def _complete_orders(self, delivery: Delivery, rows_again: Iterator[pa.Table]) -> int:
+        """Append a deletion for each row of an order that the file holds whole, but without it; return how
+        many."""
+        source = SOURCES[delivery.source]
+        if not self._holds_whole_orders(delivery):
+            return 0
+        missing = raw_tables.find_left_out(self.output, self.comparing, source, rows_again)
         self._note_disagreements(delivery, missing)
         return raw_tables.append(self.output, self.table_changes[source.name], delivery,
                                  raw_tables.deletions(source, missing), self._stamp)

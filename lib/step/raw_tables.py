@@ -16,10 +16,9 @@ from lib.step.frames import trim
 from lib.steps import PLACE, SERIAL
 from lib.storage import commits, digest
 from lib.storage.layer import Layer
-from lib.storage.lookup import KnownDelivery
+from lib.storage.lookup import DELIVERED, KnownDelivery, as_known
 from lib.storage.sql import literal, quote, quoted, trimmed
 
-SOURCE_SYSTEM = "shop_csv"
 BY_FILE, TRIMMED = "by file", "trimmed key"  # no delivered column's name has a space, so none is the same
 PROVENANCE = tuple(name for name in PLACE["raw"] if name != SERIAL)
 MANIFEST = pa.schema([
@@ -27,6 +26,7 @@ MANIFEST = pa.schema([
     ("content_sha256", pa.string()), ("batch_id", pa.string()), ("ingestion_timestamp", pa.string()),
     ("rows", pa.int64()), ("appended", pa.int64()), ("unchanged", pa.int64()), ("duplicates", pa.int64()),
     ("quarantined", pa.int64()), ("deleted", pa.int64()), ("is_snapshot", pa.int64()), ("notes", pa.string()),
+    ("source_system", pa.string()), ("reading", pa.string()), ("table_name", pa.string()),
 ])
 # Of the keys that a file first delivered as they were known already: the row that held the same.
 LAST_SEEN = pa.schema([
@@ -60,9 +60,8 @@ def known_deliveries(layer: Layer) -> list[KnownDelivery]:
     """Return the manifest, oldest first; empty when nothing was ever delivered."""
     if layer.schema("deliveries") is None:
         return []
-    columns = ["source_filename", "content_sha256", "source_name", "ingestion_timestamp", "size_bytes"]
-    rows = layer.read("deliveries", columns, "order by delivery_id").to_pylist()
-    return [KnownDelivery(*row.values()) for row in rows]
+    rows = layer.read("deliveries", DELIVERED, "order by delivery_id").to_pylist()
+    return [as_known([*row.values()]) for row in rows]
 
 
 def without_blank_keys(rows: pa.Table, key: str) -> pa.Table:
@@ -97,12 +96,37 @@ def deletions(source: Source, keys: pa.ChunkedArray) -> pa.Table:
     return pa.table({source.key: keys.cast(pa.string()), "source_row": pa.nulls(len(keys), pa.int64())})
 
 
-def live_keys(layer: Layer, source: Source) -> pa.Table:
-    """Return the keys of a source whose latest row is not a deletion: the key and TRIMMED."""
+def live_keys(layer: Layer, source: Source, *more: str) -> pa.Table:
+    """Return the keys of a source whose latest row is not a deletion: the key, more columns and TRIMMED."""
     latest = f"select max({SERIAL}) from {quote(source.name)} group by {trimmed(quote(source.key))}"
-    rows = layer.read(source.name, [source.key], f"where {SERIAL} in ({latest}) and source_row is not null")
+    rows = layer.read(source.name, [source.key, *more],
+                      f"where {SERIAL} in ({latest}) and source_row is not null")
     rows = rows.append_column(TRIMMED, trim(rows[source.key]))
     return rows.filter(pc.is_valid(rows[TRIMMED]))
+
+
+def find_left_out(layer: Layer, work: duckdb.DuckDBPyConnection, source: Source,
+                  batches: Iterable[pa.Table]) -> pa.ChunkedArray:
+    """Return the keys of a source's rows that belong to an order in `batches`, and are not there themselves.
+
+    This reads the keys of all of the source's rows.
+    """
+    work.execute("create or replace table held (record_key varchar, order_id varchar)")
+    for rows in batches:
+        held = {"key": trim(rows[source.key]), "order_id": trim(rows["order_id"])}
+        work.register("incoming", pa.table(held))
+        work.execute("insert into held select key, order_id from incoming")
+        work.unregister("incoming")
+    live = live_keys(layer, source, "order_id")
+    work.register("live", live.set_column(1, "order_id", trim(live["order_id"])))
+    try:
+        return work.sql(f"""
+            select {quote(source.key)} from live
+            where order_id in (select order_id from held where order_id is not null)
+                and {quote(TRIMMED)} not in (select record_key from held where record_key is not null)
+            order by 1""").to_arrow_table().column(0)
+    finally:
+        work.unregister("live")
 
 
 def find_disagreements(layer: Layer, change: commits.TableChange, source: Source, keys: pa.ChunkedArray,
@@ -134,7 +158,7 @@ def append(layer: Layer, change: commits.TableChange, delivery: Delivery, rows: 
     """Append rows of a delivery, or deletions, to its source's table; return how many."""
     def write() -> None:
         written = layer.insert(change.table, rows, {
-            **stamp, "source_system": SOURCE_SYSTEM, "source_filename": delivery.name})
+            **stamp, "source_system": delivery.system, "source_filename": delivery.name})
         change.digest = digest.add(change.digest, written)
 
     if rows.num_rows:

@@ -7,7 +7,7 @@ first (see lib.storage.layer). A query that is `read_only` changes no byte of th
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,10 @@ from lib.contract import SOURCES
 from lib.errors import explain, missing_layer
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, quote, read_only_uri
+from lib.systems import DEFAULT
 
+DELIVERED = ("source_filename", "content_sha256", "source_name", "ingestion_timestamp", "size_bytes",
+             "source_system", "reading", "table_name")
 ISO_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 # The rule of rows that differ from the last row of their key in a file. Each names that row's line in its
@@ -33,16 +36,32 @@ class KnownDelivery:
     source: str
     timestamp: str
     size: int = -1  # in bytes; -1 where it was not asked for
+    system: str = DEFAULT
+    reading: str = ""  # the hash of the declaration by which it was read (see lib.systems.System)
+    table: str = ""  # in the file, where it has several
 
 
 def known_deliveries(warehouse: Path, read_only: bool = False) -> list[KnownDelivery]:
     """Return the deliveries that earlier runs have read, oldest first."""
     if not (warehouse / "raw.db").exists():
         return []
-    rows = query(warehouse, "raw", "deliveries",
-                 "select source_filename, content_sha256, source_name, ingestion_timestamp, size_bytes "
-                 "from deliveries order by delivery_id", read_only=read_only)
-    return [KnownDelivery(*row) for row in rows]
+    names = [name if has_column(warehouse, "raw", "deliveries", name, read_only) else "null"
+             for name in DELIVERED]  # an earlier release lacks some
+    sql = f"select {', '.join(names)} from deliveries order by delivery_id"
+    rows = query(warehouse, "raw", "deliveries", sql, read_only=read_only)
+    return [as_known(row) for row in rows]
+
+
+def has_column(warehouse: Path, layer: str, table: str, column: str, read_only: bool = False) -> bool:
+    """Return whether a table exists and has a column."""
+    sql = "select 1 from pragma_table_info(?) where name = ?"
+    return bool(query(warehouse, layer, table, sql, table, column, read_only=read_only))
+
+
+def as_known(row: Sequence) -> KnownDelivery:
+    """Return a row of the columns DELIVERED; what an earlier release has read is of the default system."""
+    *others, system, reading, table = row
+    return KnownDelivery(*others, system or DEFAULT, reading or "", table or "")
 
 
 def last_timestamp(warehouse: Path, layer: str, process_name: str, read_only: bool = False) -> str:

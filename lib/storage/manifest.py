@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.clock import utc_now
-from lib.contract import SOURCES
+from lib.contract import CONTRACT
 from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
 from lib.storage import audit, lookup
@@ -28,7 +28,7 @@ FILE = "manifest.json"  # in a run's folder
 NEEDED = ("adbc-driver-sqlite", "duckdb", "great-expectations", "nbclient", "pandas", "papermill", "pyarrow")
 PACKAGES = {"sqlite": NEEDED, "spark": (*NEEDED, "deltalake", "pyspark", "sqlglot")}  # by engine
 LOCKS = {"sqlite": "requirements.txt", "spark": "requirements-spark.txt"}
-DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot")
+DELIVERY = ("name", "source", "bytes", "sha256", "rows", "is_snapshot", "system", "reading", "table")
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
 # Those parameters of a run that decide its results.
 PARAMETERS = ("full_refresh", "steps", "snapshot", "snapshot_limit", "quarantine_limit", "as_of")
@@ -39,7 +39,9 @@ where commit_id in (select max(commit_id) from layer_commits group by table_name
 order by table_name"""
 CHECKSUMS = "select table_name, rows, checksum from checksums order by table_name"
 DELIVERIES = """
-select source_filename, source_name, size_bytes, content_sha256, rows, is_snapshot from deliveries
+select source_filename, source_name, size_bytes, content_sha256, rows, is_snapshot, source_system, reading,
+    table_name
+from deliveries
 where batch_id = ?
 order by delivery_id"""
 
@@ -152,7 +154,7 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
         "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
         "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
         "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
-        "contract": hash_text(repr(SOURCES)),
+        "contract": _hash_files(sorted(CONTRACT.rglob("*.yaml"))),
         "lock": _hash_files([PROJECT / LOCKS[engine]]),
         "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {
             name: version(name) for name in PACKAGES[engine]},
@@ -170,7 +172,8 @@ def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[st
                 digests[layer] = {table: digest for table, digest in latest if table in OUTPUTS}
                 checksums[layer] = {table: [rows, checksum] for table, rows, checksum in lookup.query(
                     warehouse, layer, "checksums", CHECKSUMS)}
-                deliveries += lookup.query(warehouse, layer, "deliveries", DELIVERIES, batch_id)
+                if lookup.has_column(warehouse, layer, "deliveries", "table_name"):  # else this run read none
+                    deliveries += lookup.query(warehouse, layer, "deliveries", DELIVERIES, batch_id)
             except PipelineError as error:  # the run has already reported it
                 unreadable[layer] = str(error)
     steps = log.execute("select process_name, status, table_digests, error_message "

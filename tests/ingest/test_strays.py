@@ -10,13 +10,11 @@ from lib.ingest.deliveries import check_source, find_deliveries
 
 # A name, and what is said about it.
 STRAYS = {
-    "orders.zip": "would be orders.* not .zip",
-    "orders.tsv": "would be orders.* not .tsv",
-    "orders.txt": "would be orders.* not .txt",
-    "Orders (1).xlsx": "would be orders.* not .xlsx",
+    "orders.parquet": "would be orders.* not .parquet",
+    "Orders (1).pdf": "would be orders.* not .pdf",
     "order_lines_2026.csv.bak": "would be order_lines.* not .bak",
     "orders": "would be orders.* no ending",
-    "payments/2026.xlsx": "would be payments.* not .xlsx",
+    "payments/2026.json": "would be payments.* not .json",
     "ordres.csv": "did you mean orders.csv",
     "order lines.csv": "did you mean order_lines.csv",
     "shop_customers_2026-01-31.csv": "did you mean customers.csv",
@@ -43,10 +41,10 @@ def test_a_folder_for_other_things_is_not_reported_where_there_are_deliveries(tm
 
 def test_a_source_folder_in_which_no_file_belongs_to_a_source_says_which_and_why(tmp_path):
     shop = Shop(tmp_path)
-    for name in ("orders.xlsx", "oders.csv", "archive/orders.csv", ".hidden", "orders.csv.part"):
+    for name in ("orders.json", "oders.csv", "archive/orders.csv", ".hidden", "orders.csv.part"):
         shop.deliver(name, "a")
     with pytest.raises(UsageError, match=(
-            r"holds no delivery: oders\.csv \(did you mean orders\.csv\?\), orders\.xlsx \(it would be .*\), "
+            r"holds no delivery: oders\.csv \(did you mean orders\.csv\?\), orders\.json \(it would be .*\), "
             r"orders\.csv\.part \(.*unfinished.*\), archive/ \(only folders .*\)\. Put")) as error:
         check_source(shop.source)
     assert ".hidden" not in str(error.value)
