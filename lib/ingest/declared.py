@@ -324,8 +324,9 @@ def _expand(rows: pd.DataFrame, block: Block, system: System) -> tuple[pd.DataFr
 
     If an order is there twice, its last row counts as a whole.
     """
-    order = _first_of(rows, block.columns[ORDER]).str.strip()
-    rows = rows[~order.duplicated(keep="last") | order.isna()]
+    if ORDER in block.columns:
+        order = _first_of(rows, block.columns[ORDER]).str.strip()
+        rows = rows[~order.duplicated(keep="last") | order.isna()]
     patterns = [name for name in block.delivered if NUMBERED in name]
     names = {*map(normalise, rows.columns.drop(SOURCE_ROW))}
     parts, lines = [], []
