@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.sql.types import LongType, StringType, StructField, StructType
@@ -94,10 +95,10 @@ def collect_delivery(spark: SparkSession, batches: Iterable[Batch], header: Head
     rejected = pa.concat_tables([REJECTED_LINES.empty_table(), *(batch.rejected for batch in read)])
     frame = spark.createDataFrame(rows, _struct(rows.schema)).persist()
     try:
+        last = [pc.max(lines[SOURCE_ROW]).as_py() or 0 for lines in (rows, rejected)]
         yield Delivered(
-            frame, spark.createDataFrame(rejected, _struct(rejected.schema)),
-            rows.num_rows, rejected.num_rows, max([0, *rows[SOURCE_ROW].to_pylist(), *rejected[SOURCE_ROW].to_pylist()]),
-            {name: rows[name].null_count for name in _names(header)})
+            frame, spark.createDataFrame(rejected, _struct(rejected.schema)), rows.num_rows,
+            rejected.num_rows, max(last), {name: rows[name].null_count for name in _names(header)})
     finally:
         frame.unpersist()
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from lib.contract import SOURCES, Source
 from lib.storage.layer import Layer
-from lib.systems import DEFAULT
+from lib.systems import ONE_PER_KEY, SHOP_CSV, System
 
 HISTORY = 20  # deliveries to compare with
 ENOUGH = 3  # of them before anything counts as usual
@@ -29,7 +29,7 @@ CATEGORIES = pa.schema([("source_name", pa.string()), ("column_name", pa.string(
 class Profile:
     """What one delivery looks like: rows, empty cells per column, values of its category columns."""
 
-    def __init__(self, source: Source, system: str = DEFAULT) -> None:
+    def __init__(self, source: Source, system: System = SHOP_CSV) -> None:
         self.source, self.system, self.rows = source, system, 0
         self.empty = dict.fromkeys(source.column_names, 0)
         self.values: dict[str, dict[str, int]] = {name: {} for name in source.categories}  # and first lines
@@ -53,7 +53,14 @@ class Profile:
 
     def series(self, filename: str) -> str:
         """Return the kind of the delivery. A file of another system may hold several sources."""
-        return series(filename) if self.system == DEFAULT else f"{series(filename)} {self.source.name}"
+        of_file = series(filename)
+        return of_file if self.system is SHOP_CSV else f"{of_file} {self.source.name}"
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether the rows are the customers or products that orders happen to name: any number is usual."""
+        block = self.system.sources.get(self.source.name)
+        return bool(block) and block.rows == ONE_PER_KEY and self.source.name in ("customers", "products")
 
     def add_values(self, name: str, delivered: pa.ChunkedArray, lines: pa.ChunkedArray) -> None:
         """Note values of a category column, each with the first line that has it; another spelling or other
@@ -114,7 +121,7 @@ def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
         if entry["rows"] and entry["column_name"] in of_column:
             of_column[entry["column_name"]].append(entry)
     rows = [entry["rows"] for entry in of_column[profile.source.key]]
-    if len(rows) < ENOUGH:
+    if len(rows) < ENOUGH or profile.is_derived:
         return []
     findings = []
     if _is_unusual(profile.rows, rows, median(rows) / 2):
@@ -122,8 +129,8 @@ def _volume(raw: Layer, filename: str, profile: Profile) -> list[str]:
                         f"{min(rows):,} to {max(rows):,}")
     for name, entries in of_column.items():
         shares = [entry["empty"] / entry["rows"] for entry in entries]
-        share = profile.empty[name] / profile.rows if profile.rows else 0.0
-        if len(shares) >= ENOUGH and _is_unusual(share, shares, 0.1):
+        share = profile.empty[name] / max(1, profile.rows)
+        if profile.rows and len(shares) >= ENOUGH and _is_unusual(share, shares, 0.1):
             findings.append(f"{filename}: {name} is empty in {share:.0%} of the rows; in the last "
                             f"{len(shares)} of its kind in {min(shares):.0%} to {max(shares):.0%}")
     return findings
