@@ -18,12 +18,14 @@ from lib.contract import SHOP, SOURCES, Column, Source
 from lib.errors import PipelineError, closest
 from lib.ingest.claims import first_lines, has_name, missing_columns
 from lib.ingest.containers import Place, open_table
+from lib.ingest.formats import plain_numbers
 from lib.ingest.header import DELIMITERS, SOURCE_ROW, Header, normalise, read_header
 from lib.ingest.reader import Batch, read_batches
 from lib.ingest.records import LINE_END, REJECTED
 from lib.ingest.text import FirstBlock, read_first_block, text_chunks
 from lib.systems import (
     DEFAULT,
+    LINES,
     NAME_PARTS,
     NUMBER,
     NUMBERED,
@@ -37,7 +39,8 @@ from lib.systems import (
 )
 
 KEYS = {source.key for source in SOURCES.values()}
-ORDER = "order_id"
+ORDER, TOTAL = "order_id", "total_amount"
+HALF_A_CENT = 0.005
 NAMED_LINES = 3  # of orders whose rows disagree
 CELL_TEXT = 40  # characters shown of a value
 _kept: dict[tuple[str, str, str, str], tuple[pd.DataFrame, pa.Table]] = {}
@@ -201,12 +204,64 @@ def _cells_of(whole: pd.DataFrame, system: System,
 
 
 def _describe_orders(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], system: System) -> list[str]:
-    """Return what to report of orders whose rows disagree."""
-    if system.sources["orders"].rows != ONE_PER_KEY:
+    """Return what to report of orders: rows that disagree, and totals that are not the sum of their parts."""
+    block = system.sources["orders"]
+    whole, _ = read_table()
+    cells, lines, _ = _cells_of(whole, system, "orders")
+    sums = [name for name, cell in block.columns.items() if cell.is_sum]
+    found = []
+    if block.rows == ONE_PER_KEY:
+        found += describe_disagreements(cells.drop(columns=sums), lines, ORDER)
+        cells, lines = _one_per_key(cells, lines, ORDER, block)
+    if block.adds_up and TOTAL in cells:
+        found += _describe_totals(whole, cells.set_axis(cells[ORDER].str.strip()), system)
+    return found
+
+
+def _describe_totals(whole: pd.DataFrame, orders: pd.DataFrame, system: System) -> list[str]:
+    """Return a line if orders have totals that are none of the sums that their block declares.
+
+    A total may be off by half a cent; an order with an amount that cannot be read is left out.
+    """
+    block = system.sources["orders"]
+    rows = _with_columns(whole, block.delivered, system)
+    of_row = _cells(rows, block, system)[ORDER].str.strip()
+    delivered = rows[[*block.delivered]].groupby(of_row, sort=False).first().reindex(orders.index)
+    amounts = {name: _amounts(delivered[name], system) for name in delivered}
+    amounts[LINES] = _sums_of_lines(whole, system).reindex(orders.index, fill_value=0.0)
+    totals = _amounts(orders[TOTAL], system)
+    ways = pd.DataFrame({number: sum(
+        -amounts[part.removeprefix("-")] if part.startswith("-") else amounts[part] for part in way)
+        for number, way in enumerate(block.adds_up)})
+    differences = ways.rsub(totals, axis=0)
+    nearest = differences.abs().min(axis=1)
+    is_off = nearest > HALF_A_CENT
+    if not is_off.any():
         return []
-    cells, lines, _ = _cells_of(read_table()[0], system, "orders")
-    sums = [name for name, cell in system.sources["orders"].columns.items() if cell.is_sum]
-    return describe_disagreements(cells.drop(columns=sums), lines, ORDER)
+    first = nearest.index[is_off][0]
+    return [f"the totals of {int(is_off.sum()):,} of {len(orders):,} orders are not the sum of "
+            f"{' + '.join(block.adds_up[0])}, such as that of {first!r}: {totals[first]:,.2f} instead of "
+            f"{ways.loc[first, 0]:,.2f}. All of them together differ by {nearest[is_off].sum():,.2f}"]
+
+
+def _sums_of_lines(whole: pd.DataFrame, system: System) -> pd.Series:
+    """Return what the lines of each order come to, by order."""
+    if "order_lines" not in system.sources:
+        return pd.Series(dtype="float64")
+    cells, _, _ = _cells_of(whole, system, "order_lines")
+    amounts = {name: _amounts(cells[name], system) for name in ("quantity", "unit_price")}
+    discount = _amounts(cells["discount_amount"], system) if "discount_amount" in cells else 0.0
+    net = (amounts["quantity"] * amounts["unit_price"]).round(2) - discount
+    return net.groupby(cells[ORDER].str.strip(), sort=False).sum(min_count=1)
+
+
+def _amounts(text: pd.Series, system: System) -> pd.Series:
+    """Return text as numbers: zero where there is none, NaN where it cannot be read."""
+    trimmed = text.str.strip()
+    distinct = pd.Series(trimmed.dropna().unique(), dtype="str")
+    plain = plain_numbers(distinct, system)
+    numbers = dict(zip(distinct, pd.to_numeric(plain, errors="coerce"), strict=True))
+    return trimmed.map(numbers).astype("float64").where(trimmed.notna(), 0.0)
 
 
 def _read_whole(place: Place, header: Header, system: System,

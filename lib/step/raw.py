@@ -205,8 +205,8 @@ class RawStep(Step):
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
         return Reading(delivery, delivery.path(self.source), opened.header, opened.describe,
-                       drift.Profile(source, system_named(delivery.system)), self.output.schema(source.name).names,
-                       asdict(self.count(delivery.source)))
+                       drift.Profile(source, system_named(delivery.system)),
+                       self.output.schema(source.name).names, asdict(self.count(delivery.source)))
 
     def _end_delivery(self, reading: Reading, rows_again: Iterator[pa.Table]) -> None:
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
