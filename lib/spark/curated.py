@@ -14,6 +14,7 @@ from lib.spark.tables import Tables, struct_of
 from lib.spark.writer import SparkWriter
 from lib.step.curated import DELETED, CuratedStep
 from lib.step.frames import as_text, locate, name_rows, to_arrow
+from lib.step.parse import SYSTEM
 from lib.step.phases import timed
 from lib.step.raw_tables import SERIAL
 from lib.storage import commits
@@ -41,7 +42,7 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         rows = self.raw.read(source) if first_row_id is not None else self.raw.read(source, files=())
         self._delivered = rows.where(sf.col(SERIAL) >= (first_row_id or 0))
         self._report_progress(source, 0)
-        delivered = self._delivered.where("source_row is not null").select(SERIAL, *names)
+        delivered = self._delivered.where("source_row is not null").select(SERIAL, *names, SYSTEM)
         cleaned = _cleaned(delivered, clean, missing)
         cleaned.persist()
         self._read_rows, marked = cleaned.agg(sf.count("*"), sf.count("missing_markers")).first()

@@ -14,6 +14,7 @@ from lib.ingest.reader import BATCH_BYTES
 from lib.step.base import Step
 from lib.step.frames import as_text, locate, name_rows, to_arrow
 from lib.step.markers import Markers
+from lib.step.parse import SYSTEM
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL
@@ -22,6 +23,7 @@ from lib.storage import commits, manifest
 from lib.storage.sql import quote, quoted
 
 DELETED = "is_deleted"
+PLACE = ["source_filename", "source_row"]
 RUN_COLUMNS = ("batch_id", "process_name", "transformation_timestamp")
 
 
@@ -53,15 +55,15 @@ class CuratedStep(Step):
     def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Yield the rows of a source that are newer than the watermark, cleaned, in batches as they arrived.
 
-        `clean` is given rows as delivered and must keep their index. It is called at least once, with no rows
-        when there is nothing new. Keys that a snapshot left out are not among the rows: `upsert` marks them
-        as deleted.
+        `clean` is given rows as delivered, with the `source_system` that says how to read them, and must keep
+        their index. It is called at least once, with no rows when there is nothing new. Keys that a snapshot
+        left out are not among the rows: `upsert` marks them as deleted.
         """
         self._source, done = source, 0
         in_raw, no_values = self.input.schema(source).names, pd.Series(dtype="str")
         delivered = [name for name in SOURCES[source].column_names if name in in_raw]
         missing = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
-        names = [SERIAL, "source_filename", "source_row", *delivered]
+        names = [SERIAL, *PLACE, *delivered, SYSTEM]
         self._report_progress(source, done)
         for rows in prefetch(self._read(source, names, self._first_row_ids[source])):
             frame = rows.to_pandas().set_index(SERIAL).assign(**dict.fromkeys(missing, no_values))
@@ -70,7 +72,7 @@ class CuratedStep(Step):
             self._deletions = dict(zip(deleted_keys, frame.index[is_deletion], strict=True))
             self._batch = frame[~is_deletion].astype({"source_row": "int64"})
             with self.phases.phase("clean"):
-                cleaned = clean(self._batch.drop(columns=["source_filename", "source_row"]))
+                cleaned = clean(self._batch.drop(columns=PLACE))
             self._note_markers(cleaned)
             yield cleaned
             done += rows.num_rows
@@ -175,7 +177,7 @@ class CuratedStep(Step):
         return super().record() | {"samples": self.writer.samples.tables}
 
     def _text_of(self, delivered: pd.DataFrame) -> list[str]:
-        return as_text(delivered.drop(columns=["source_filename", "source_row"]))
+        return as_text(delivered.drop(columns=[*PLACE, SYSTEM]))
 
     def _report_progress(self, source: str, rows: int) -> None:
         sources = list(self._to_read)

@@ -1,4 +1,4 @@
-"""The rules of a step, as hashes of its notebook, its suites and the contract."""
+"""The rules of a step, as hashes of its notebook, its suites, the contract and the source systems."""
 
 import ast
 import hashlib
@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lib.contract import SOURCES, Source
+from lib.contract import SHOP, SOURCES, Shop, Source
 from lib.step.parameters import NO_RULE
 from lib.steps import NOTEBOOKS, SUITES, StepSpec
 from lib.storage.audit import SEVERAL
+from lib.systems import systems
 
+SYSTEM, ZONE = "system ", "time zone of the shop"  # parts of a fingerprint
 SQL_TOKENS = re.compile(r"""--[^\n]*|/\*.*?\*/|('(?:[^']|'')*'|"(?:[^"]|"")*"|\w+|\S)""", re.DOTALL)
 
 
 def take_fingerprint(step: StepSpec) -> dict[str, str]:
-    """Return hashes of a notebook's code up to publishing, of its suites, and of its sources' contracts.
+    """Return hashes of a notebook's code up to publishing, of its suites, of its sources' contracts, and of
+    how its sources' text is typed: of the formats that systems declare, and of the shop's time zone.
 
     Comments, docstrings, formatting (also of SQL), cells, markdown, notes, ids and the order of expectations
     change none of them. Neither does the version of Python, what a notebook imports from `lib`, nor a default
@@ -30,7 +33,16 @@ def take_fingerprint(step: StepSpec) -> dict[str, str]:
         for path in sorted(SUITES.glob(f"{pattern}.json")):
             found[f"suite {path.stem}"] = _hash(_read(path, _expectations))
     sources = SOURCES if step.reads == "source" else [name for name in step.inputs if name in SOURCES]
-    return found | {f"contract of {name}": _hash(_contract(SOURCES[name])) for name in sources}
+    found |= {f"contract of {name}": _hash(_contract(SOURCES[name])) for name in sources}
+    return found | (_typing(sources) if step.reads == "raw" else {})
+
+
+def _typing(sources: list[str]) -> dict[str, str]:
+    """Return what decides how text is typed, besides the contract; not a time zone that nobody declared."""
+    found = {f"{SYSTEM}{system.name}": _hash([system.typing(name) for name in sources])
+             for system in systems().values() if not system.sources.keys().isdisjoint(sources)}
+    has_dates = any(column.type == "date" for name in sources for column in SOURCES[name].columns)
+    return found | ({ZONE: _hash(SHOP.timezone)} if has_dates and SHOP.timezone != Shop().timezone else {})
 
 
 def _contract(source: Source) -> list:
@@ -41,13 +53,14 @@ def _contract(source: Source) -> list:
 
 
 def changed_parts(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Return what differs between two fingerprints."""
-    return sorted(part for part in before.keys() | now.keys() if before.get(part) != now.get(part))
+    """Return what differs between two fingerprints, except systems that are new: they have made no rows."""
+    return sorted(part for part in before.keys() | now.keys() if before.get(part) != now.get(part)
+                  and (part in before or not part.startswith(SYSTEM)))
 
 
 def mix(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
     """Return the fingerprint of rows that were made partly by the rules `before`, partly by `now`."""
-    return before | dict.fromkeys(changed_parts(before, now), SEVERAL)
+    return now | before | dict.fromkeys(changed_parts(before, now), SEVERAL)
 
 
 def _read(path: Path, what: Callable[[Any], list]) -> list:

@@ -1,11 +1,15 @@
 """Read the contract's text columns as amounts and dates, and keep the text that cannot be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
-from lib.contract import SOURCES
+from lib.contract import SHOP, SOURCES, Source
+from lib.ingest.formats import plain_numbers
+from lib.ingest.moments import UTC, read_moments
+from lib.systems import DEFAULT, SHOP_CSV, System, system_named
 
 
 def _pattern(*digits: tuple[int, int]) -> str:
@@ -23,12 +27,10 @@ NUMBER = _pattern((12, 3))
 MONEY = _pattern((13, 2))
 PRICE = _pattern((9, 6), (12, 3))
 PATTERNS = {"number": NUMBER, "money": MONEY, "price": PRICE}
-# ISO 8601 and RFC 3339: with or without hyphens and colons, `T` or a blank before the time, and an offset of
-# hours alone.
-OFFSET = r" ?(?:[Zz]|[+−-][0-9]{2}(?::?[0-9]{2})?)"
-TIME = rf"[Tt ][0-9]{{2}}(?::?[0-9]{{2}}(?::?[0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?)?(?:{OFFSET})?"
-DATE = rf"[0-9]{{4}}(?:-[0-9]{{2}}-[0-9]{{2}}|[0-9]{{4}})(?:{TIME})?"
-ZONED = r".+[Tt ].*[+−-](?!00(?::?00)?$)[0-9]{2}(?::?[0-9]{2})?"
+SYSTEM = "source_system"
+# A moment with an offset, and one whose offset is zero.
+ZONED = r"[Tt ].*[+−-][0-9]{2}(?::?[0-9]{2})?$"
+ZERO = "[+−-]00(?::?00)?$"
 # What programs write for "no value". Words of people are values: `Null` is a surname, `NA` is Namibia.
 MARKERS = (r"\N", "NULL", "null", "(null)", "(NULL)", "[NULL]", "<null>", "<NULL>", "None", "NaN", "nan",
            "NaT", "<NA>", "#N/A", "N/A", "n/a", "undefined")
@@ -37,23 +39,45 @@ MARKERS = (r"\N", "NULL", "null", "(null)", "(NULL)", "[NULL]", "<null>", "<NULL
 def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with the source's text columns trimmed, and the columns of all other types typed.
 
+    Text is read as the system that a row's `source_system` names declares it, and without that column as the
+    contract does. The column itself is not returned.
+
     Money, prices and numbers become float64 (nothing is rounded: more decimals than the contract allows are
-    unreadable), dates become text `YYYY-MM-DD HH:MM:SS` in UTC. For each such column there is a new column
+    unreadable). Dates become text `YYYY-MM-DD HH:MM:SS` in UTC, and `<column>_day` is the day `YYYY-MM-DD` in
+    the shop's time zone; see `lib.ingest.moments`. For each such column there is a new column
     `<column>_unreadable` with the delivered text where it could not be read; a gate decides what that means
-    for the row. A date's `<column>_zoned` holds the delivered text where its offset from UTC is not zero; a
-    moment without an offset is UTC. Surrounding spaces are removed, and in a category also repeated spaces
-    inside. Text of only spaces counts as missing, and so does what the contract declares as missing, or a
-    marker such as NULL. `missing_markers` names the columns that held a marker that is not declared. Nothing
-    is guessed: `1,5`, `€ 3`, `1e3` and `31.12.2025` are unreadable.
+    for the row. While the shop's time zone is UTC, a date's `<column>_zoned` holds the delivered text where
+    its offset from UTC is not zero. Surrounding spaces are removed, and in a category also repeated spaces
+    inside. Text of only spaces counts as missing, and so does what the contract or the system declares as
+    missing, or a marker such as NULL. `missing_markers` names the columns that held a marker that is not
+    declared. Nothing is guessed: `1,5`, `€ 3`, `1e3` and `31.12.2025` are unreadable unless a system declares
+    them. Raises DeclarationError if a row's system is not declared any more.
     """
-    readers = {name: partial(_numbers, pattern) for name, pattern in PATTERNS.items()}
-    readers |= {"date": _timestamps, "category": _spaced_once}
-    typed, declared, found = rows.copy(deep=False), SOURCES[source].missing, []
-    for column in SOURCES[source].columns:
+    if SYSTEM not in rows:
+        return _read(SOURCES[source], rows, SHOP_CSV)
+    delivered = rows.drop(columns=SYSTEM)
+    systems = [system_named(name) for name in rows[SYSTEM].unique()] or [SHOP_CSV]
+    if len(systems) == 1:
+        return _read(SOURCES[source], delivered, systems[0])
+    parts = [_read(SOURCES[source], delivered[rows[SYSTEM] == system.name], system) for system in systems]
+    return pd.concat(parts).loc[rows.index]
+
+
+def _read(source: Source, rows: pd.DataFrame, system: System) -> pd.DataFrame:
+    typed, declared, found = rows.copy(deep=False), [*source.missing, *system.missing], []
+    meanings = system.sources[source.name].values if source.name in system.sources else {}
+    readers = {name: partial(_numbers, pattern, system) for name, pattern in PATTERNS.items()}
+    readers["category"] = _spaced_once
+    for column in source.columns:
         text = rows[column.name].str.strip()
+        if column.name in meanings:
+            text = _each_once(text, partial(_meant, meanings[column.name]))
         text = text.mask((text == "") | text.isin(declared)) if declared else text.mask(text == "")
-        is_typed = column.type not in ("text", "category")
-        values = _each_once(text, readers[column.type]) if column.type in readers else text
+        is_typed, more = column.type not in ("text", "category"), {}
+        if column.type == "date":
+            values, more["day"], more["zoned"] = _dates(text, system)
+        else:
+            values = _each_once(text, readers[column.type]) if column.type in readers else text
         suspects = text[text.notna() & values.isna()] if is_typed else values  # a marker is no number
         markers = suspects[suspects.isin(MARKERS)]
         if len(markers):
@@ -63,11 +87,29 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
         typed[column.name] = values
         if is_typed:
             typed[f"{column.name}_unreadable"] = rows[column.name].where(text.notna() & values.isna())
-        if column.type == "date":
-            zoned = _each_once(text, lambda distinct: distinct.where(distinct.str.fullmatch(ZONED)))
-            typed[f"{column.name}_zoned"] = zoned.where(values.notna())
+        for name, cells in more.items():
+            typed[f"{column.name}_{name}"] = cells
     typed["missing_markers"] = _by_row(found, rows.index)
     return typed
+
+
+def _dates(text: pd.Series, system: System) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Return text as moments in UTC, as days of the shop, and where its offset from UTC is to be reported."""
+    places, distinct = pd.factorize(text)
+    texts = pd.Series(distinct, dtype="str")
+    moments, days = read_moments(texts, system, SHOP.timezone)
+    if SHOP.timezone == UTC:
+        zoned = texts.where(moments.notna() & texts.str.contains(ZONED, na=False))
+        zoned = zoned.mask(zoned.str.contains(ZERO, na=False))
+    else:
+        zoned = pd.Series(None, index=texts.index, dtype="str")
+    return tuple(_taken(values, places, text.index) for values in (moments, days, zoned))
+
+
+def _meant(meanings: Mapping[str, str], text: pd.Series) -> pd.Series:
+    """Return what a system's values mean; neither case nor spaces count."""
+    by_value = {" ".join(value.split()).casefold(): meaning for value, meaning in meanings.items()}
+    return _mapped(text, lambda value: by_value.get(" ".join(value.split()).casefold(), value))
 
 
 def map_text(text: pd.Series, function: Callable[[str], str]) -> pd.Series:
@@ -88,8 +130,11 @@ def _by_row(found: list[pd.Series], index: pd.Index) -> pd.Series:
 def _each_once(text: pd.Series, read: Callable[[pd.Series], pd.Series]) -> pd.Series:
     """Return the text as `read` returns it, reading each distinct text once: there are few of them."""
     places, distinct = pd.factorize(text)
-    values = read(pd.Series(distinct, dtype="str")).array
-    return pd.Series(values.take(places, allow_fill=True), index=text.index)
+    return _taken(read(pd.Series(distinct, dtype="str")), places, text.index)
+
+
+def _taken(values: pd.Series, places: np.ndarray, index: pd.Index) -> pd.Series:
+    return pd.Series(values.array.take(places, allow_fill=True), index=index)
 
 
 def _mapped(text: pd.Series, function: Callable[[str], str]) -> pd.Series:
@@ -100,24 +145,8 @@ def _spaced_once(text: pd.Series) -> pd.Series:
     return _mapped(text, lambda value: " ".join(value.split()))
 
 
-def _numbers(pattern: str, text: pd.Series) -> pd.Series:
+def _numbers(pattern: str, system: System, text: pd.Series) -> pd.Series:
+    text = text if system.name == DEFAULT else plain_numbers(text, system)
     well_formed = text.where(text.str.fullmatch(pattern, na=False))
     values = well_formed.astype("float64")  # `to_numeric` would not give the nearest one for many zeros
     return values + 0.0  # -0 becomes 0, as SQLite stores it: a digest must not tell the two apart
-
-
-def _timestamps(text: pd.Series) -> pd.Series:
-    well_formed = text.where(text.str.fullmatch(DATE, na=False))
-    read = _in_utc(well_formed)
-    left = well_formed[well_formed.notna() & read.isna()]
-    if len(left):  # no such day, or a form that pandas does not read beside the others
-        usual = left.str.upper().str.replace(",", ".").str.replace("−", "-")
-        usual = usual.str.replace(r"(\.[0-9]{6})[0-9]+", r"\1", regex=True)
-        read = _in_utc(usual).combine_first(read)
-    return read
-
-
-def _in_utc(text: pd.Series) -> pd.Series:
-    moments = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    moments = moments.where(moments.dt.year.between(1, 9999))  # 9999-12-31T23:30-05:00 is in the year 10000
-    return moments.dt.strftime("%Y-%m-%d %H:%M:%S").astype("str").where(moments.notna())

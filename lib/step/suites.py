@@ -20,7 +20,7 @@ from lib.storage import lookup
 
 ON_FAILURE = ("fail", "quarantine", "warn")
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")  # where an expectation names what it is about
-DERIVED = ("_unreadable", "_zoned")  # ends of the columns that lib.step.parse adds to typed ones
+DERIVED = ("_unreadable", "_zoned", "_day")  # ends of the columns that lib.step.parse adds to typed ones
 TABLE_COLUMNS = "select name from pragma_table_info(?)"
 
 

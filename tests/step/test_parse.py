@@ -9,6 +9,7 @@ from conftest import CUSTOMERS, LINES, ORDERS, PRODUCTS, Shop
 import lib.contract
 from lib.contract import Source
 from lib.step import parse
+from lib.systems import SHOP_CSV
 
 
 def order(**cells: str) -> dict[str, object]:
@@ -26,7 +27,10 @@ def order(**cells: str) -> dict[str, object]:
     "2026-01-01T14:45:00+0530": "09:15:00", "2026-01-01T14:45:00 +05:30": "09:15:00",
     "2026-01-01T04:15:00−05:00": "09:15:00", "20260101T093000Z": "09:30:00", "20260101 0930": "09:30:00",
     "20260101T09:30:00": "09:30:00", "2026-01-01T09:15:00,5": "09:15:00",
-    "2026-01-01T09:15:00.123456789Z": "09:15:00", "2026-01-01T09": "09:00:00"}.items())
+    "2026-01-01T09:15:00.123456789Z": "09:15:00", "2026-01-01T09": "09:00:00",
+    "2026-01-01 09:15:00 UTC": "09:15:00", "2026-01-01T09:15:00.1234567": "09:15:00",
+    "2026-01-01T09:15:00.1234567 +00:00": "09:15:00", "2026-W01-4": "00:00:00", "2026W014T0930": "09:30:00",
+    "2026-001": "00:00:00", "2026-001T11:15:00+02:00": "09:15:00"}.items())
 def test_a_moment_of_iso_8601_is_read_in_every_form(text: str, moment: str):
     read = order(order_date=text)
     assert (read["order_date"], read["order_date_unreadable"]) == (f"2026-01-01 {moment}", None)
@@ -35,7 +39,7 @@ def test_a_moment_of_iso_8601_is_read_in_every_form(text: str, moment: str):
 
 @pytest.mark.parametrize("text", [
     "2026-02-30", "20260230", "20261301", "2026-0101", "202601", "31122025", "2026-01-01T24:00",
-    "2026-01-01+00", "2026-01-01T09:15:00 UTC", "2026-01-01  09:15", "2026-W01-1"])
+    "2026-01-01+00", "2026-01-01  09:15", "2026-W05", "2026-W54-1", "2026-W01-8", "2026-366", "2026035"])
 def test_what_is_no_moment_is_unreadable(text: str):
     read = order(order_date=text)
     assert (read["order_date"], read["order_date_unreadable"]) == (None, text)
@@ -44,8 +48,8 @@ def test_what_is_no_moment_is_unreadable(text: str):
 def test_how_a_moment_is_read_does_not_depend_on_the_others():
     texts = ["0001-01-01", "9999-12-31T23:59:59Z", "2026-01-01T09:15:00.123456789Z", "20260101T093000,5",
              "x"]
-    together = parse._timestamps(pd.Series(texts, dtype="str"))
-    alone = [parse._timestamps(pd.Series([text], dtype="str")) for text in texts]
+    together = parse.read_moments(pd.Series(texts, dtype="str"), SHOP_CSV, "UTC")[0]
+    alone = [parse.read_moments(pd.Series([text], dtype="str"), SHOP_CSV, "UTC")[0] for text in texts]
     pd.testing.assert_series_equal(together, pd.concat(alone, ignore_index=True))
     assert together.notna().tolist() == [True] * 4 + [False]
 
