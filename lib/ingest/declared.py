@@ -82,7 +82,9 @@ def open_rows(path: Path, table: str, system: System, source: str, *, sha256: st
     _check_columns(place, system, block, source, header)
     found = [column.name for column in SOURCES[source].columns
              if column.name in block.columns or column.name in block.constants]
+    notes = tuple(note for note in header.notes if not (system.delimiter and note.startswith("delimiter")))
     outward = replace(header, source=SOURCES[source], names=tuple(found), extra=(), delivered=tuple(found),
+                      notes=notes if source == next(iter(system.sources)) else (),
                       absent=tuple(name for name in SOURCES[source].column_names if name not in found))
     if _is_split(block, system):
         identity = (str(path), table, sha256) if sha256 else None

@@ -101,7 +101,7 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_second
     with ThreadPoolExecutor() as readers:  # threads are enough: hashing releases the interpreter's lock
         read = partial(_read, folder, settled_seconds, seen if last_look else {}, last_look)
         for found in readers.map(read, list_files(folder)):
-            for part in _parts(folder, found, of_file.get(found.name, [])):
+            for part in _parts(folder, found, of_file.get(found.name, []), {one.system for one in known}):
                 delivery = _compare(part, latest, first_name) if part.sha256 else part
                 if delivery.is_to_read and delivery.sha256:
                     latest[delivery.key] = delivery
@@ -125,8 +125,12 @@ def _files_of(entry: KnownDelivery) -> list[str]:
     return [entry.name, entry.name.removesuffix(f"/{entry.table}")] if entry.table else [entry.name]
 
 
-def _parts(folder: Path, found: Delivery, known: list[KnownDelivery]) -> list[Delivery]:
-    """Return a file as a delivery for each source that it holds, or as it is if it is not to be read."""
+def _parts(folder: Path, found: Delivery, known: list[KnownDelivery],
+           used: Collection[str]) -> list[Delivery]:
+    """Return a file as a delivery for each source that it holds, or as it is if it is not to be read.
+
+    `known` are the latest deliveries of the file, `used` the systems by which files were read before.
+    """
     if found.status != "new" or not found.sha256:
         return [found]
     now = [(found.sha256, _reading(entry.system)) for entry in known]
@@ -143,19 +147,18 @@ def _parts(folder: Path, found: Delivery, known: list[KnownDelivery]) -> list[De
         source = source_of(found.name)  # reading it will say so again, as the error of this delivery only
         return [replace(found, source=source) if source else
                 replace(found, status="stray", sha256="", note=f"it cannot be read: {error}")]
-    note = _describe_claims(claims)
+    note = _describe_claims(claims, used)
     return [replace(found, name=one.name, source=one.source, system=one.system, table=one.table,
                     reading=_reading(one.system), note="" if number else note)
             for number, one in enumerate(claims)]
 
 
-def _describe_claims(claims: list[Claim]) -> str:
-    """Return what a person should know of how a file is read, "" if its name says it."""
+def _describe_claims(claims: list[Claim], used: Collection[str]) -> str:
+    """Return what a person should know of how a file is read, "" if its name or an earlier one says it."""
     first = claims[0]
-    declared = [one for one in claims if one.system != DEFAULT]
-    if declared:
-        sources = ", ".join(dict.fromkeys(one.source for one in declared))
-        return f"read as an export of {declared[0].system}: {sources}"
+    if first.system != DEFAULT:
+        sources = ", ".join(dict.fromkeys(one.source for one in claims))
+        return "" if first.system in used else f"read as an export of {first.system}: {sources}"
     if first.table or re.match(rf"{first.source} ?\(", first.name, re.IGNORECASE):
         return f"read as {', '.join(dict.fromkeys(one.source for one in claims))}"
     return ""

@@ -140,7 +140,9 @@ def describe(plan: Plan) -> list[str]:
     """Return a plan as lines for a terminal."""
     to_read = [delivery for delivery in plan.deliveries if delivery.is_to_read]
     size = sum(delivery.size for delivery in to_read)
-    lines = [f"deliveries to read: {len(to_read)} of {len(plan.deliveries)} files in {plan.options.source}, "
+    to_read_of, all_of = (len({delivery.file or delivery.name for delivery in some})
+                          for some in (to_read, plan.deliveries))
+    lines = [f"deliveries to read: {to_read_of} of {all_of} files in {plan.options.source}, "
              f"{size:,} bytes"]
     width = max((len(delivery.name) for delivery in to_read), default=0)
     for delivery in to_read:
