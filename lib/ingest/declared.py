@@ -41,6 +41,7 @@ from lib.systems import (
 KEYS = {source.key for source in SOURCES.values()}
 ORDER, TOTAL = "order_id", "total_amount"
 HALF_A_CENT = 0.005
+WORDS = r"(?s)^(\S+)(?:\s+(.+))?$"  # of a name: the first, and the others
 NAMED_LINES = 3  # of orders whose rows disagree
 CELL_TEXT = 40  # characters shown of a value
 _kept: dict[tuple[str, str, str, str], tuple[pd.DataFrame, pa.Table]] = {}
@@ -369,8 +370,7 @@ def _placeholder(rows: pd.DataFrame, placeholder: str, number: pd.Series | None)
     text = rows[column_of(placeholder)]
     part = next((part for part in NAME_PARTS if placeholder.endswith(part)), "")
     if part:
-        words = text.str.strip().str.split(n=1)
-        return words.str[NAME_PARTS.index(part)].astype("str")
+        return text.str.strip().str.extract(WORDS)[NAME_PARTS.index(part)]
     return text
 
 
