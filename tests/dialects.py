@@ -31,8 +31,8 @@ CONTAINERS = ["csv", "txt", "csv.gz", "zip", WORKBOOK]
 A_FILE_FOR_EACH, FLAT, ORDERS_FIRST, FILLED_DOWN = FORMS = (
     "a file for each source", "a row for each line", "an order's columns on its first row",
     "an order's columns and its number on its first row")
-FILES = {"customers": "Kunden", "products": "Artikel", "orders": "Bestellungen", "order_lines": "Positionen",
-         "payments": "Zahlungen"}
+FILES = {"customers": "Klanten", "products": "Waren", "orders": "Verkopen", "order_lines": "Regels",
+         "payments": "Betalingen"}
 COLUMNS = {
     "customers": ["customer_id", "first_name", "last_name", "email", "city"],
     "products": ["product_id", "product_name", "category", "unit_price"],

@@ -20,7 +20,7 @@ def claim(path: Path, name: str) -> list[Claim]:
     """Return what a file holds; `name` is its name in the source folder.
 
     The tables of an archive or workbook that nobody claims are left out as long as one is claimed. Raises
-    Unclaimed, or PipelineError if the file cannot be read.
+    Unclaimed, also for a file with a table that two systems claim, or PipelineError if it cannot be read.
     """
     tables = list_tables(path)
     if tables is None:
@@ -31,7 +31,9 @@ def claim(path: Path, name: str) -> list[Claim]:
         try:
             claims += _claim_table(path, name, full_name, table)
         except Unclaimed as error:
-            reasons.append(f"{table}: {error}" if str(error) else table)
+            if str(error):  # more than one system would read it: that must not go unnoticed
+                raise Unclaimed(f"{table}: {error}") from error
+            reasons.append(table)
     if not claims:
         raise Unclaimed(f"none of its tables is claimed ({'; '.join(reasons[:3])})" if reasons
                         else "it holds no table")
