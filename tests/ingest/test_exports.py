@@ -11,7 +11,17 @@ import in_process
 import pytest
 from conftest import PROJECT, Shop
 from dialects import in_default_form, in_dialect, random_dialect, tables_of
-from exports import EXPORTS, NO_MONEY, Figures, Order, figures_of, random_orders, stripe
+from exports import (
+    CANCELLED,
+    EXPORTS,
+    NO_MONEY,
+    PAID,
+    Figures,
+    Order,
+    figures_of,
+    random_orders,
+    stripe,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +148,18 @@ def test_an_order_that_a_later_export_tells_otherwise_ends_with_the_later_lines(
     deliver(shop, export.write(changed, 2))
     in_process.run(shop, monkeypatch)
     now = [*orders[:2], changed[0], orders[3], changed[1], orders[5]]
+    assert_has(shop, figures_of(now))
+
+
+@pytest.mark.parametrize("system", ["shopify", "woocommerce"])
+def test_what_was_paid_for_an_order_that_is_cancelled_later_is_not_received_any_more(
+        system: str, contract, tmp_path, monkeypatch):
+    export, shop = EXPORTS[system], Shop(tmp_path)
+    orders = [replace(order, status=PAID, refunded=NO_MONEY) for order in random_orders(Random(5), 3, "UTC")]
+    now = [orders[0], replace(orders[1], status=CANCELLED), orders[2]]
+    for part, told in enumerate((orders, now), start=1):
+        deliver(shop, export.write(told, part))
+        in_process.run(shop, monkeypatch)
     assert_has(shop, figures_of(now))
 
 
