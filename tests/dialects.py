@@ -31,8 +31,15 @@ CONTAINERS = ["csv", "txt", "csv.gz", "zip", WORKBOOK]
 A_FILE_FOR_EACH, FLAT, ORDERS_FIRST, FILLED_DOWN = FORMS = (
     "a file for each source", "a row for each line", "an order's columns on its first row",
     "an order's columns and its number on its first row")
-FILES = {"customers": "Kunden", "products": "Artikel", "orders": "Bestellungen", "order_lines": "Positionen",
-         "payments": "Zahlungen"}
+FILES = {"customers": "Klanten", "products": "Waren", "orders": "Verkopen", "order_lines": "Regels",
+         "payments": "Betalingen"}
+COLUMNS = {
+    "customers": ["customer_id", "first_name", "last_name", "email", "city"],
+    "products": ["product_id", "product_name", "category", "unit_price"],
+    "orders": ["order_id", "customer_id", "order_date", "channel", "total_amount", "status"],
+    "order_lines": ["order_line_id", "order_id", "product_id", "quantity", "unit_price", "discount_amount"],
+    "payments": ["payment_id", "order_id", "payment_date", "payment_method", "payment_status",
+                 "payment_amount"]}
 OF_ORDER = ("customers", "orders", "payments")  # whose columns are the same in all rows of an order
 WRITTEN = {"paid": "bezahlt", "pending": "offen", "refunded": "zurück", "partly refunded": "teils zurück",
            "cancelled": "storniert"}
@@ -41,7 +48,7 @@ MEANT = {"paid": "PAID", "pending": "PLACED", "refunded": "RETURNED", "partly re
 
 
 def tables_of(orders: Sequence[Order]) -> dict[str, Rows]:
-    """Return orders as rows of all sources, with columns of the contract; a status is still the order's."""
+    """Return orders as rows of all sources, with the COLUMNS; a status is still the order's."""
     customers = dict.fromkeys(order.customer for order in orders if order.customer != GUEST)
     products = {line.product.key: line.product for order in orders for line in order.lines}
     return {
@@ -125,10 +132,10 @@ def random_dialect(random: Random, timezone: str) -> Dialect:
 def in_dialect(random: Random, dialect: Dialect,
                tables: dict[str, Rows]) -> tuple[dict[str, bytes], str]:
     """Return the tables as files in a dialect, and the text of its declaration."""
-    names = _random_names(random, tables)
+    names = _random_names(random)
     if dialect.form == A_FILE_FOR_EACH:
         sheets = {FILES[source]: [_named(dialect, names, {source: row}) for row in rows]
-                  for source, rows in tables.items()}
+                  for source, rows in tables.items() if rows}
     else:
         sheets = {"Alles": _flat_rows(dialect, names, tables)}
     declared = {
@@ -138,8 +145,8 @@ def in_dialect(random: Random, dialect: Dialect,
         "signs": [dialect.sign] if dialect.sign else "", "dates": [dialect.date],
         "timezone": dialect.timezone, "footer": dialect.footer, "comment": dialect.comment,
         "missing": [dialect.missing] if dialect.missing else "",
-        "fill_down": _names_of_orders(names, tables) if dialect.form == FILLED_DOWN else "",
-        "sources": {source: _block(dialect, names, source, rows) for source, rows in tables.items()}}
+        "fill_down": _names_of_orders(names) if dialect.form == FILLED_DOWN else "",
+        "sources": {source: _block(dialect, names, source) for source in COLUMNS}}
     if dialect.form != A_FILE_FOR_EACH and random.random() < 0.5:  # else the header tells
         declared["files"] = "Alles*"
     known = {key: value for key, value in declared.items() if value}
@@ -151,17 +158,17 @@ def _key(source: str, column: str) -> str:
     return f"{source}.{column}" if (source, column) == ("products", "unit_price") else column
 
 
-def _random_names(random: Random, tables: dict[str, Rows]) -> dict[str, str]:
+def _random_names(random: Random) -> dict[str, str]:
     """Return a name for each column; a key has the same one in all sources."""
-    keys = list(dict.fromkeys(_key(source, column) for source, rows in tables.items() for column in rows[0]))
+    keys = list(dict.fromkeys(_key(source, one) for source, columns in COLUMNS.items() for one in columns))
     words = [f"{word} {number}".removesuffix(" 0") for number in range(2) for word in WORDS]
     return dict(zip(keys, random.sample(words, len(keys)), strict=True))
 
 
-def _names_of_orders(names: dict[str, str], tables: dict[str, Rows]) -> list[str]:
+def _names_of_orders(names: dict[str, str]) -> list[str]:
     """Return the names of the columns that belong to an order, first of its key."""
     return list(dict.fromkeys([names["order_id"], *(
-        names[_key(source, column)] for source in OF_ORDER for column in tables[source][0])]))
+        names[_key(source, column)] for source in OF_ORDER for column in COLUMNS[source])]))
 
 
 def _named(dialect: Dialect, names: dict[str, str],
@@ -181,8 +188,8 @@ def _flat_rows(dialect: Dialect, names: dict[str, str],
                tables: dict[str, Rows]) -> list[dict[str, object]]:
     by_key = {source: {row[SOURCES[source].key]: row for row in rows} for source, rows in tables.items()}
     payments = {row["order_id"]: row for row in tables["payments"]}
-    guest = dict.fromkeys(tables["customers"][0])
-    emptied = _names_of_orders(names, tables) if dialect.form in (ORDERS_FIRST, FILLED_DOWN) else []
+    guest = dict.fromkeys(COLUMNS["customers"])
+    emptied = _names_of_orders(names) if dialect.form in (ORDERS_FIRST, FILLED_DOWN) else []
     if dialect.form == ORDERS_FIRST:
         emptied.remove(names["order_id"])
     found, seen = [], set()
@@ -199,9 +206,8 @@ def _flat_rows(dialect: Dialect, names: dict[str, str],
     return found
 
 
-def _block(dialect: Dialect, names: dict[str, str], source: str,
-           rows: Rows) -> dict[str, object]:
-    columns = {column: names[_key(source, column)] for column in rows[0]}
+def _block(dialect: Dialect, names: dict[str, str], source: str) -> dict[str, object]:
+    columns = {column: names[_key(source, column)] for column in COLUMNS[source]}
     if source == "order_lines" and not dialect.has_line_ids:
         columns["order_line_id"] = f"{{{names['order_id']}}}/{{n}}"
     block: dict[str, object] = {"columns": columns}

@@ -10,7 +10,7 @@ from lib.ingest.containers import Place, list_tables, open_table
 from lib.ingest.header import DELIMITERS, MAX_LINES_ABOVE, normalise, read_header
 from lib.ingest.named import Claim, Unclaimed, claim_by_pattern, patterns_of, source_named, source_of
 from lib.ingest.records import LINE_END, split_record
-from lib.ingest.text import read_first_block, text_chunks, wide_encoding
+from lib.ingest.text import read_first_block, wide_encoding
 from lib.systems import DEFAULT, NUMBERED, Block, System, systems
 
 PEEK_BYTES = 64 << 10  # a header and what is above it
@@ -20,7 +20,7 @@ def claim(path: Path, name: str) -> list[Claim]:
     """Return what a file holds; `name` is its name in the source folder.
 
     The tables of an archive or workbook that nobody claims are left out as long as one is claimed. Raises
-    Unclaimed, or PipelineError if the file cannot be read.
+    Unclaimed, also for a file with a table that two systems claim, or PipelineError if it cannot be read.
     """
     tables = list_tables(path)
     if tables is None:
@@ -31,7 +31,9 @@ def claim(path: Path, name: str) -> list[Claim]:
         try:
             claims += _claim_table(path, name, full_name, table)
         except Unclaimed as error:
-            reasons.append(f"{table}: {error}" if str(error) else table)
+            if str(error):  # more than one system would read it: that must not go unnoticed
+                raise Unclaimed(f"{table}: {error}") from error
+            reasons.append(table)
     if not claims:
         raise Unclaimed(f"none of its tables is claimed ({'; '.join(reasons[:3])})" if reasons
                         else "it holds no table")
@@ -74,25 +76,25 @@ def _claim_by_header(place: Place) -> dict[str, list[str]]:
     candidates = {system.name: [source for source, block in system.sources.items()
                                 if not patterns_of(system, block)] for system in systems().values()}
     candidates = {name: sources for name, sources in candidates.items() if sources}
-    if not candidates:
-        return {}
-    lines = first_lines(place)
-    return {name: sources for name, sources in candidates.items()
-            if any(fits(systems()[name], sources, line) for line in lines)}
+    forms = {(systems()[name].encoding, systems()[name].delimiter) for name in candidates}
+    lines = {form: first_lines(place, *form) for form in forms}
+    return {name: sources for name, sources in candidates.items() if any(
+        fits(system, sources, line) for system in [systems()[name]]
+        for line in lines[system.encoding, system.delimiter])}
 
 
 def first_lines(place: Place, encoding: str = "", delimiter: str = "") -> list[set[str]]:
-    """Return the cells of each of the first lines as normalised names, by each delimiter."""
+    """Return the cells of each of the first lines as normalised names, by each delimiter.
+
+    `encoding` is that of files which are not UTF-8.
+    """
     delimiters = (delimiter,) if delimiter else DELIMITERS
-    block = read_first_block(place, PEEK_BYTES)
-    encoding = wide_encoding(block.content) or encoding or "utf-8"
+    content = read_first_block(place, PEEK_BYTES).content
     try:
-        text = b"".join(text_chunks(block, encoding))
-        text.decode()
+        decoded = content.decode(wide_encoding(content) or "utf-8")
     except UnicodeError:
-        text = block.content.decode("cp1252", "replace").encode()
-    text = text.removeprefix(b"\xef\xbb\xbf")
-    lines, start = [], 0
+        decoded = content.decode(encoding or "cp1252", "replace")
+    text, lines, start = decoded.removeprefix("\ufeff").encode(), [], 0
     while start < len(text) and len(lines) <= MAX_LINES_ABOVE * len(delimiters):
         lines += [{*map(normalise, split_record(text, one.encode(), start)[0])} for one in delimiters]
         end = LINE_END.search(text, start)

@@ -22,7 +22,7 @@ from lib.ingest.formats import plain_numbers
 from lib.ingest.header import DELIMITERS, SOURCE_ROW, Header, normalise, read_header
 from lib.ingest.reader import Batch, read_batches
 from lib.ingest.records import LINE_END, REJECTED
-from lib.ingest.text import FirstBlock, read_first_block, text_chunks
+from lib.ingest.text import FirstBlock, detect_encoding, read_first_block, text_chunks
 from lib.systems import (
     DEFAULT,
     LINES,
@@ -41,6 +41,7 @@ from lib.systems import (
 KEYS = {source.key for source in SOURCES.values()}
 ORDER, TOTAL = "order_id", "total_amount"
 HALF_A_CENT = 0.005
+WORDS = r"(?s)^(\S+)(?:\s+(.+))?$"  # of a name: the first, and the others
 NAMED_LINES = 3  # of orders whose rows disagree
 CELL_TEXT = 40  # characters shown of a value
 _kept: dict[tuple[str, str, str, str], tuple[pd.DataFrame, pa.Table]] = {}
@@ -76,8 +77,9 @@ def open_rows(path: Path, table: str, system: System, source: str, *, sha256: st
     if system.name == DEFAULT:
         header = read_header(place, SOURCES[source])
         return Opened(header, partial(_read_default, place, header), isinstance(place, Path), is_whole)
-    place = _without_other_lines(place, system)
+    place, system, notes = _without_other_lines(place, system)
     header = _read_declared_header(place, system)
+    header = replace(header, notes=(*notes, *header.notes))
     block = system.sources[source]
     _check_columns(place, system, block, source, header)
     found = [column.name for column in SOURCES[source].columns
@@ -107,13 +109,14 @@ def _is_split(block: Block, system: System) -> bool:
             or bool(system.currency_column) or any(NUMBER in text.placeholders for text in texts))
 
 
-def _without_other_lines(place: Place, system: System) -> Place:
-    """Return the file with empty lines in place of comments, and without what begins with its footer."""
+def _without_other_lines(place: Place, system: System) -> tuple[Place, System, tuple[str, ...]]:
+    """Return the file with empty lines in place of comments, and without what begins with its footer; its
+    system, and what to report. The text is UTF-8 then, whatever the system declares.
+    """
     if not (system.footer or system.comment):
-        return place
-    header = read_first_block(place)
-    encoding = system.encoding or "utf-8"
-    text = b"".join(chain.from_iterable([text_chunks(place, encoding)]))
+        return place, system, ()
+    encoding, notes = detect_encoding(place, system.encoding)
+    text = b"".join(text_chunks(place, encoding))
     lines, start = [], 0
     for end in [*(found.end() for found in LINE_END.finditer(text)), len(text)]:
         line = text[start:end]
@@ -123,7 +126,8 @@ def _without_other_lines(place: Place, system: System) -> Place:
         is_comment = system.comment and begins.startswith(system.comment.encode())
         lines.append(b"\n" if is_comment else line)
         start = end
-    return FirstBlock(header.path, b"".join(lines), is_all=True)
+    of_file = place.path if isinstance(place, FirstBlock) else place
+    return FirstBlock(of_file, b"".join(lines), is_all=True), replace(system, encoding=""), notes
 
 
 def _read_declared_header(place: Place, system: System) -> Header:
@@ -371,8 +375,7 @@ def _placeholder(rows: pd.DataFrame, placeholder: str, number: pd.Series | None)
     text = rows[column_of(placeholder)]
     part = next((part for part in NAME_PARTS if placeholder.endswith(part)), "")
     if part:
-        words = text.str.strip().str.split(n=1)
-        return words.str[NAME_PARTS.index(part)].astype("str")
+        return text.str.strip().str.extract(WORDS)[NAME_PARTS.index(part)]
     return text
 
 

@@ -8,15 +8,18 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import LAYERS, PROJECT, Shop
 from documents import ALL_PAGES, PAGES, README, blocks, codes, prose, rows_of_table
 from terminal import run_on_terminal, seen
 
 from lib.contract import SOURCES, Column
+from lib.systems import Block, System, read_system
 
 MADE_BY_RUNS = ("data/warehouse", "reports")
 NAMED_IN = ("", "lib", "tests", "notebooks", "gx")  # folders whose files a page may name without them
@@ -202,6 +205,87 @@ def test_the_columns_of_your_files_are_those_of_the_contract():
 def declared(column: Column) -> str:
     type_ = "" if column.type == "text" else f":{column.type}"
     return f"{column.name}{type_}{'?' * column.optional}"
+
+
+YOUR_FILES = PAGES["docs/your-files.md"]
+
+
+def test_the_exports_of_your_files_are_those_that_are_declared():
+    listed = {codes(name)[0] for name, *_ in rows_of_table(YOUR_FILES, "export")}
+    assert listed == {path.stem for path in (PROJECT / "data" / "contract" / "systems").glob("*.yaml")}
+
+
+def test_your_files_lists_every_property_of_a_system_and_of_a_block():
+    def named(header: str) -> set[str]:
+        return {codes(name)[0] for table in re.findall(rf"(?s)\| {header} \|.*?\n\n", YOUR_FILES)
+                for name, *_ in rows_of_table(table, header)}
+
+    assert named("property") == {field.name for field in fields(System)} - {"name"}
+    assert named("property of a block") == {field.name for field in fields(Block)}
+
+
+def test_your_files_shows_the_declaration_with_which_the_tests_load_a_german_spreadsheet():
+    declared = (PROJECT / "tests" / "systems" / "excel_de.yaml").read_text(encoding="utf-8")
+    assert declared in blocks(YOUR_FILES, "yaml")
+
+
+LEAST = """\
+sources:
+  orders:
+    columns: {order_id: Name, order_date: Date}
+  order_lines:
+    columns: {order_line_id: "{Name}/{n}", order_id: Name, product_id: SKU, quantity: Qty, unit_price: Price}
+"""
+
+
+@pytest.mark.parametrize("example", [
+    example for header in ("property", "property of a block", "where it comes from")
+    for table in re.findall(rf"(?s)\| {header} \|.*?\n\n", YOUR_FILES)
+    for _, *_, cell in rows_of_table(table, header) for example in codes(cell)])
+def test_every_example_of_a_property_is_a_declaration(example: str, tmp_path: Path):
+    def add(declared: dict, more: dict) -> None:
+        for name, value in more.items():
+            declared[name] = {**declared.get(name, {}), **value} if isinstance(value, dict) else value
+
+    declared, more = yaml.safe_load(LEAST), yaml.safe_load(example)
+    [name] = more
+    orders, lines = declared["sources"].values()
+    if name in {field.name for field in fields(System)} | {"files"} and name != "sources":
+        add(declared, more)
+    elif name in {field.name for field in fields(Block)}:
+        add(orders, more)
+    elif name in SOURCES["orders"].column_names:
+        orders["rows"] = "one per key"
+        add(orders["columns"], more)
+    elif name in SOURCES["order_lines"].column_names:
+        add(lines["columns"], more)
+    else:  # of customers or payments
+        source, key = ("customers", "customer_id") if name.endswith("_name") else ("payments", "payment_id")
+        needed = {key: "Id", "order_id": "Name"} if source == "payments" else {key: "Id"}
+        declared["sources"][source] = {"columns": {**needed, **more}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(declared, allow_unicode=True), encoding="utf-8")
+    assert read_system(path)
+
+
+def test_the_export_that_your_files_shows_comes_to_the_figures_that_it_says(tmp_path: Path):
+    [export] = blocks(YOUR_FILES, "csv")
+    [figures] = re.findall(r"this export is one day with (.*?)\. When", YOUR_FILES, re.DOTALL)
+    shop = Shop(tmp_path)
+    shop.deliver("orders_export_1.csv", *export.splitlines())
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project, ignore=NOT_COPIED)
+    [contract] = [block for block in blocks(YOUR_FILES, "yaml") if block.startswith("timezone:")]
+    (project / "data" / "contract" / "shop.yaml").write_text(contract, encoding="utf-8")
+    command = [sys.executable, project / "run_pipeline.py", *shop.command()[2:]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    [(day, *found)] = shop.query(
+        "gold", "select order_date, orders, total_sales, payments_received from sales_summary_daily")
+    lines = shop.counts("gold", "reporting_sales_wide")
+    assert re.findall(r"\d[\d.]*\d|\d", figures) == [
+        str(found[0]), str(lines[0]), *(f"{one:.2f}" for one in found[1:])]
+    assert day == "2026-03-05"  # in New York; it is the next day in UTC
 
 
 # Form
