@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as sf
 
 from lib.spark.rows import Rows
@@ -18,9 +18,11 @@ from lib.step.gate import (
     named_values,
     open_context,
     stop,
+    unreadable_column,
     unreadable_text,
     values_of,
 )
+from lib.step.looks_like import with_hints
 from lib.steps import PROJECT
 
 GX = PROJECT / "gx"
@@ -64,7 +66,7 @@ class SparkGate(Gate):
             elif tally.on_failure == "quarantine":
                 refused.append(bad.select(
                     rows.key, sf.lit(len(refused)).alias("rank"), sf.lit(tally.rule).alias("rule"),
-                    sf.lit(tally.notes).alias("reason")))
+                    _reason(tally.notes, unreadable_column(outcome)).alias("reason")))
         self.put_results()
         stop(stops)
         if not refused:
@@ -110,3 +112,10 @@ class SparkGate(Gate):
             f"{metric}.condition", count.metric_domain_kwargs, count.metric_value_kwargs))
         marked = engine.get_domain_records(domain).withColumn("_fails", condition)
         return marked.where("_fails").drop("_fails")
+
+
+def _reason(notes: str, unreadable: str) -> Column:
+    """Return why a row is refused; `unreadable` is the column whose text cannot be read, "" for others."""
+    if not unreadable:
+        return sf.lit(notes)
+    return sf.pandas_udf(lambda texts: with_hints(notes, texts), "string")(sf.col(unreadable))

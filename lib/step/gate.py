@@ -19,6 +19,7 @@ import pandas as pd
 
 from lib.errors import PipelineError, StepError
 from lib.step import progress
+from lib.step.looks_like import UNREADABLE, looks_like, with_hints
 from lib.step.suites import ON_FAILURE, count_rows, describe
 from lib.steps import PROJECT
 
@@ -74,7 +75,7 @@ class Gate:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
 
         Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it
-        failed). Raises PipelineError when an expectation that means "fail" fails. The message names it, how
+        failed, with what unreadable text looks like). Raises PipelineError when an expectation that means "fail" fails. The message names it, how
         many rows failed, a sample of values, and the first rows, one line each, as `describe_rows` returns
         them. The sample of any other expectation says where its rows are, as `name_rows` returns it.
         """
@@ -101,6 +102,8 @@ class Gate:
                 stops.append((tally, describe_rows(rows.loc[bad[:SAMPLE]]) if bad else []))
             elif tally.on_failure == "quarantine":
                 refused.append(pd.DataFrame({"rule": tally.rule, "reason": tally.notes}, index=bad))
+                if column := unreadable_column(outcome):
+                    refused[-1]["reason"] = with_hints(tally.notes, rows.loc[bad, column])
         self.put_results()
         stop(stops)
         bad_rows = pd.concat(refused) if refused else pd.DataFrame({"rule": [], "reason": []}, dtype="str")
@@ -184,7 +187,8 @@ def named_values(outcome: Any, rows: pd.DataFrame, name_rows: NameRows) -> list[
     if column is None:
         return name_rows(rows.head(SAMPLE))
     few = rows[~(rows[column].duplicated() & rows[column].notna())].head(SAMPLE)
-    return [name if _is_missing(value) else f"{_clipped(repr(value))} ({name})"
+    show = _with_hint if unreadable_column(outcome) else _clipped_value
+    return [name if _is_missing(value) else f"{show(value)} ({name})"
             for value, name in zip(few[column].tolist(), name_rows(few), strict=True)]
 
 
@@ -202,6 +206,12 @@ def unreadable_text(outcome: Any) -> str:
     return f"{config.kwargs['column']}_unreadable" if is_required else ""
 
 
+def unreadable_column(outcome: Any) -> str:
+    """Return the column of unreadable text that an expectation is about, or ""."""
+    column = outcome.expectation_config.kwargs.get("column") or ""
+    return column if column.endswith(UNREADABLE) else ""
+
+
 def stop(stops: Iterable[tuple[Tally, list[str]]]) -> None:
     """Raise PipelineError for expectations that stop a step, each with its first failing rows."""
     lines = ["\n  ".join([_describe_failure(tally), *first_rows]) for tally, first_rows in stops]
@@ -213,6 +223,15 @@ def _describe_failure(tally: Tally) -> str:
     such_as = f", such as {', '.join(tally.sample)}" if tally.sample else ""
     rows = count_rows(tally.failed, tally.checked)
     return f"gate {tally.suite}: {tally.rule} failed on {rows}{such_as}. {tally.notes}"
+
+
+def _with_hint(text: str) -> str:
+    hint = looks_like(text).rstrip(".")
+    return f"{_clipped_value(text)}, which {hint.removeprefix('It ')}" if hint else _clipped_value(text)
+
+
+def _clipped_value(value: Any) -> str:
+    return _clipped(repr(value))
 
 
 def _clipped(text: str) -> str:
