@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 import lib.contract
 import lib.systems
 
-SHOPS = 6 * int(os.environ.get("SOAK", "1"))
+SHOPS = 4 * int(os.environ.get("SOAK", "1"))
 DECLARED_IN_TESTS = PROJECT / "tests" / "systems"
 
 
