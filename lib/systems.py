@@ -56,15 +56,15 @@ class Text:
 class Cell:
     """Where a column of the contract comes from: the first of some texts that has a value.
 
-    With `is_sum`, the texts of all rows of a key are joined with " + ", to be added up where text is typed.
+    If none has one, `sums` of all rows of the key are joined with " + ", to be added up where text is typed.
     """
 
     texts: tuple[Text, ...]
-    is_sum: bool = False
+    sums: tuple[Text, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(column for text in self.texts for column in text.columns))
+        return tuple(dict.fromkeys(column for text in (*self.texts, *self.sums) for column in text.columns))
 
 
 def column_of(placeholder: str) -> str:
@@ -78,12 +78,14 @@ def _read_cells(place: Place, node: yaml.Node) -> dict[str, Cell]:
 
 
 def _read_cell(place: Place, node: yaml.Node) -> Cell:
-    if isinstance(node, yaml.SequenceNode):
-        return Cell(tuple(_read_text(place, item) for item in node.value))
-    if isinstance(node, yaml.MappingNode) and "sum" in (found := place.items(node, "a column")):
-        texts = place.texts(found["sum"][1], "'sum'")
-        return Cell(tuple(Text(_as_template(text)) for text in texts), is_sum=True)
-    return Cell((_read_text(place, node),))
+    ways = list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
+    if not ways:
+        place.fail(node, "a column has an empty list. Name where it comes from, or take it out.")
+    sums: tuple[Text, ...] = ()
+    if isinstance(ways[-1], yaml.MappingNode) and "sum" in (found := place.items(ways[-1], "a column")):
+        sums = tuple(Text(_as_template(text)) for text in place.texts(found["sum"][1], "'sum'"))
+        ways.pop()
+    return Cell(tuple(_read_text(place, way) for way in ways), sums)
 
 
 def _read_text(place: Place, node: yaml.Node) -> Text:
@@ -290,7 +292,7 @@ def _problems_of_block(name: str, block: Block, system: System) -> Iterator[str]
             what = "the key" if column.name == source.key else f"{column.name}, which must not be empty"
             yield f"'columns' does not say where {what} comes from ({column.name}). Add it."
     for column, cell in block.columns.items():
-        if cell.is_sum and block.rows != ONE_PER_KEY:
+        if cell.sums and block.rows != ONE_PER_KEY:
             yield f"{column!r} is a sum over the rows of a key: that needs `rows: {ONE_PER_KEY}`."
         if (any(NUMBER in text.placeholders for text in cell.texts) and not block.is_numbered
                 and ("order_id" not in known or block.rows != EVERY_ROW)):

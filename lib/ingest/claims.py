@@ -43,6 +43,7 @@ def claim(path: Path, name: str) -> list[Claim]:
 def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Claim]:
     """Return what one table holds; `name` is what raw will call it."""
     named = claim_by_pattern([file_name, name, table])
+    named = {name: sources for name, sources in named.items() if systems()[name].sheet in ("", table)}
     if len(named) > 1:
         raise Unclaimed(f"{' and '.join(named)} have patterns that match it. Make their `files` narrower")
     if named:
@@ -52,7 +53,7 @@ def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Clai
     by_contract = by_contract or source_of(file_name)
     place = open_table(path, table)
     is_default = by_contract and _fits_contract(place, by_contract)
-    fitting = {} if is_default else _claim_by_header(place)
+    fitting = {} if is_default else _claim_by_header(place, table)
     if len(fitting) > 1:
         raise Unclaimed(f"its header fits {' and '.join(fitting)}. Say with their `files` which it is")
     if fitting:
@@ -71,10 +72,11 @@ def _fits_contract(place: Place, source: str) -> bool:
     return True
 
 
-def _claim_by_header(place: Place) -> dict[str, list[str]]:
+def _claim_by_header(place: Place, table: str) -> dict[str, list[str]]:
     """Return the systems without patterns that have all that they need in one of the first lines."""
     candidates = {system.name: [source for source, block in system.sources.items()
-                                if not patterns_of(system, block)] for system in systems().values()}
+                                if not patterns_of(system, block)]
+                  for system in systems().values() if system.sheet in ("", table)}
     candidates = {name: sources for name, sources in candidates.items() if sources}
     forms = {(systems()[name].encoding, systems()[name].delimiter) for name in candidates}
     lines = {form: first_lines(place, *form) for form in forms}
@@ -114,7 +116,7 @@ def missing_columns(block: Block, source: str, names: set[str]) -> list[str]:
     missing = []
     for column in filter(block.columns.__contains__, needed):
         ways = [[name for name in text.columns if not has_name(name, names)]
-                for text in block.columns[column].texts]
+                for text in (*block.columns[column].texts, *block.columns[column].sums)]
         if all(ways):
             missing += ways[0]
     return list(dict.fromkeys(missing))

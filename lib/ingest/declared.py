@@ -40,6 +40,7 @@ from lib.systems import (
 
 KEYS = {source.key for source in SOURCES.values()}
 ORDER, TOTAL = "order_id", "total_amount"
+OF_ROW = " of row"  # ends the name of a column that is to be added up; no column of the contract has a space
 HALF_A_CENT = 0.005
 WORDS = r"(?s)^(\S+)(?:\s+(.+))?$"  # of a name: the first, and the others
 NAMED_LINES = 3  # of orders whose rows disagree
@@ -61,6 +62,8 @@ class Opened:
     is_plain: bool = False
     is_whole: bool = True
     describe: Callable[[], list[str]] = list  # what to report of the rows
+    # The source's keys, and the orders that the file holds: of a system whose files hold them whole.
+    find_held: Callable[[], tuple[pa.Array, pa.Array]] | None = None
 
 
 def open_rows(path: Path, table: str, system: System, source: str, *, sha256: str = "",
@@ -92,7 +95,8 @@ def open_rows(path: Path, table: str, system: System, source: str, *, sha256: st
         identity = (str(path), table, sha256) if sha256 else None
         read_table = partial(_read_whole, place, header, system, identity)
         return Opened(outward, partial(_split, read_table, outward, system, source), is_whole=is_whole,
-                      describe=partial(_describe_orders, read_table, system) if source == "orders" else list)
+                      describe=partial(_describe_orders, read_table, system) if source == "orders" else list,
+                      find_held=partial(_find_held, read_table, system, source) if system.complete else None)
     read = partial(_translate_batches, place, header, outward, system, source)
     return Opened(outward, read, is_whole=is_whole)
 
@@ -105,8 +109,9 @@ def _read_default(place: Place, header: Header, batch_rows: int = 200_000,
 def _is_split(block: Block, system: System) -> bool:
     """Return whether a row of the source depends on more than one row of the file."""
     texts = (text for cell in block.columns.values() for text in cell.texts)
-    return (block.rows == ONE_PER_KEY or block.is_numbered or bool(system.fill_down)
-            or bool(system.currency_column) or any(NUMBER in text.placeholders for text in texts))
+    return (block.rows == ONE_PER_KEY or block.is_numbered
+            or bool(system.fill_down or system.currency_column or system.complete)
+            or any(NUMBER in text.placeholders for text in texts))
 
 
 def _without_other_lines(place: Place, system: System) -> tuple[Place, System, tuple[str, ...]]:
@@ -209,15 +214,25 @@ def _cells_of(whole: pd.DataFrame, system: System,
     return _cells(rows, block, system), rows[SOURCE_ROW], rejected
 
 
+def _find_held(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], system: System,
+               source: str) -> tuple[pa.Array, pa.Array]:
+    """Return the keys of a source's rows in a file, and the orders that the file holds."""
+    whole, _ = read_table()
+    cells, _, _ = _cells_of(whole, system, source)
+    held = _cells_of(whole, system, "orders")[0] if "orders" in system.sources else cells
+    return (pa.array(cells[SOURCES[source].key].dropna().unique(), pa.string()),
+            pa.array(held[ORDER].dropna().unique(), pa.string()))
+
+
 def _describe_orders(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], system: System) -> list[str]:
     """Return what to report of orders: rows that disagree, and totals that are not the sum of their parts."""
     block = system.sources["orders"]
     whole, _ = read_table()
     cells, lines, _ = _cells_of(whole, system, "orders")
-    sums = [name for name, cell in block.columns.items() if cell.is_sum]
     found = []
     if block.rows == ONE_PER_KEY:
-        found += describe_disagreements(cells.drop(columns=sums), lines, ORDER)
+        own = [name for name in cells if not name.endswith(OF_ROW)]
+        found += describe_disagreements(cells[own], lines, ORDER)
         cells, lines = _one_per_key(cells, lines, ORDER, block)
     if block.adds_up and TOTAL in cells:
         found += _describe_totals(whole, cells.set_axis(cells[ORDER].str.strip()), system)
@@ -339,8 +354,10 @@ def _cells(rows: pd.DataFrame, block: Block, system: System, number: pd.Series |
         order = _first_of(rows, block.columns[ORDER])
         number = order.groupby(order.str.strip(), sort=False).cumcount().add(1).astype("str")
     for name, cell in block.columns.items():
-        texts = [_text(rows, text, number) for text in cell.texts]
-        cells[name] = reduce(_joined if cell.is_sum else pd.Series.fillna, texts)
+        nothing = pd.Series(None, rows.index, dtype="str")
+        cells[name] = reduce(pd.Series.fillna, [_text(rows, text, number) for text in cell.texts] or [nothing])
+        if cell.sums:
+            cells[name + OF_ROW] = reduce(_joined, [_text(rows, text, number) for text in cell.sums])
         if system.prefix and name in KEYS:
             cells[name] = system.prefix + cells[name].str.strip()
     constants = {name: pd.Series(value, rows.index, dtype="str") for name, value in block.constants.items()}
@@ -417,9 +434,9 @@ def _one_per_key(cells: pd.DataFrame, lines: pd.Series, key: str,
     first = groups.first().reset_index(drop=True)
     first[key] = groups[key].first().array
     for name, cell in block.columns.items():
-        if cell.is_sum:
-            first[name] = cells[name].dropna().groupby(keys, sort=False).agg(" + ".join).reindex(
-                groups[key].first().index).array
+        if cell.sums:
+            sums = cells[name + OF_ROW].dropna().groupby(keys, sort=False).agg(" + ".join)
+            first[name] = first[name].fillna(pd.Series(sums.reindex(groups[key].first().index).array))
     first_lines_of = lines.groupby(keys, sort=False).min().astype("int64")
     return (pd.concat([first, alone], ignore_index=True),
             pd.concat([first_lines_of, lines[alone.index]], ignore_index=True))

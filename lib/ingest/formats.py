@@ -78,14 +78,20 @@ def _operands(expression: str) -> list[str]:
 
 
 def _compute(expression: str, numbers: Mapping[str, Decimal]) -> str | None:
-    """Return the value of an expression, None where an operand is no number or a divisor is zero."""
+    """Return the value of an expression, None where an operand is no number or an amount is divided by zero.
+
+    Nothing divided by nothing is nothing: the price of the units of a line without any.
+    """
     total = Decimal(0)
     with localcontext(prec=DIGITS):
         for dividend, divisor in _terms(expression):
             value = numbers.get(dividend)
-            if value is None or (divisor and not numbers.get(divisor)):
+            if value is None or (divisor and numbers.get(divisor) is None):
                 return None
-            if divisor:
+            if divisor and not numbers[divisor]:
+                if value:
+                    return None
+            elif divisor:
                 value = (value / numbers[divisor]).quantize(SMALLEST_QUOTIENT, ROUND_HALF_UP)
             total += value
     return f"{total:f}"

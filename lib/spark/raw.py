@@ -22,7 +22,7 @@ from lib.spark.tables import broadcast_few
 from lib.step import drift, raw_tables, repeated_keys
 from lib.step.frames import as_text
 from lib.step.phases import timed
-from lib.step.raw import ORDER, RawStep, Reading
+from lib.step.raw import ORDER, FindHeld, RawStep, Reading
 from lib.step.raw_tables import PROVENANCE, SERIAL, TRIMMED
 from lib.storage import digest
 from lib.systems import system_named
@@ -78,7 +78,7 @@ class SparkRawStep(SparkStep, RawStep):
             yield Rows(latest, key="source_row")
             self._report_progress(delivery, found.row_count, found.row_count)
             self._archive(reading)
-            self._end_delivery(reading, iter(()))
+            self._end_delivery(reading)
 
     def _read_delivery(self, reading: Reading) -> AbstractContextManager[Delivered]:
         """Read a delivery: executors read a file of CSV in the contract's form, the driver any other."""
@@ -231,15 +231,19 @@ class SparkRawStep(SparkStep, RawStep):
             missing.unpersist()
             live.unpersist()
 
-    def _complete_orders(self, delivery: Delivery, rows_again: Iterator[pa.Table]) -> int:
-        if not self._holds_whole_orders(delivery):
+    def _complete_orders(self, delivery: Delivery, find_held: FindHeld | None) -> int:
+        source = SOURCES[delivery.source]
+        if find_held is None or ORDER not in source.column_names[1:]:
             return 0
-        key, order = SOURCES[delivery.source].key, trim(ORDER).alias(ORDER)
-        versions = self.tables.read(delivery.source, [key, ORDER, SERIAL, "source_row"])
+        key, (_, orders) = source.key, find_held()
+        held = self.spark.createDataFrame(pa.table({ORDER: orders.cast(pa.string())}))
+        versions = self.tables.read(delivery.source, [key, ORDER, SERIAL, "source_row", "source_system"])
         newest = versions.where(trim(key).isNotNull()).groupBy(trim(key).alias(TRIMMED)).agg(
             sf.max_by(sf.col("source_row").isNotNull(), SERIAL).alias("is live"),
-            sf.max_by(key, SERIAL).alias(key), sf.max_by(trim(ORDER), SERIAL).alias(ORDER))
-        here = newest.where("`is live`").join(self._delivered.select(order).distinct(), ORDER, "left_semi")
+            *(sf.max_by(name, SERIAL).alias(name) for name in (key, ORDER, "source_system")))
+        live = newest.where(sf.col("is live") & (sf.col("source_system") == delivery.system))
+        held = held.select(trim(ORDER).alias(ORDER))
+        here = live.withColumn(ORDER, trim(ORDER)).join(held, ORDER, "left_semi")
         delivered = self._delivered.select(trim(key).alias(TRIMMED))
         return self._append_deletions(delivery, here.join(delivered, TRIMMED, "left_anti").select(key))
 

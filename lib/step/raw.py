@@ -35,6 +35,9 @@ ORDER = "order_id"
 KEPT_BYTES = 128 << 20  # a delivery with more is read twice, its keys first, instead of being kept in memory
 
 
+FindHeld = Callable[[], tuple[pa.Array, pa.Array]]
+
+
 @dataclass(frozen=True)
 class Reading:
     """A delivery that is being read, and its table's columns and its source's counts before it."""
@@ -43,6 +46,7 @@ class Reading:
     path: Path
     header: Header
     describe: Callable[[], list[str]]  # what to report of its rows
+    find_held: FindHeld | None  # see lib.ingest.declared.Opened
     profile: drift.Profile
     known_columns: list[str]
     before: dict[str, int]
@@ -145,12 +149,7 @@ class RawStep(Step):
             yield rows
             self._report_progress(delivery, count.read - reading.before["read"], rows_in_all)
         archived.result() if archived else self._archive(reading)
-        self._end_delivery(reading, self._batches_read(delivery, kept))
-
-    def _batches_read(self, delivery: Delivery, kept: list[Batch]) -> Iterator[pa.Table]:
-        """Yield the rows of a delivery once more."""
-        for batch in kept or self._batches(delivery):
-            yield batch.rows
+        self._end_delivery(reading)
 
     def _batches(self, delivery: Delivery, only: str | None = None) -> Iterator[Batch]:
         read = partial(self._opened(delivery).read, self.parameters.batch_rows)
@@ -204,11 +203,11 @@ class RawStep(Step):
         self._rejected: dict[str, tuple[int, str]] = {}  # by rule: how many lines, and the first of them
         change = self.table_changes[delivery.source]
         change.was_empty = change.rows_after == 0  # earlier files of this run count, too
-        return Reading(delivery, delivery.path(self.source), opened.header, opened.describe,
+        return Reading(delivery, delivery.path(self.source), opened.header, opened.describe, opened.find_held,
                        drift.Profile(source, system_named(delivery.system)),
                        self.output.schema(source.name).names, asdict(self.count(delivery.source)))
 
-    def _end_delivery(self, reading: Reading, rows_again: Iterator[pa.Table]) -> None:
+    def _end_delivery(self, reading: Reading) -> None:
         delivery, header, count = reading.delivery, reading.header, self.count(reading.delivery.source)
         done = Count(**{name: value - reading.before[name] for name, value in asdict(count).items()})
         done.verify(delivery.name)
@@ -219,7 +218,7 @@ class RawStep(Step):
             "Nothing of it was written. Correct the file and deliver it again"
             + ("; or raise --quarantine-limit to load the other rows." if broken < rows else "."))
         deleted = (self._apply_snapshot(delivery) if self._is_snapshot(delivery)
-                   else self._complete_orders(delivery, rows_again))
+                   else self._complete_orders(delivery, reading.find_held))
         count.removed += deleted
         result = self._results[delivery.key] = {
             "rows": done.read, "appended": done.added, "unchanged": done.unchanged,
@@ -401,18 +400,14 @@ class RawStep(Step):
         return raw_tables.append(self.output, self.table_changes[source.name], delivery,
                                  raw_tables.deletions(source, missing), self._stamp)
 
-    def _holds_whole_orders(self, delivery: Delivery) -> bool:
-        """Return whether a delivery has all rows of each of its orders, by its system's declaration."""
-        of_orders = ORDER in SOURCES[delivery.source].column_names[1:]
-        return of_orders and system_named(delivery.system).complete == "order"
-
-    def _complete_orders(self, delivery: Delivery, rows_again: Iterator[pa.Table]) -> int:
+    def _complete_orders(self, delivery: Delivery, find_held: FindHeld | None) -> int:
         """Append a deletion for each row of an order that the file holds whole, but without it; return how
         many."""
         source = SOURCES[delivery.source]
-        if not self._holds_whole_orders(delivery):
+        if find_held is None or ORDER not in source.column_names[1:]:
             return 0
-        missing = raw_tables.find_left_out(self.output, self.comparing, source, rows_again)
+        missing = raw_tables.find_left_out(self.output, self.comparing, source, delivery.system,
+                                           *find_held())
         self._note_disagreements(delivery, missing)
         return raw_tables.append(self.output, self.table_changes[source.name], delivery,
                                  raw_tables.deletions(source, missing), self._stamp)

@@ -105,28 +105,28 @@ def live_keys(layer: Layer, source: Source, *more: str) -> pa.Table:
     return rows.filter(pc.is_valid(rows[TRIMMED]))
 
 
-def find_left_out(layer: Layer, work: duckdb.DuckDBPyConnection, source: Source,
-                  batches: Iterable[pa.Table]) -> pa.ChunkedArray:
-    """Return the keys of a source's rows that belong to an order in `batches`, and are not there themselves.
+def find_left_out(layer: Layer, work: duckdb.DuckDBPyConnection, source: Source, system: str, keys: pa.Array,
+                  orders: pa.Array) -> pa.ChunkedArray:
+    """Return the keys of a source's rows that a system has delivered, that belong to one of some orders and
+    are not among some keys.
 
     This reads the keys of all of the source's rows.
     """
-    work.execute("create or replace table held (record_key varchar, order_id varchar)")
-    for rows in batches:
-        held = {"key": trim(rows[source.key]), "order_id": trim(rows["order_id"])}
-        work.register("incoming", pa.table(held))
-        work.execute("insert into held select key, order_id from incoming")
-        work.unregister("incoming")
-    live = live_keys(layer, source, "order_id")
-    work.register("live", live.set_column(1, "order_id", trim(live["order_id"])))
+    live = live_keys(layer, source, "order_id", "source_system")
+    live = live.set_column(1, "order_id", trim(live["order_id"]))
+    tables = {"live": live, "held": pa.table({"key": trim(pa.chunked_array([keys]))}),
+              "orders": pa.table({"order_id": trim(pa.chunked_array([orders]))})}
+    for name, table in tables.items():
+        work.register(name, table)
     try:
-        return work.sql(f"""
+        return work.execute(f"""
             select {quote(source.key)} from live
-            where order_id in (select order_id from held where order_id is not null)
-                and {quote(TRIMMED)} not in (select record_key from held where record_key is not null)
-            order by 1""").to_arrow_table().column(0)
+            where source_system = ? and order_id in (select order_id from orders where order_id is not null)
+                and {quote(TRIMMED)} not in (select key from held where key is not null)
+            order by 1""", [system]).to_arrow_table().column(0)
     finally:
-        work.unregister("live")
+        for name in tables:
+            work.unregister(name)
 
 
 def find_disagreements(layer: Layer, change: commits.TableChange, source: Source, keys: pa.ChunkedArray,
