@@ -3,7 +3,6 @@
 Nothing else repeats these lists of columns.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,27 +26,30 @@ class Column:
 
     `type` is "text", "category" (text with few different values), "date" (an ISO 8601 date or timestamp),
     "money" (at most two decimals), "price" (of one unit: at most six) or "number" (at most three).
-    `meaning` is what the column holds, for people.
+    `meaning` is what the column holds, for people. `since` is the name of the first delivery that has it,
+    where the column was added later: earlier ones may lack it.
     """
 
     name: str
     type: str
     optional: bool = False
     meaning: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
     """One feed. The first column is the key.
 
-    `missing` are texts that stand for an empty cell. `encoding` is that of files which are not UTF-8, such as
-    "cp1251"; "" if none is declared.
+    `meaning` is what one row is, for people. `missing` are texts that stand for an empty cell. `encoding` is
+    that of files which are not UTF-8, such as "cp1251"; "" if none is declared.
     """
 
     name: str
     columns: tuple[Column, ...]
     missing: tuple[str, ...] = ()
     encoding: str = ""
+    meaning: str = ""
 
     @property
     def key(self) -> str:
@@ -63,8 +65,15 @@ class Source:
 
 
 @dataclass(frozen=True)
+class _Constraints:
+    """What a field must meet to be read at all; rules about values are in the suites."""
+
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class _Field:
-    """A field of a Table Schema, with two properties of our own: `category`, and a number's `decimals`."""
+    """A field of a Table Schema, and properties of our own: `category`, a number's `decimals`, `since`."""
 
     name: str
     type: str = "string"
@@ -73,11 +82,12 @@ class _Field:
     format: str = ""
     category: bool = False
     decimals: str = ""
-    constraints: Mapping[str, str] = field(default_factory=dict)
+    since: str = ""
+    constraints: _Constraints = _Constraints()
 
     def as_column(self) -> Column:
         kind = "category" if self.category else TYPES[self.type, self.decimals]
-        return Column(self.name, kind, self.constraints.get("required") != "true", self.description)
+        return Column(self.name, kind, not self.constraints.required, self.description, self.since)
 
 
 def _read_fields(place: Place, node: yaml.Node) -> tuple[Column, ...]:
@@ -86,11 +96,22 @@ def _read_fields(place: Place, node: yaml.Node) -> tuple[Column, ...]:
     columns: dict[str, Column] = {}
     for item in node.value:
         declared = place.build(item, _Field, {})
-        if not declared.category and (declared.type, declared.decimals) not in TYPES:
+        if (declared.type, declared.decimals) not in TYPES:
             place.fail(item, f"{declared.name!r} has the type {declared.type!r}"
                              + (f" with {declared.decimals} decimals" if declared.decimals else "")
                              + ". Write string, date, datetime, or number with decimals: 2 (amounts), "
                              "3 (quantities) or 6 (prices of one unit).")
+        if declared.category and declared.type != "string":
+            place.fail(item, f"{declared.name!r} is a category, so its type must be string. Correct it.")
+        if declared.format not in ("", "default", "any"):
+            place.fail(item, f"{declared.name!r} has the format {declared.format!r}. The contract has only "
+                             "ISO 8601; declare other forms in data/contract/systems, as `dates`.")
+        if not columns and not declared.constraints.required:
+            place.fail(item, f"{declared.name!r} is the first field, which is the key. Write `constraints: "
+                             "{required: true}`, or move it down.")
+        if not columns and declared.since:
+            place.fail(item, f"{declared.name!r} is the key, without which no file can be read. Remove "
+                             "'since'.")
         if declared.name in columns:
             place.fail(item, f"the field {declared.name!r} is there twice. Keep one.")
         columns[declared.name] = declared.as_column()
@@ -119,12 +140,17 @@ def read_timezone(place: Place, node: yaml.Node) -> str:
     return name
 
 
+def _read_primary_key(place: Place, node: yaml.Node) -> tuple[yaml.Node, tuple[str, ...]]:
+    return node, place.texts(node, "'primaryKey'")
+
+
 @dataclass(frozen=True)
 class _TableSchema:
     columns: tuple[Column, ...] = field(metadata={"name": "fields", "read": _read_fields})
     missing: tuple[str, ...] = field(default=(), metadata={"name": "missingValues"})
     encoding: str = field(default="", metadata={"read": read_encoding})
-    primary_key: tuple[str, ...] = field(default=(), metadata={"name": "primaryKey"})
+    description: str = ""
+    primary_key: Any = field(default=None, metadata={"name": "primaryKey", "read": _read_primary_key})
     foreign_keys: Any = field(
         default=None, metadata={"name": "foreignKeys", "read": lambda place, node: node})
 
@@ -146,17 +172,20 @@ class Shop:
 def read_source(path: Path) -> Source:
     """Return the source that a Table Schema describes. Raises DeclarationError."""
     found = read_declaration(path, _TableSchema)
-    place = Place(path)
-    if found.columns[0].optional or found.primary_key not in ((), (found.columns[0].name,)):
-        place.fail(None, "the first field is the key: it must be required, and the primaryKey. Correct it.")
-    return Source(path.stem, found.columns, tuple(filter(None, found.missing)), found.encoding)
+    key = found.columns[0].name
+    if found.primary_key and found.primary_key[1] != (key,):
+        Place(path).fail(found.primary_key[0], f"the 'primaryKey' must be {key!r}, because the first field "
+                                               "is the key. Correct it, or move the key up.")
+    return Source(path.stem, found.columns, tuple(filter(None, found.missing)), found.encoding,
+                  found.description)
 
 
 def read_shop(path: Path) -> Shop:
     """Return what a file says of the shop. Raises DeclarationError."""
-    shop = read_declaration(path, Shop)
+    shop, place = read_declaration(path, Shop), Place(path)
     if not 1 <= shop.first_month_of_fiscal_year <= 12:
-        Place(path).fail(None, "'first_month_of_fiscal_year' must be a month from 1 to 12. Correct it.")
+        place.fail(place.find("first_month_of_fiscal_year"),
+                   "'first_month_of_fiscal_year' must be a month from 1 to 12. Correct it.")
     return shop
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from lib.errors import PipelineError, closest
+from lib.errors import PipelineError, closest, first_line
 
 Declared = TypeVar("Declared")
 WORDS = {"true": True, "false": False}  # other scalars keep their spelling: `no` is a country
@@ -29,18 +29,7 @@ def read_declaration(path: Path, kind: type[Declared], **more: Any) -> Declared:
     and a value of another type.
     """
     place = Place(path)
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except OSError as error:
-        raise DeclarationError(f"{place} cannot be read ({error.strerror}). Restore it.") from error
-    except (yaml.YAMLError, UnicodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise DeclarationError(f"{place}{line}: this is no YAML ({problem}). Correct it.") from error
-    if node is None:
-        node = yaml.MappingNode("", [])
-    return place.build(node, kind, more)
+    return place.build(place.compose(), kind, more)
 
 
 class Place:
@@ -50,12 +39,44 @@ class Place:
         self.path = path
 
     def __str__(self) -> str:
-        return "/".join(self.path.parts[-4:]) if "contract" in self.path.parts else str(self.path)
+        *_, start = (0, *(i - 1 for i, part in enumerate(self.path.parts) if part == "contract"))
+        return "/".join(self.path.parts[start:]) if start else str(self.path)
+
+    def compose(self) -> yaml.Node:
+        """Return what the file holds; an empty file is an empty mapping. Raises DeclarationError."""
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+            return yaml.compose(text, Loader=yaml.CSafeLoader) or yaml.MappingNode("", [])
+        except OSError as error:
+            raise DeclarationError(f"{self} cannot be read ({error.strerror}). Restore it.") from error
+        except UnicodeDecodeError as error:
+            line = 1 + error.object.count(b"\n", 0, error.start)
+            raise DeclarationError(f"{self}, line {line}: this is not UTF-8. Save it as UTF-8.") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
+            problem = getattr(error, "problem", None) or first_line(error)
+            raise DeclarationError(f"{self}, line {line + 1}: this is no YAML ({problem}). "
+                                   "Correct it.") from error
+
+    def find(self, *names: str) -> yaml.Node | None:
+        """Return the node below which names lead: of the last name that is there; None if none is."""
+        found, node = None, self.compose()
+        for name in names:
+            inside = {key.value: (key, value) for key, value in node.value} \
+                if isinstance(node, yaml.MappingNode) else {}
+            if name not in inside:
+                break
+            found, node = inside[name]
+        return found
 
     def fail(self, node: yaml.Node | None, message: str) -> NoReturn:
         """Raise DeclarationError about a node."""
-        line = f", line {node.start_mark.line + 1}" if node is not None and node.start_mark else ""
-        raise DeclarationError(f"{self}{line}: {message}")
+        raise DeclarationError(f"{self.at(node)}: {message}")
+
+    def at(self, node: yaml.Node | None) -> str:
+        """Return the file and the line of a node, for a message."""
+        return f"{self}, line {node.start_mark.line + 1}" if node and node.start_mark else str(self)
 
     def items(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """Return the nodes of a mapping's keys and values, by key."""

@@ -30,6 +30,7 @@ LINES = "lines"  # in `adds_up`: what the order's lines come to
 NUMBER = "n"  # the placeholder for the number of a row within its order, or of a numbered column
 NUMBERED = "<n>"  # in the name of a numbered column: `Item <n> name`
 NAME_PARTS = (":first", ":rest")  # of a person's name: up to the first space, and after it
+Problem = tuple[tuple[str, ...], str]  # the names that lead to what is wrong, and what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _read_cell(place: Place, node: yaml.Node) -> Cell:
         place.fail(node, "a column has an empty list. Name where it comes from, or take it out.")
     sums: tuple[Text, ...] = ()
     if isinstance(ways[-1], yaml.MappingNode) and "sum" in (found := place.items(ways[-1], "a column")):
-        sums = tuple(Text(_as_template(text)) for text in place.texts(found["sum"][1], "'sum'"))
+        sums = _read_cell(place, found["sum"][1]).texts
         ways.pop()
     return Cell(tuple(_read_text(place, way) for way in ways), sums)
 
@@ -95,11 +96,11 @@ def _read_text(place: Place, node: yaml.Node) -> Text:
             place.fail(node, "write a column's name, a text with {placeholders}, a list of these, "
                              "`sum: […]`, or `{when: …, value: …}`.")
         return Text(place.text(found["value"][1], "'value'"), place.text(found["when"][1], "'when'"))
-    return Text(_as_template(place.text(node, "a column")))
-
-
-def _as_template(text: str) -> str:
-    return text if PLACEHOLDER.search(text) else f"{{{text}}}"
+    text = place.text(node, "a column")
+    if not text or set("{}") & set(PLACEHOLDER.sub("", text)):
+        place.fail(node, f"{text!r} is no name of a column, and no text with {{placeholders}}. Correct it, "
+                         "or remove the line.")
+    return Text(text if PLACEHOLDER.search(text) else f"{{{text}}}")
 
 
 @dataclass(frozen=True)
@@ -222,35 +223,41 @@ def read_system(path: Path) -> System:
     """Return the system that a file declares. Raises DeclarationError for whatever in it cannot be meant."""
     system, place = read_declaration(path, System, name=path.stem), Place(path)
     problems = [*_problems_of_text(system), *(
-        f"{name}: {problem}" for name, block in system.sources.items()
-        for problem in _problems_of_block(name, block, system))]
+        (("sources", name, *names), f"{name}: {problem}") for name, block in system.sources.items()
+        for names, problem in _problems_of_block(name, block))]
     if not system.sources:
-        problems.append("'sources' is empty. Say of at least one source where its columns come from.")
+        problems.append((("sources",), "'sources' is empty. Say of at least one source where its columns "
+                                       "come from."))
     if system.name == DEFAULT:
-        problems.append(f"{DEFAULT} is the contract itself. Give the file another name.")
+        problems.append(((), f"{DEFAULT} is the contract itself. Give the file another name."))
     if problems:
-        place.fail(None, "\n  ".join(problems))
+        raise DeclarationError("\n  ".join(
+            f"{place.at(place.find(*names))}: {problem}" for names, problem in problems))
     return system
 
 
-def _problems_of_text(system: System) -> Iterator[str]:
+def _problems_of_text(system: System) -> Iterator[Problem]:
     if system.decimal not in (".", ","):
-        yield f"'decimal' is {system.decimal!r}. Write \".\" or \",\"."
+        yield ("decimal",), f"'decimal' is {system.decimal!r}. Write \".\" or \",\"."
     if len(system.grouping) > 1 or system.grouping == system.decimal:
-        yield (f"'grouping' is {system.grouping!r}. Write one character, which is not the decimal character "
-               f"{system.decimal!r}.")
+        yield ("grouping",), (f"'grouping' is {system.grouping!r}. Write one character, which is not the "
+                              f"decimal character {system.decimal!r}.")
     if system.delimiter and len(system.delimiter.encode()) != 1:
-        yield f"'delimiter' is {system.delimiter!r}. Write one character, such as \";\" or \"\\t\"."
+        yield ("delimiter",), (f"'delimiter' is {system.delimiter!r}. Write one character, such as \";\" or "
+                               "\"\\t\".")
     if system.complete not in ("", "order"):
-        yield f"'complete' is {system.complete!r}. Write order, or leave it out."
+        yield ("complete",), f"'complete' is {system.complete!r}. Write order, or leave it out."
     if system.repeated_keys not in ("", LAST_WINS):
-        yield f"'repeated_keys' is {system.repeated_keys!r}. Write {LAST_WINS}, or leave it out."
+        yield ("repeated_keys",), (f"'repeated_keys' is {system.repeated_keys!r}. Write {LAST_WINS}, or "
+                                   "leave it out.")
     for name, zone in system.zones.items():
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield f"'zones': there is no time zone {zone!r} for {name!r}. Write an IANA name."
-    yield from _problems_of_dates(system.dates)
+            yield ("zones", name), (f"'zones': there is no time zone {zone!r} for {name!r}. Write an IANA "
+                                    "name, such as Europe/Berlin.")
+    for problem in _problems_of_dates(system.dates):
+        yield ("dates",), problem
 
 
 def _problems_of_dates(patterns: Sequence[str]) -> Iterator[str]:
@@ -273,30 +280,32 @@ def _problems_of_dates(patterns: Sequence[str]) -> Iterator[str]:
                     break
 
 
-def _problems_of_block(name: str, block: Block, system: System) -> Iterator[str]:
+def _problems_of_block(name: str, block: Block) -> Iterator[Problem]:
     source = SOURCES.get(name)
     if source is None:
-        yield f"there is no such source{closest(name, SOURCES)}. Correct the name."
+        yield (), f"there is no such source{closest(name, SOURCES)}. Correct the name."
         return
     for kind, columns in (("columns", block.columns), ("constants", block.constants),
                           ("values", block.values)):
         for column in columns:
             if column not in source.column_names:
-                yield (f"'{kind}' has {column!r}, which is no column of the contract"
-                       f"{closest(column, source.column_names)}. Correct the name.")
+                yield (kind, column), (f"'{kind}' has {column!r}, which is no column of the contract"
+                                       f"{closest(column, source.column_names)}. Correct the name.")
     if block.rows not in (EVERY_ROW, ONE_PER_KEY):
-        yield f"'rows' is {block.rows!r}. Write {EVERY_ROW}, or {ONE_PER_KEY}."
+        yield ("rows",), f"'rows' is {block.rows!r}. Write {EVERY_ROW}, or {ONE_PER_KEY}."
     known = {*block.columns, *block.constants}
     for column in source.columns:
-        if not column.optional and column.name not in known:
-            what = "the key" if column.name == source.key else f"{column.name}, which must not be empty"
-            yield f"'columns' does not say where {what} comes from ({column.name}). Add it."
+        if not (column.optional or column.since or column.name in known):
+            what = "is the key" if column.name == source.key else "must not be empty"
+            yield ("columns",), (f"'columns' does not say where {column.name} comes from, which {what}. "
+                                 "Add it.")
     for column, cell in block.columns.items():
         if cell.sums and block.rows != ONE_PER_KEY:
-            yield f"{column!r} is a sum over the rows of a key: that needs `rows: {ONE_PER_KEY}`."
+            yield ("columns", column), (f"{column!r} is a sum over the rows of a key: that needs "
+                                        f"`rows: {ONE_PER_KEY}`.")
         if (any(NUMBER in text.placeholders for text in cell.texts) and not block.is_numbered
                 and ("order_id" not in known or block.rows != EVERY_ROW)):
-            yield (f"{column!r} has {{n}}, the number of a row within its order: it needs order_id, and "
-                   f"`rows: {EVERY_ROW}`.")
+            yield ("columns", column), (f"{column!r} has {{n}}, the number of a row within its order: it "
+                                        f"needs order_id, and `rows: {EVERY_ROW}`.")
     if block.adds_up and name != "orders":
-        yield "'adds_up' is about the totals of orders. Move it there."
+        yield ("adds_up",), "'adds_up' is about the totals of orders. Move it there."

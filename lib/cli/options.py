@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from lib.contract import SOURCES
 from lib.errors import closest, printable
 from lib.spark.address import warehouse_address
 from lib.steps import STEPS, Options
@@ -58,6 +57,12 @@ def some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
         names = [name.strip() for name in text.split(",")]
         return tuple(map(one_of(known), list(filter(None, names)) or [""]))
     return read
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    from lib.contract import SOURCES  # here, not above: a wrong contract is an error of the command
+
+    return some_of(tuple(SOURCES))(text)
 
 
 def _positive(text: str) -> int:
@@ -116,7 +121,7 @@ WHAT = _group(
                 "instead of rebuilding them and the tables that depend on them"),
     option("--steps", type=some_of(tuple(STEPS)), metavar="STEP,…",
            help=f"run only these steps, in their usual order (default: {','.join(STEPS)})"),
-    option("--snapshot", type=some_of(tuple(SOURCES)), metavar="SOURCE,…",
+    option("--snapshot", type=_sources, metavar="SOURCE,…",
            help="the new deliveries of these sources are complete: keys missing from them are marked deleted "
                 "in curated and leave gold"))
 LIMITS = _group(
@@ -155,8 +160,11 @@ def options_of(given: dict[str, Any], needs_master: bool = True) -> Options:
     """Return the Options of a run from what the command line gave; None stands for what it left out.
 
     Raises click.UsageError for options that do not go with the engine, and for names that cannot be written
-    into the log.
+    into the log, and DeclarationError for a wrong declaration in data/contract: nothing has begun yet.
     """
+    from lib.systems import systems  # here, not above, as for the sources
+
+    systems()
     values = {name: value for name, value in given.items() if value is not None}
     audit, warehouse = values.pop("audit", None), values.pop("warehouse", Options.warehouse)
     if values.get("engine") == "spark":

@@ -5,7 +5,7 @@ its order, count, the whole table is held in memory; else it is read in batches.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
@@ -67,9 +67,10 @@ class Opened:
 
 
 def open_rows(path: Path, table: str, system: System, source: str, *, sha256: str = "",
-              is_first_block: bool = False) -> Opened:
+              is_first_block: bool = False, may_lack: Collection[str] = ()) -> Opened:
     """Return a table of a file as rows of a source. `sha256` is of the file, whose table is then kept for its
-    next source; with `is_first_block` only its first lines are read.
+    next source; with `is_first_block` only its first lines are read. `may_lack` are columns that a file in
+    the contract's form may lack, although others must have them.
 
     Raises PipelineError if the file cannot be read, or lacks what its system needs.
     """
@@ -78,7 +79,7 @@ def open_rows(path: Path, table: str, system: System, source: str, *, sha256: st
         place = read_first_block(place)
     is_whole = not isinstance(place, FirstBlock) or place.is_all
     if system.name == DEFAULT:
-        header = read_header(place, SOURCES[source])
+        header = read_header(place, SOURCES[source], may_lack=may_lack)
         return Opened(header, partial(_read_default, place, header), isinstance(place, Path), is_whole)
     place, system, notes = _without_other_lines(place, system)
     header = _read_declared_header(place, system)
@@ -353,9 +354,9 @@ def _cells(rows: pd.DataFrame, block: Block, system: System, number: pd.Series |
     if number is None and ORDER in block.columns:
         order = _first_of(rows, block.columns[ORDER])
         number = order.groupby(order.str.strip(), sort=False).cumcount().add(1).astype("str")
+    nothing = pd.Series(None, rows.index, dtype="str")
     for name, cell in block.columns.items():
-        nothing = pd.Series(None, rows.index, dtype="str")
-        cells[name] = reduce(pd.Series.fillna, [_text(rows, text, number) for text in cell.texts] or [nothing])
+        cells[name] = reduce(pd.Series.fillna, (_text(rows, text, number) for text in cell.texts), nothing)
         if cell.sums:
             cells[name + OF_ROW] = reduce(_joined, [_text(rows, text, number) for text in cell.sums])
         if system.prefix and name in KEYS:

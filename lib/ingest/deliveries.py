@@ -110,11 +110,6 @@ def find_deliveries(folder: Path, known: Iterable[KnownDelivery], settled_second
     return deliveries + _find_stray_folders(folder, known)
 
 
-def is_list(source: Path) -> bool:
-    """Return whether a run reads a list of deliveries, and not a source folder."""
-    return source.name == LISTED and source.is_file()
-
-
 def _content(delivery: Delivery | KnownDelivery) -> tuple[str, ...]:
     """Return what two deliveries have in common if one is a copy of the other."""
     return delivery.source, delivery.sha256, delivery.table, delivery.system, delivery.reading
@@ -194,6 +189,22 @@ def may_be_delivery(folder: Path, name: str) -> bool:
         return bool(claim(folder / name, name))
     except (Unclaimed, PipelineError):
         return False
+
+
+def is_list(source: Path) -> bool:
+    """Return whether a run reads a list of deliveries, and not a source folder."""
+    return source.name == LISTED and source.is_file()
+
+
+def may_lack(delivery: Delivery, source: Path) -> set[str]:
+    """Return the columns of the contract that a delivery may lack.
+
+    Those are the columns that came into the contract later. What is in a list has been read before, by the
+    contract of its time: it may lack all but the key.
+    """
+    columns, order = SOURCES[delivery.source].columns[1:], natural_order(delivery.name)
+    return {column.name for column in columns
+            if is_list(source) or (column.since and order < natural_order(column.since))}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -62,17 +62,19 @@ class _Line:
 
 
 def read_header(path: Path | FirstBlock | str, source: Source, delimiters: Sequence[str] = DELIMITERS,
-                line_number: int = 0, *, is_declared: bool = False) -> Header:
+                line_number: int = 0, *, is_declared: bool = False,
+                may_lack: Collection[str] = ()) -> Header:
     """Return the header of a delivery of a source.
 
     This reads the whole file once, to be sure of its encoding, or a first block alone. With `line_number`,
     the header is in this line. With `is_declared`, the columns that are not the source's do not matter: their
-    names are their positions. Raises PipelineError for a file that is missing, empty, damaged or not CSV, and
-    for a header that lacks a column or has a name twice.
+    names are their positions. `may_lack` are columns that this file may lack, although others must have them.
+    Raises PipelineError for a file that is missing, empty, damaged or not CSV, and for a header that lacks a
+    column or has a name twice.
     """
     path = Path(path) if isinstance(path, str) else path
     with reading(path):
-        encoding, notes = detect_encoding(path, source.encoding)
+        encoding, notes = detect_encoding(path, source.encoding, f"data/contract/{source.name}.yaml")
         head = _read_head(path, encoding)
     start = MARK_AND_BLANK_LINES.match(head).end()
     if not head[start:].strip():
@@ -96,7 +98,7 @@ def read_header(path: Path | FirstBlock | str, source: Source, delimiters: Seque
         notes += (f"the header ends in {more} than the rows: left out",)
     names = line.names(source)
     extra = tuple(name for name in names if name not in source.column_names)
-    _check_names(line, source, where)
+    _check_names(line, source, may_lack, where)
     absent = tuple(name for name in source.column_names if name not in names)
     return Header(source, names, extra, tuple(line.cells), absent, encoding, line.delimiter,
                   notes + _describe(line, names, absent, source), body_start,
@@ -216,14 +218,14 @@ def _count_unnamed(body: bytes, line: _Line) -> int:
     return unnamed
 
 
-def _missing(line: _Line, source: Source) -> list[str]:
+def _missing(line: _Line, source: Source, may_lack: Collection[str] = ()) -> list[str]:
     """Return the columns that a header lacks although it must have them.
 
     A column that may be empty may also be absent. But if more columns are absent than present, or if one may
     be there under another name, the file is most likely another table, or its header is wrong.
     """
     names = line.names(source)
-    absent = [name for name in source.column_names if name not in names]
+    absent = [name for name in source.column_names if name not in names and name not in may_lack]
     if 2 * len(absent) > len(source.columns):
         return absent
     optional, extra = _optional(source), _extra(line, source)
@@ -240,7 +242,7 @@ def _extra(line: _Line, source: Source) -> list[str]:
     return [cell for cell, name in names if name not in source.column_names]
 
 
-def _check_names(line: _Line, source: Source, where: str) -> None:
+def _check_names(line: _Line, source: Source, may_lack: Collection[str], where: str) -> None:
     names = line.names(source)
     for name, count in Counter(names).items():
         if count > 1:
@@ -250,7 +252,7 @@ def _check_names(line: _Line, source: Source, where: str) -> None:
     if SOURCE_ROW in names:
         raise PipelineError(f"{where}: the header has {SOURCE_ROW!r}, which is the pipeline's name for line "
                             "numbers. Rename it.")
-    if missing := _missing(line, source):
+    if missing := _missing(line, source, may_lack):
         extra = _extra(line, source)
         near = {name: nearest(name, source, extra) for name in missing}
         lacking = [f"{name!r} (nearest: {cell[:40]!r})" for name, cell in near.items() if cell]

@@ -131,10 +131,12 @@ def text_chunks(path: Path | FirstBlock, encoding: str, size: int = SCAN_BYTES) 
     return (text.encode() for text in codecs.iterdecode(chunks, encoding))
 
 
-def detect_encoding(path: Path | FirstBlock, declared: str = "") -> tuple[str, tuple[str, ...]]:
+def detect_encoding(path: Path | FirstBlock, declared: str = "",
+                    declaration: str = "data/contract") -> tuple[str, tuple[str, ...]]:
     """Return a codec that decodes the whole file, and notes on what was found.
 
-    `declared` is the encoding of files that are not UTF-8; without it, they are cp1252. A file that is UTF-8,
+    `declared` is the encoding of files that are not UTF-8; without it, they are cp1252. `declaration` is the
+    file that declares it, for messages. A file that is UTF-8,
     or UTF-16 by its first bytes, is read as such whatever is declared. This reads every byte, so it also
     finds a damaged gzip file. Raises PipelineError for a file that is not CSV, or that can only be decoded by
     guessing.
@@ -158,34 +160,35 @@ def detect_encoding(path: Path | FirstBlock, declared: str = "") -> tuple[str, t
                             f"{offset}, where it is cut short, damaged or mixed with another encoding. "
                             "Deliver it again, all of it as UTF-8.")
     if declared:
-        _check_declared(path, declared)
+        _check_declared(path, declared, declaration)
         return declared, notes
-    return "cp1252", (*notes, _check_western(path, offset))
+    return "cp1252", (*notes, _check_western(path, offset, declaration))
 
 
-def _check_declared(path: Path, declared: str) -> None:
-    """Raise PipelineError when a file cannot be decoded as its source's contract declares."""
+def _check_declared(path: Path, declared: str, declaration: str) -> None:
+    """Raise PipelineError when a file cannot be decoded as it is declared."""
     if (offset := first_bad_byte(path, declared)) is not None:
         raise PipelineError(
-            f"{path}, line {_line_at(path, offset)}: byte {offset} is not {declared}, which lib/contract.py "
-            f"declares as the encoding of this source. Deliver the file again in {declared} or as UTF-8, or "
-            "correct the declaration.")
+            f"{path}, line {_line_at(path, offset)}: byte {offset} is not {declared}, which {declaration} "
+            f"declares as its encoding. Deliver the file again in {declared} or as UTF-8, or correct the "
+            "declaration.")
 
 
-def _check_western(path: Path, not_utf8: int) -> str:
+def _check_western(path: Path, not_utf8: int, declaration: str) -> str:
     """Return the note on a file that is read as cp1252; raise PipelineError if it hardly can be."""
     found, line = judge(byte_chunks(path)), _line_at(path, not_utf8)
-    shown, declare = found.shown("cp1252"), "encoding=\"…\" of its source in lib/contract.py"
+    shown = found.shown("cp1252")
     undefined = first_bad_byte(path, "cp1252")
     if undefined is None and found.is_western:
         return (f"read as cp1252, because byte {not_utf8} is not UTF-8: values look like {shown} now. If "
                 "that is wrong, deliver the file again as UTF-8, and declare the encoding of later files: "
-                f"{declare}")
+                f"`encoding: …` in {declaration}")
     reason = f"{found.odd:,} of {found.words:,} words with letters beyond ASCII look wrong"
     if undefined is not None:
         reason = f"it has no character for byte {undefined}, in line {_line_at(path, undefined)}"
     guess = propose_encoding(found.values)
     likely = f" It may be {guess}: {found.shown(guess)}." if guess else ""
+    declare = f"`encoding: {guess or '…'}` in {declaration}"
     raise PipelineError(
         f"{path} is not UTF-8 (byte {not_utf8}, line {line}), and hardly cp1252: {reason}, and values would "
         f"look like {shown}.{likely} Declare its encoding: {declare} (see docs/your-files.md, Encodings). Or "

@@ -1,7 +1,7 @@
 """The catalog: every table and column with its meaning, its lineage and the rules that it must meet.
 
 Tables and types are read from the databases, rules from the suites, lineage from the notebooks (see
-lib.report.lineage), and meanings from `notebooks/meanings.toml`, the only place where they are written down.
+lib.report.lineage), and meanings from the contract for what is delivered, and from `notebooks/meanings.toml`.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from lib.contract import CONTRACT, SOURCES
 from lib.report.descriptions import describe_table
 from lib.report.expectation_text import read_expectations
 from lib.report.lineage import Column, Origin, find_origins
@@ -23,7 +24,7 @@ from lib.storage.files import write_whole
 from lib.storage.layer import open_layer
 from lib.storage.sql import file_uri
 
-MADE_FROM = (NOTEBOOKS, "*"), (SUITES, "*.json"), (PROJECT / "lib", "**/*.py")
+MADE_FROM = (NOTEBOOKS, "*"), (SUITES, "*.json"), (CONTRACT, "*.yaml"), (PROJECT / "lib", "**/*.py")
 MODEL = "catalog.json"  # in the reports folder: the catalog as data, and the hash of what it was made from
 LAYERS = ("gold", "curated", "raw", "audit")  # people read gold first
 AUDIT_COLUMNS = """
@@ -77,7 +78,7 @@ def build_catalog(schemas: Schemas) -> dict[str, Any]:
 
     Where the code of a notebook cannot be followed, the catalog has no lineage, and the run still succeeds.
     """
-    meanings = tomllib.loads((NOTEBOOKS / "meanings.toml").read_text(encoding="utf-8"))
+    meanings = read_meanings()
     try:
         origins, problem = find_origins(), None
     except Exception as error:  # the notebooks' own code may raise anything
@@ -88,6 +89,15 @@ def build_catalog(schemas: Schemas) -> dict[str, Any]:
     covered = {table["suite"] for table in tables}
     checks = [{"suite": suite, "rules": rules[suite]} for suite in rules if suite not in covered]
     return {"tables": tables, "problem": problem, "checks": checks}
+
+
+def read_meanings() -> dict[str, dict[str, dict[str, str]]]:
+    """Return what tables ("grain") and columns mean, by layer and table."""
+    meanings = tomllib.loads((NOTEBOOKS / "meanings.toml").read_text(encoding="utf-8"))
+    for source in SOURCES.values():
+        of_columns = {column.name: column.meaning for column in source.columns}
+        meanings["raw"][source.name] = {"grain": source.meaning, **of_columns}
+    return meanings
 
 
 def _order_tables(layer: str, tables: dict[str, Any], origins: dict[Column, Origin]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lib.clock import utc_now
 from lib.errors import PipelineError
-from lib.ingest.deliveries import Delivery, check_source
+from lib.ingest.deliveries import Delivery, check_source, may_lack
 from lib.runner.decide import (
     check_clock,
     explain_changed_rules,
@@ -92,7 +92,7 @@ def _foresee(options: Options, delivery: Delivery) -> str | None:
     path, lines, bad = delivery.path(options.source), 0, []
     try:
         opened = open_rows(path, delivery.table, system_named(delivery.system), delivery.source,
-                           is_first_block=True)
+                           is_first_block=True, may_lack=may_lack(delivery, options.source))
         raw_tables.check_columns(delivery, opened.header.names)
         for batch in opened.read():
             bad += [line for line in batch.rejected.to_pylist() if line["rule"] not in NO_ROWS]

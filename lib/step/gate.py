@@ -75,9 +75,10 @@ class Gate:
         """Run the checkpoint of `suite` on the rows and return what is to be quarantined.
 
         Returns one line per refused row, with its index in `rows`, `rule` and `reason` (the first rule it
-        failed, with what unreadable text looks like). Raises PipelineError when an expectation that means "fail" fails. The message names it, how
-        many rows failed, a sample of values, and the first rows, one line each, as `describe_rows` returns
-        them. The sample of any other expectation says where its rows are, as `name_rows` returns it.
+        failed, with what unreadable text looks like). Raises PipelineError when an expectation that means
+        "fail" fails. The message names it, how many rows failed, a sample of values, and the first rows, one
+        line each, as `describe_rows` returns them. The sample of any other expectation says where its rows
+        are, as `name_rows` returns it.
         """
         rows = rows.rename_axis(index=None)  # with a named index, GX returns failing rows as dicts
         refused, stops = [], []

@@ -1,5 +1,6 @@
 """Markers such as NULL that were read as empty cells: in which columns, in how many rows, and where first."""
 
+import json
 from collections.abc import Callable
 
 
@@ -27,6 +28,6 @@ class Markers:
             filename, line = place_of(source, min(first for _, first in columns.values()))
             lines.append(
                 f"{source}: {marker} was read as an empty cell: {counted} (first: {filename}, line {line}). "
-                f"If it always means that, declare missing=({marker!r},) for {source} in lib/contract.py. "
-                "If it is a value, deliver it in another spelling.")
+                f"If it always means that, add {json.dumps(marker)} to missingValues in "
+                f"data/contract/{source}.yaml. If it is a value, deliver it in another spelling.")
         return lines

@@ -15,7 +15,7 @@ from lib.contract import SOURCES, Source
 from lib.errors import DeliveryError, PipelineError, StepError, UsageError
 from lib.ingest import archive, total_row
 from lib.ingest.declared import Opened, forget, open_rows
-from lib.ingest.deliveries import Delivery, find_deliveries, is_list, read_found
+from lib.ingest.deliveries import Delivery, find_deliveries, is_list, may_lack, read_found
 from lib.ingest.header import SOURCE_ROW, Header
 from lib.ingest.names import is_order_clear
 from lib.ingest.reader import Batch
@@ -159,7 +159,7 @@ class RawStep(Step):
 
     def _opened(self, delivery: Delivery) -> Opened:
         return open_rows(delivery.path(self.source), delivery.table, system_named(delivery.system),
-                         delivery.source, sha256=delivery.sha256)
+                         delivery.source, sha256=delivery.sha256, may_lack=may_lack(delivery, self.source))
 
     def _parsed(self, delivery: Delivery) -> list[Batch]:
         """Return a delivery's batches if memory can keep them, else []: it is then read twice, keys first."""

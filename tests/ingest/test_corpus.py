@@ -162,8 +162,8 @@ CASES = {
     "products_cp1252.csv": Case({
         2: product("W1", "Café “crème” €", "1.50")},
         ("read as cp1252, because byte 76 is not UTF-8: values look like 'Café “crème” €' now. If that is "
-         'wrong, deliver the file again as UTF-8, and declare the encoding of later files: encoding="…" of '
-         "its source in lib/contract.py",)),
+         "wrong, deliver the file again as UTF-8, and declare the encoding of later files: `encoding: …` in "
+         "data/contract/products.yaml",)),
     "products_nul_byte.csv": Case({
         2: ("nul_byte", "the line holds a NUL byte", "N1,Cup\0,,,,1.50,"), 3: product("N2", "Pot", "2.00")},
         (set_aside(2, "nul_byte", "N1,Cup\0,,,,1.50,", "the line holds a NUL byte"),)),
@@ -279,7 +279,7 @@ REFUSED = {
     "products_html.csv": "web page",
     "products_zip.csv": "the header lacks",
     "products_cut_short.csv.gz": "cut short",
-    "customers_cp1251.csv": "values would look like 'Èâàí'.* cp1251: 'Иван'.*encoding=",
+    "customers_cp1251.csv": "values would look like 'Èâàí'.* cp1251: 'Иван'.*`encoding: cp1251` in data",
     "orders_another_header.csv": "line 3: another header",
 }
 

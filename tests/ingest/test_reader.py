@@ -118,8 +118,8 @@ def test_rejected_lines(tmp_path, body, ids, rejected):
 # A whole file whose one row is 1, Zoë; its name; the notes.
 ROW = "id,name\n1,Zoë\n"
 CP1252 = ("read as cp1252, because byte 12 is not UTF-8: values look like 'Zoë' now. If that is wrong, "
-          'deliver the file again as UTF-8, and declare the encoding of later files: encoding="…" of its '
-          "source in lib/contract.py")
+          "deliver the file again as UTF-8, and declare the encoding of later files: `encoding: …` in "
+          "data/contract/people.yaml")
 DETECTED = {
     "UTF-8": (ROW.encode(), "a.csv", ()),
     "UTF-8 with a byte-order mark": (ROW.encode("utf-8-sig"), "a.csv", ()),

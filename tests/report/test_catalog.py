@@ -12,7 +12,7 @@ import pytest
 from conftest import LAYERS, PROJECT, Shop
 from page import Page
 
-from lib.contract import SOURCES
+from lib.contract import CONTRACT, SOURCES
 from lib.report import catalog, lineage
 from lib.report.descriptions import EVERYWHERE
 from lib.report.expectation_text import as_sentence
@@ -56,7 +56,7 @@ def test_every_table_and_column_of_the_databases_is_listed_with_meaning_and_type
     for name, table in tables.items():
         assert table["grain"], name
         for column in table["columns"].values():
-            missing = f"notebooks/meanings.toml has no meaning of {name}.{column['name']}"
+            missing = f"neither the contract nor notebooks/meanings.toml says what {name}.{column['name']} is"
             assert (column["meaning"] or "").endswith("."), missing
             assert column["type"].partition(",")[0] == schemas[name][column["name"]]
 
@@ -187,7 +187,7 @@ def test_a_notebook_that_cannot_be_followed_costs_only_the_lineage(tmp_path: Pat
     assert model["tables"][0]["columns"][0]["meaning"]
 
 
-def test_it_is_rebuilt_only_when_something_has_changed(used: Shop, origins, monkeypatch):
+def test_it_is_rebuilt_only_when_something_has_changed(used: Shop, origins, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(catalog, "find_origins", lambda: origins)
     folder = next((used.reports / "runs").iterdir())
     before = (used.reports / catalog.MODEL).read_text(encoding="utf-8")
@@ -198,6 +198,23 @@ def test_it_is_rebuilt_only_when_something_has_changed(used: Shop, origins, monk
     used.query("gold", "alter table sales_summary_daily add column tips real")
     page = catalog.write_catalog(used.reports, folder, used.warehouse)
     assert "tips" in page.read_text(encoding="utf-8")
+    shutil.copytree(PROJECT / "data" / "contract", tmp_path / "contract")
+    (tmp_path / "contract" / "orders.yaml").write_text("fields: []", encoding="utf-8")
+    made_from = [(tmp_path / "contract" if where == CONTRACT else where, names)
+                 for where, names in catalog.MADE_FROM]
+    monkeypatch.setattr(catalog, "MADE_FROM", made_from)
+    rebuilt = {"tables": [], "problem": "rebuilt", "checks": []}
+    monkeypatch.setattr(catalog, "build_catalog", lambda _: rebuilt)
+    page = catalog.write_catalog(used.reports, folder, used.warehouse)
+    assert "rebuilt" in page.read_text(encoding="utf-8")
+
+
+def test_what_is_delivered_has_its_meaning_from_the_contract(tables):
+    orders = tables["raw.orders"]
+    assert orders["grain"] == SOURCES["orders"].meaning == "A version of an order, as delivered."
+    for column in SOURCES["orders"].columns:
+        assert orders["columns"][column.name]["meaning"] == column.meaning != ""
+    assert tables["curated.fact_orders"]["columns"]["channel"]["meaning"] == "Where the order was placed."
 
 
 def test_databases_are_found_in_a_folder_of_any_name(used: Shop, tmp_path: Path):

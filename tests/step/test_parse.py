@@ -78,12 +78,12 @@ MARKED = ["C3,NULL,Null,,,,,NA,", r"C4,\N,NULL,,,,,\N,vip", "NULL,Di,D,,,,,,vip"
 
 def test_a_marker_becomes_no_person_and_the_run_says_where_it_was(small: Shop, run):
     small.deliver("customers_2.csv", CUSTOMERS, *MARKED)
-    warnings = [warning for warning in run().warnings() if "lib/contract.py" in warning]
+    warnings = [warning for warning in run().warnings() if "missingValues" in warning]
     assert [re.match(r"customers: (\S+) was read as .*: (.*) \(first: (.*?)\)", line).groups()
             for line in warnings] == [
         ("NULL", "customer_id in 1 row, first_name in 1 row, last_name in 1 row", "customers_2.csv, line 2"),
         (r"\N", "first_name in 1 row, country in 1 row", "customers_2.csv, line 3")]
-    assert r"missing=('\\N',)" in warnings[1]
+    assert r'add "\\N" to missingValues in data/contract/customers.yaml' in warnings[1]
     assert small.query("curated", "select customer_id, first_name, last_name, country from dim_customers "
                                   "where customer_id not in ('C1', 'C2')") == [
         ("C3", None, "Null", "NA"), ("C4", None, None, None)]
