@@ -68,7 +68,10 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
         raise PipelineError(f"no Spark session on {master}: {first_line(error)} Check --master, the cluster "
                             f"and that Java 17 is installed{hint}.") from error
     try:
-        spark.sparkContext.addPyFile(str(_pack(scratch() / "lib.zip")))
+        for folder, pattern in (("lib", "**/*.py"), ("data", "contract/**/*.yaml")):
+            # Unpacked, in a folder that is on Python's path, because the code reads the contract beside it.
+            archive = _pack(scratch() / f"{folder}.zip", PROJECT / folder, pattern)
+            spark.sparkContext.addArchive(f"{archive}#{folder}")
         _await_worker(spark, master)
         if not conf.contains("spark.sql.shuffle.partitions"):
             cores = spark.sparkContext.defaultParallelism
@@ -148,9 +151,9 @@ def _await_worker(spark: SparkSession, master: str) -> None:
         timer.cancel()
 
 
-def _pack(path: Path) -> Path:
-    """Write `lib` as a zip file that Python can import from; return its path."""
+def _pack(path: Path, folder: Path, pattern: str) -> Path:
+    """Write files of a folder as a zip file; return its path."""
     with zipfile.ZipFile(path, "w") as archive:
-        for module in sorted((PROJECT / "lib").rglob("*.py")):
-            archive.write(module, module.relative_to(PROJECT))
+        for file in sorted(folder.glob(pattern)):
+            archive.write(file, file.relative_to(folder))
     return path
