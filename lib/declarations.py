@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -11,6 +12,8 @@ import yaml
 from lib.errors import PipelineError, closest, first_line
 
 Declared = TypeVar("Declared")
+NULL = "tag:yaml.org,2002:null"
+CHOOSE = "# choose: "  # in front of a value that a person may choose: the property has none until then
 WORDS = {"true": True, "false": False}  # other scalars keep their spelling: `no` is a country
 
 
@@ -88,8 +91,20 @@ class Place:
                 self.fail(key, f"{what} has a name that is no text. Correct it.")
             if key.value in found:
                 self.fail(key, f"{what} has {key.value!r} twice. Keep one.")
+            if isinstance(value, yaml.ScalarNode) and value.tag == NULL and not value.value:
+                self._fail_without_value(key)
             found[key.value] = key, value
         return found
+
+    def _fail_without_value(self, key: yaml.ScalarNode) -> NoReturn:
+        """Raise DeclarationError about a property without a value: the lines below it may offer some."""
+        below = self.path.read_text(encoding="utf-8").splitlines()[key.start_mark.line + 1:]
+        choices = [line.strip().removeprefix(CHOOSE) for line in takewhile(
+            lambda line: line.strip().startswith("#"), below) if line.strip().startswith(CHOOSE)]
+        if choices:
+            self.fail(key, f"{key.value!r} is not decided. Choose one of {' or '.join(choices)}: delete "
+                           f"`{CHOOSE}` in front of it.")
+        self.fail(key, f"{key.value!r} has no value. Write one, or delete the line.")
 
     def text(self, node: yaml.Node, what: str) -> str:
         if not isinstance(node, yaml.ScalarNode):

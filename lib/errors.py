@@ -92,6 +92,13 @@ def missing_layer(path: Path) -> PipelineError:
                          "Run all steps, with --full-refresh if the file was there before.")
 
 
+def how_to_adopt(path: object) -> str:
+    """Return the sentence with which an error about a file of unknown form ends."""
+    from shlex import quote  # here, not above: only an error needs it
+
+    return f"To read it as it is: python run_pipeline.py adopt {quote(str(path))}"
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, or the error's type when it has no message."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

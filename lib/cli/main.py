@@ -17,6 +17,7 @@ NAME = "run_pipeline.py"
 VERBS = {  # each has a file in this folder, which this list does not import
     "plan": "say what a run would do and why, without doing it",
     "status": "say how things stand and what to do next",
+    "adopt": "look at files as they are, and propose how to read them",
     "watch": "run whenever deliveries arrive, until Ctrl-C",
     "replay": "rebuild the warehouse as a past run left it, and compare",
     "verify": "check the records and compare every table with one full load",

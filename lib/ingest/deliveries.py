@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lib.clock import FORMAT, duration
 from lib.contract import SOURCES
-from lib.errors import PipelineError, UsageError, printable
+from lib.errors import PipelineError, UsageError, how_to_adopt, printable
 from lib.ingest.named import Claim, Unclaimed, is_table, source_named, source_of
 from lib.ingest.names import natural_order
 from lib.ingest.near import nearest_source
@@ -137,7 +137,8 @@ def _parts(folder: Path, found: Delivery, known: list[KnownDelivery],
     try:
         claims = claim(folder / found.name, found.name)
     except Unclaimed as error:
-        return [replace(found, status="stray", sha256="", note=str(error) or _why_stray(found.name))]
+        note = str(error) or f"{_why_stray(found.name).removesuffix('.')}. {how_to_adopt(folder)}"
+        return [replace(found, status="stray", sha256="", note=note.replace("?. ", "? "))]
     except PipelineError as error:
         source = source_of(found.name)  # reading it will say so again, as the error of this delivery only
         return [replace(found, source=source) if source else

@@ -8,10 +8,10 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from lib.contract import Source
-from lib.errors import PipelineError
+from lib.errors import PipelineError, how_to_adopt
 from lib.ingest.near import nearest
 from lib.ingest.records import LINE_END, end_of_lines, is_blank, split_record
-from lib.ingest.text import FirstBlock, detect_encoding, reading, text_chunks
+from lib.ingest.text import FirstBlock, Member, detect_encoding, reading, text_chunks
 
 DELIMITERS = (",", ";", "\t", "|")
 SOURCE_ROW = "source_row"
@@ -98,7 +98,7 @@ def read_header(path: Path | FirstBlock | str, source: Source, delimiters: Seque
         notes += (f"the header ends in {more} than the rows: left out",)
     names = line.names(source)
     extra = tuple(name for name in names if name not in source.column_names)
-    _check_names(line, source, may_lack, where)
+    _check_names(line, source, may_lack, where, path)
     absent = tuple(name for name in source.column_names if name not in names)
     return Header(source, names, extra, tuple(line.cells), absent, encoding, line.delimiter,
                   notes + _describe(line, names, absent, source), body_start,
@@ -242,7 +242,8 @@ def _extra(line: _Line, source: Source) -> list[str]:
     return [cell for cell, name in names if name not in source.column_names]
 
 
-def _check_names(line: _Line, source: Source, may_lack: Collection[str], where: str) -> None:
+def _check_names(line: _Line, source: Source, may_lack: Collection[str], where: str,
+                 path: Path | FirstBlock | Member) -> None:
     names = line.names(source)
     for name, count in Counter(names).items():
         if count > 1:
@@ -261,7 +262,13 @@ def _check_names(line: _Line, source: Source, may_lack: Collection[str], where: 
         otherwise = next((f" If {cell[:40]!r} means something else, add an empty column {name}."
                           for name, cell in near.items() if cell and name in _optional(source)), "")
         raise PipelineError(f"{where}: the header lacks {', '.join(lacking)}. It has {_listed(line.cells)}. "
-                            f"Correct it and deliver the file again.{otherwise}")
+                            f"Correct it and deliver the file again.{otherwise} "
+                            f"{how_to_adopt(_file_of(path))}")
+
+
+def _file_of(path: Path | FirstBlock | Member) -> Path:
+    """Return the file in which a text is: an archive, where it is a member of one."""
+    return path if isinstance(path, Path) else _file_of(path.path)
 
 
 def _listed(names: Sequence[str], limit: int = 12) -> str:
