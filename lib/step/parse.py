@@ -54,16 +54,17 @@ def read_columns(source: str, rows: pd.DataFrame) -> pd.DataFrame:
     them. Raises DeclarationError if a row's system is not declared any more.
     """
     if SYSTEM not in rows:
-        return _read(SOURCES[source], rows, SHOP_CSV)
+        return read_as(SOURCES[source], rows, SHOP_CSV)
     delivered = rows.drop(columns=SYSTEM)
     systems = [system_named(name) for name in rows[SYSTEM].unique()] or [SHOP_CSV]
     if len(systems) == 1:
-        return _read(SOURCES[source], delivered, systems[0])
-    parts = [_read(SOURCES[source], delivered[rows[SYSTEM] == system.name], system) for system in systems]
+        return read_as(SOURCES[source], delivered, systems[0])
+    parts = [read_as(SOURCES[source], delivered[rows[SYSTEM] == system.name], system) for system in systems]
     return pd.concat(parts).loc[rows.index]
 
 
-def _read(source: Source, rows: pd.DataFrame, system: System) -> pd.DataFrame:
+def read_as(source: Source, rows: pd.DataFrame, system: System) -> pd.DataFrame:
+    """Return what `read_columns` returns of rows that are all of one system."""
     typed, declared, found = rows.copy(deep=False), [*source.missing, *system.missing], []
     meanings = system.sources[source.name].values if source.name in system.sources else {}
     readers = {name: partial(_numbers, pattern, system) for name, pattern in PATTERNS.items()}
