@@ -68,7 +68,8 @@ def write_uci(folder: Path, first: datetime = datetime(2010, 12, 1, 8, 26)) -> P
         moment = first + timedelta(days=number, minutes=7 * number)
         for item in (1, 2):
             rows.append([536365 + number, f"8512{item}A", f"ITEM {item}", item,
-                         f"{moment.month}/{moment.day}/{moment.year} {moment.hour}:{moment.minute:02}", "2.55",
+                         f"{moment.month}/{moment.day}/{moment.year} {moment.hour}:{moment.minute:02}",
+                         "2.55",
                          17850 if number % 3 else "", "United Kingdom"])
     write(folder / "data.csv", ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate",
                                 "UnitPrice",
@@ -133,10 +134,15 @@ def answered(adoption: Adoption, **choices: str) -> str:
     """Return a declaration in which a person has chosen, by property, the line that begins so."""
     text = adoption.text
     for name, choice in choices.items():
-        text, made = re.subn(rf"(?m)^( *{name}:\n(?: *# choose: .*\n)*? *)# choose: (?={re.escape(choice)})", r"\1",
+        marked = rf"(?m)^( *{name}:\n(?: *# choose: .*\n)*? *)# choose: (?={re.escape(choice)})"
+        text, made = re.subn(marked, r"\1",
                              text)
         assert made == 1, text
     return text
+
+
+def shown(adoption: Adoption) -> str:
+    return "\n".join(adoption.lines)
 
 
 def deleted(text: str, name: str) -> str:
@@ -250,9 +256,9 @@ def test_dates_that_may_be_either_are_asked_and_a_run_refuses_until_one_is_chose
     header = ["Order", "Date", "SKU", "Qty", "Price"]
     found = adopt([write(tmp_path / "sales.csv", header, rows)])
     assert found.questions == 1
-    assert "all 7 different dates of 'Date', such as 01/02/2026, can be read with the day" in "\n".join(found.lines)
+    assert "all 7 different dates of 'Date', such as 01/02/2026, can be read with the day" in shown(found)
     with pytest.raises(DeclarationError, match=r"line \d+: 'dates' is not decided\. Choose one of "
-                                               r'\["%d/%m/%Y"\]  # day first or \["%m/%d/%Y"\]  # month first: delete'):
+                                               r'\["%d/%m/%Y"\]  # day first or \["%m/%d/%Y"\]  # month'):
         read_text("my_shop", found.text)
     assert read_text("my_shop", answered(found, dates='["%m/%d/%Y"]')).dates == ("%m/%d/%Y",)
 
@@ -261,7 +267,7 @@ def test_one_date_that_only_one_pattern_reads_decides_for_all(tmp_path: Path):
     rows = [(f"A{day}", f"{day:02}/04/2026", "P1", 1, "2.50") for day in (*range(1, 13), 27)]
     found = adopt([write(tmp_path / "sales.csv", ["Order", "Date", "SKU", "Qty", "Price"], rows)])
     assert found.questions == 0
-    assert "01/04/2026 and 11 others can be either; 27/04/2026 only day first: `%d/%m/%Y`" in "\n".join(found.lines)
+    assert "01/04/2026 and 11 others can be either; 27/04/2026 only day first: `%d/%m/%Y`" in shown(found)
 
 
 def test_a_number_that_may_have_thousands_or_decimals_is_asked(tmp_path: Path):
@@ -277,7 +283,7 @@ def test_two_columns_that_may_both_be_the_total_are_asked_if_they_differ(tmp_pat
     path = write(tmp_path / "orders export.csv", ["Order", "Date", "Total", "Order total"], rows)
     found = adopt([path])
     assert found.questions == 1
-    assert "'Order total' and 'Total' of orders export.csv could both be total_amount" in "\n".join(found.lines)
+    assert "'Order total' and 'Total' of orders export.csv could both be total_amount" in shown(found)
     write(path, ["Order", "Date", "Total", "Order total"], [(*row[:3], row[2]) for row in rows])
     assert adopt([path]).questions == 0
 
@@ -285,7 +291,8 @@ def test_two_columns_that_may_both_be_the_total_are_asked_if_they_differ(tmp_pat
 def test_a_required_column_that_no_name_says_is_asked_with_the_columns_that_may_be_it(tmp_path: Path):
     rows = [(f"A{day}", "2026-01-31", "P1", 1, "2.50", "7.10") for day in range(1, 5)]
     found = adopt([write(tmp_path / "sales.csv", ["Order", "Date", "SKU", "Qty", "Foo", "Bar"], rows)])
-    assert '      unit_price:\n        # choose: "{Foo}"  # such as 2.50\n        # choose: "{Bar}"' in found.text
+    choices = '      unit_price:\n        # choose: "{Foo}"  # such as 2.50\n        # choose: "{Bar}"'
+    assert choices in found.text
 
 
 def test_amounts_in_a_currency_that_the_shop_does_not_declare_are_asked(tmp_path: Path, monkeypatch):
@@ -293,7 +300,7 @@ def test_amounts_in_a_currency_that_the_shop_does_not_declare_are_asked(tmp_path
     path = write(tmp_path / "sales.csv", ["Order", "Date", "SKU", "Qty", "Price"], rows, delimiter=";")
     found = adopt([path])
     assert found.questions == 1
-    assert "Is EUR the shop's currency? Set currency there. (data/contract/shop.yaml)" in "\n".join(found.lines)
+    assert "Is EUR the shop's currency? Set currency there. (data/contract/shop.yaml)" in shown(found)
     monkeypatch.setattr("lib.adopt.proposal.SHOP", ShopDeclaration(currency="EUR"))
     assert adopt([path]).questions == 0
 
@@ -325,7 +332,8 @@ PRESETS = {
                  "S1"]),
     "square": ("items-2026-05.csv", ["Date", "Time", "Time Zone", "Category", "Item", "Qty", "SKU",
                                      "Gross Sales",
-                                     "Discounts", "Net Sales", "Tax", "Transaction ID", "Event Type", "Customer ID",
+                                     "Discounts", "Net Sales", "Tax", "Transaction ID", "Event Type",
+                                     "Customer ID",
                                      "Customer Name"],
                ["2026-01-28", "21:44:00", "Arizona", "Bath", "Soap", "1.0", "S1", "$6.40", "-$0.64",
                 "$5.76", "$0.00",
@@ -345,9 +353,8 @@ def test_an_export_of_a_known_system_needs_no_declaration(system: str, tmp_path:
     name, header, row = PRESETS[system]
     found = adopt([write(tmp_path / name, header, [row])])
     assert (found.text, found.questions) == ("", 0)
-    shown = "\n".join(found.lines)
-    assert re.search(rf"{re.escape(name)}: {system} \(.*\): nothing to declare", shown)
-    assert "Set timezone in data/contract/shop.yaml" in shown
+    assert re.search(rf"{re.escape(name)}: {system} \(.*\): nothing to declare", shown(found))
+    assert "Set timezone in data/contract/shop.yaml" in shown(found)
 
 
 def test_the_samples_files_are_in_the_contracts_own_form():
@@ -411,5 +418,5 @@ def test_an_error_about_another_header_ends_with_the_command(tmp_path: Path, mon
     shop.deliver("verkauf.csv", "Auftrag,Datum", "1,2026-01-31")
     done = shop.run("plan", expect=1)
     assert f"python run_pipeline.py adopt {shop.source / 'orders.csv'}\n" in done.stdout
-    assert f"verkauf.csv: no source has such a name. To read it as it is: python run_pipeline.py adopt {shop.source}\n" \
-        in done.stdout
+    hint = f"To read it as it is: python run_pipeline.py adopt {shop.source}\n"
+    assert f"verkauf.csv: no source has such a name. {hint}" in done.stdout
