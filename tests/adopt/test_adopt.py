@@ -189,7 +189,7 @@ def test_german_excel_files_load_after_the_time_zone_is_chosen(tmp_path: Path, d
                       "select order_id, order_date, total_amount, status from fact_orders order by 1")
     assert days == [
         ("B1", "2026-01-28", 21.5, "DELIVERED"), ("B2", "2026-02-03", 1118.5, "CANCELLED"),
-        ("B3", "2026-02-03", 48.0, "PLACED")]  # at half past midnight in Berlin, and the shop's days are UTC's
+        ("B3", "2026-02-03", 48.0, "PLACED")]  # half past midnight in Berlin is the day before in UTC
     assert shop.query("curated", "select order_line_id, quantity, unit_price, discount_amount "
                                  "from fact_order_lines where order_id = 'B2' order by 1") == [
         ("B2/1", 2.0, 548.0, 0.0), ("B2/2", 1.0, 25.0, 2.5)]
