@@ -235,8 +235,9 @@ def test_a_source_is_added_to_the_contract_as_the_page_shows(tmp_path: Path):
 def test_an_encoding_and_a_marker_are_declared_as_the_page_shows(tmp_path: Path):
     page, path = PAGES["docs/your-files.md"], tmp_path / "customers.yaml"
     [marker] = [code for code in codes(page) if code.startswith("missingValues: ")]
+    encoding, *_ = example("yaml", "encoding: cp1251\nfields:", page).splitlines()
     contract = (CONTRACT / "customers.yaml").read_text(encoding="utf-8")
-    changed = contract.replace('missingValues: [""]', marker) + example("yaml", "encoding: ", page)
+    changed = contract.replace('missingValues: [""]', f"{marker}\n{encoding}")
     path.write_text(changed, encoding="utf-8")
     assert (read_source(path).missing, read_source(path).encoding) == (("NULL",), "cp1251")
 
