@@ -1,7 +1,8 @@
-"""A moment is read in the time zone that it is of, also when clocks change, and counts for its day in the shop."""
+"""A moment is read in its own time zone, also when clocks change, and counts for its day in the shop."""
 
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -25,10 +26,10 @@ def read(text: str, shop_zone: str, system: System = SHOP_CSV) -> tuple[str | No
 
 @cache
 def days_of_change(zone: str) -> list[datetime]:
-    """Return the days from noon to noon of which a zone's clocks change; days of any kind if they never do."""
+    """Return the days on which a zone's clocks change, from noon to noon; two other days if they never do."""
     place = ZoneInfo(zone)
     noons = [(FIRST + timedelta(days=n, hours=12)).replace(tzinfo=place) for n in range((LAST - FIRST).days)]
-    found = [later.replace(tzinfo=None, hour=0) for earlier, later in zip(noons, noons[1:], strict=False)
+    found = [later.replace(tzinfo=None, hour=0) for earlier, later in pairwise(noons)
              if earlier.utcoffset() != later.utcoffset()]
     return found or [FIRST, LAST]
 
@@ -119,7 +120,8 @@ NAMED = System("any", {}, timezone="Europe/Berlin", dates=("%d.%m.%Y %H:%M",), z
     ("31.01.2026 14:05 GMT", "2026-01-31 14:05:00"), ("31.01.2026 14:05", "2026-01-31 13:05:00"),
     ("2026-01-31 14:05:00 Asia/Kolkata", "2026-01-31 08:35:00"),
     ("31.07.2026 14:05 America/Argentina/Buenos_Aires", "2026-07-31 17:05:00"),
-    ("31.01.2026 14:05 Nowhere/Atall", None), ("31.01.2026 14:05 XYZ", None), ("31.01.2026 14:05 central", None)])
+    ("31.01.2026 14:05 Nowhere/Atall", None), ("31.01.2026 14:05 XYZ", None),
+    ("31.01.2026 14:05 central", None)])
 def test_a_name_of_a_zone_behind_a_moment_says_where_it_is(text: str, moment: str | None):
     assert read(text, "UTC", NAMED)[0] == moment
 

@@ -9,13 +9,14 @@ import in_process
 import pytest
 from conftest import ORDERS, PROJECT, Shop
 
+import lib.step.fingerprint
 import lib.systems
 from lib.clock import day_in
 from lib.contract import SHOP
 from lib.reproduce.replay import replay
 from lib.reproduce.verify import verify
 from lib.runner.plan import describe, make_plan
-from lib.step.fingerprint import SYSTEM, ZONE, changed_parts
+from lib.step.fingerprint import SYSTEM, ZONE
 from lib.steps import Options
 from lib.storage import audit
 
@@ -52,6 +53,12 @@ def declare(monkeypatch, tmp_path: Path) -> Callable[[str, str], None]:
     lib.systems.systems.cache_clear()
 
 
+def fresh(shop: Shop, folder: Path) -> Shop:
+    """Return a shop with the same deliveries, before its first run."""
+    shutil.copytree(shop.source, folder / "source")
+    return Shop(folder)
+
+
 def rebuilt(result) -> dict[str, bool]:
     """Return the steps that ran, and whether each rebuilt its tables."""
     return {step.name: step.record["is_full"] for step in result.steps if step.record}
@@ -72,9 +79,7 @@ def test_an_order_counts_for_its_day_in_the_shop_and_another_zone_rebuilds_all_d
     assert small.query("curated", "select order_id, order_timestamp from fact_orders order by 1") == [
         ("N1", "2025-02-01 04:30:00"), ("O1", "2025-01-01 05:00:00"), ("O2", "2025-01-02 05:00:00")]
     assert rebuilt(run()) == {}
-    fresh = Shop(tmp_path / "fresh")
-    shutil.copytree(small.source, fresh.source)
-    loaded = in_process.run(fresh, monkeypatch)
+    loaded = in_process.run(fresh(small, tmp_path / "fresh"), monkeypatch)
     for again, first in zip(result.steps[2:], loaded.steps[2:], strict=True):
         assert again.record["digests"] == first.record["digests"]
 
@@ -98,18 +103,15 @@ def test_a_system_that_is_added_rebuilds_nothing_and_one_that_is_changed_what_it
 
 
 def test_rows_that_were_made_before_there_were_systems_and_zones_are_not_made_again(
-        small: Shop, run, monkeypatch):
-    with audit.open_audit(small.warehouse) as log:
-        now, _ = audit.read_rules(log, "facts")
-    before = {part: rule for part, rule in now.items() if not part.startswith(SYSTEM)}
-    assert ZONE not in now and len(before) < len(now)
-    assert changed_parts(before, now) == []
-    monkeypatch.setattr(audit, "read_rules", lambda log, step: (
-        {part: rule for part, rule in read_rules(log, step)[0].items() if not part.startswith(SYSTEM)}, ""))
-    assert rebuilt(run()) == {}
-
-
-read_rules = audit.read_rules
+        small_loaded: Shop, tmp_path: Path, monkeypatch):
+    shop = fresh(small_loaded, tmp_path / "shop")
+    with monkeypatch.context() as before:
+        before.setattr(lib.step.fingerprint, "_typing", lambda sources: {})
+        in_process.run(shop, before)
+    with audit.open_audit(shop.warehouse) as log:
+        parts, _ = audit.read_rules(log, "facts")
+    assert not [part for part in parts if part.startswith((SYSTEM, ZONE))]
+    assert rebuilt(in_process.run(shop, monkeypatch)) == {}
 
 
 @pytest.mark.parametrize(("zone", "moment", "day"), [
@@ -124,12 +126,13 @@ def test_the_day_at_a_moment_is_that_of_the_zone(zone: str, moment: str, day: st
     assert day_in(zone, moment) == day
 
 
-def test_gold_counts_to_the_day_that_it_is_in_the_shop(small: Shop, run, set_zone, tmp_path: Path):
+def test_gold_counts_to_the_day_that_it_is_in_the_shop_and_so_do_replay_and_verify(
+        small_loaded: Shop, set_zone, tmp_path: Path, monkeypatch):
     set_zone("Pacific/Auckland")
-    run(now="2026-01-31 23:30:00.000000")
+    shop = fresh(small_loaded, tmp_path / "shop")
+    result = in_process.run(shop, monkeypatch, now="2026-01-31 23:30:00.000000")
     counted = "select customer_id, as_of_date, days_since_last_order from reporting_customer_stats order by 1"
-    assert small.query("gold", counted) == [("C1", "2026-02-01", 396), ("C2", "2026-02-01", 395)]
-    options, shown = Options(small.source, small.warehouse, small.reports), []
-    [(batch_id,)] = small.query("audit", "select max(batch_id) from pipeline_execution_log")
-    assert replay(options, batch_id, tmp_path / "again", shown.append), shown
+    assert shop.query("gold", counted) == [("C1", "2026-02-01", 396), ("C2", "2026-02-01", 395)]
+    options, shown = Options(shop.source, shop.warehouse, shop.reports), []
+    assert replay(options, result.batch_id, tmp_path / "again", shown.append), shown
     assert verify(options, tmp_path / "verified", shown.append), shown
