@@ -1,6 +1,7 @@
 """Timestamps as text in UTC. Only this file reads the clock for them. All other code is passed the time."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 # A step that has never run has the watermark 1900-01-01, and times must be able to move forward.
@@ -51,6 +52,12 @@ def days_before(timestamp: str, days: int) -> str:
         return (datetime.strptime(timestamp, FORMAT) - timedelta(days=days)).isoformat(" ", "microseconds")
     except OverflowError:
         return ""
+
+
+def day_in(zone: str, timestamp: str) -> str:
+    """Return the day, `YYYY-MM-DD`, that it is in a time zone at a timestamp."""
+    moment = datetime.strptime(timestamp, FORMAT).replace(tzinfo=UTC)
+    return moment.astimezone(ZoneInfo(zone)).date().isoformat()
 
 
 def duration(span: timedelta) -> str:

@@ -61,7 +61,7 @@ class Options:
     quarantine_limit: float = 0.1
     all_or_nothing: bool = False  # whether one delivery that cannot be loaded keeps the others out
     now: str = ""  # the time of the run; empty: the time at its start
-    as_of: str = ""  # the day up to which gold counts; empty: the day of the run
+    as_of: str = ""  # the day up to which gold counts; empty: the day of the run, in the shop
     no_rebuild: bool = False
     keep_runs: int = 0  # how many runs' folders stay in the reports; 0: all
     keep_archive: int = 0  # for how many days a delivery stays in the archive; 0: for ever

@@ -10,6 +10,8 @@ from sqlite3 import Connection
 
 import pandas as pd
 
+from lib.clock import day_in
+from lib.contract import SHOP
 from lib.errors import PipelineError
 from lib.step.counts import Count
 from lib.step.fingerprint import mix, take_fingerprint
@@ -40,7 +42,8 @@ class Step:
         self.source, self.reports = Path(parameters.source).resolve(), Path(parameters.reports).resolve()
         self.warehouse = parameters.folder
         self.batch_id = parameters.batch_id
-        self.day = parameters.now[:10]  # of the run, by its clock; times in the layers only move forward
+        # Of the run, in the shop, by the run's own clock; times in the layers only move forward.
+        self.day = day_in(SHOP.timezone, parameters.now)
         self.is_full = parameters.full_refresh and spec.name != "raw"  # which the others are rebuilt from
         self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}
