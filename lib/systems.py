@@ -83,7 +83,8 @@ def _read_cell(place: Place, node: yaml.Node) -> Cell:
     if not ways:
         place.fail(node, "a column has an empty list. Name where it comes from, or take it out.")
     sums: tuple[Text, ...] = ()
-    if isinstance(ways[-1], yaml.MappingNode) and "sum" in (found := place.items(ways[-1], "a column")):
+    last = ways[-1]
+    if isinstance(last, yaml.MappingNode) and set(found := place.items(last, "a column")) == {"sum"}:
         sums = _read_cell(place, found["sum"][1]).texts
         ways.pop()
     return Cell(tuple(_read_text(place, way) for way in ways), sums)

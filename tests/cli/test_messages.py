@@ -81,12 +81,12 @@ def test_a_delivery_that_grows_while_it_is_read(tmp_path: Path, monkeypatch):
     shop = Shop(tmp_path)
     path = shop.deliver("orders.csv", ORDERS, "O1,C1,2025-01-01,,1.00,")
 
-    def read_and_append(*arguments: object) -> header.Header:
-        found = header.read_header(*arguments)
+    def read_and_append(*arguments: object, **more: object) -> header.Header:
+        found = header.read_header(*arguments, **more)
         path.write_bytes(path.read_bytes() + b"O2,C1,2025-01-01,,1.00,\n")
         return found
 
-    monkeypatch.setattr("lib.step.raw.read_header", read_and_append)
+    monkeypatch.setattr("lib.ingest.declared.read_header", read_and_append)
     refused(shop, monkeypatch, "orders.csv", "changed while it was read", "run again")
 
 

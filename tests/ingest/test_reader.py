@@ -9,7 +9,7 @@ import zipfile
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lib.contract import Column, Source
@@ -18,6 +18,7 @@ from lib.ingest import reader, records
 from lib.ingest.header import read_header
 from lib.ingest.reader import read_batches
 from lib.ingest.records import Shape, parse_carefully, parse_fast
+from lib.ingest.text import wide_encoding
 
 LINE_END = r"\r\n|\r|\n"
 MATCHED_LOOSELY = "header names matched ignoring case, spaces and hyphens"
@@ -239,7 +240,8 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_remedy(tmp_path, content
     with pytest.raises(PipelineError, match=words) as refused:
         read(path, content, columns=("order_id", "status"))
     remedy = "(Deliver|Declare|Correct|Rename|Check)"
-    assert re.match(rf"{re.escape(str(path))}\b.* {remedy} .*\.$", str(refused.value))
+    name = re.escape(str(path))
+    assert re.match(rf"{name}\b.* {remedy} .*(\.|adopt {name})$", str(refused.value))
 
 
 # What comes after the header "order_id,status", a row "1,x" in line 2, and where the header is again.
@@ -455,6 +457,7 @@ def test_any_bytes_are_refused_or_every_line_appears_once(file, content, block_b
 @given(body=text_bytes, block_bytes=st.integers(1, 50))
 def test_every_line_appears_once(file, body, block_bytes):
     content = b"id,name\n" + body
+    assume(not wide_encoding(content))
     check_conservation(*read(file, content, block_bytes=block_bytes), content.decode())
 
 
@@ -534,6 +537,7 @@ def test_fast_equals_careful_on_all_short_texts(width):
        careful_bytes=st.integers(1, 60))
 def test_sizes_change_nothing(file, body, batch_rows, block_bytes, careful_bytes):
     content = b"id,name\n" + body
+    assume(not wide_encoding(content))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "CAREFUL_BYTES", careful_bytes)
         in_pieces = read(file, content, batch_rows=batch_rows, block_bytes=block_bytes)

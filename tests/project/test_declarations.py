@@ -99,7 +99,7 @@ WRONG_SYSTEM = {
                                "quantity: {sum", "that needs `rows: one per key`"),
     "neither a column nor a text": ("email: Email", "email: {sum: Email, of: 1}", "email: {",
                                     "write a column's"),
-    "an empty column": ("email: Email", "email:", "email:", "'' is no name of a column"),
+    "an empty column": ("email: Email", "email:", "email:", "'email' has no value"),
     "a broken placeholder": ("email: Email", "email: '{Email'", "email:", "'{Email' is no name of a column"),
     "two date patterns that both match": (
         TOP, "dates: ['%d/%m/%Y', '%m/%d/%Y']", "dates", "'%d/%m/%Y' and '%m/%d/%Y' both match '03/02/2001'"),

@@ -314,7 +314,8 @@ def test_status_lists_files_that_no_run_reads_and_exits_with_4(small: Shop):
     shutil.copy(small.source / "orders.csv", small.source / "orders_copy.csv")  # nothing of it is missing
     done = small.run("status", expect=4)
     assert [line for line in done.stdout.splitlines() if line.startswith("warning: ")] == [
-        "warning: order.csv: did you mean orders.csv?",
+        "warning: order.csv: did you mean orders.csv? To read it as it is: python run_pipeline.py adopt "
+        f"{small.source}",
         "warning: january/: holds january/orders_2.csv, but only folders named after a source are read: move "
         "its files up",
         "warning: orders_3.csv.part: hidden or unfinished by its name"]

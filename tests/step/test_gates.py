@@ -138,8 +138,8 @@ def test_a_row_that_is_quarantined_is_kept_with_its_text_file_line_and_reason_an
     assert json.loads(rows[0][4])["quantity"] == "1,5"
     assert used.query("curated",
                       "select order_line_id from fact_order_lines where order_line_id like 'L%'") == [("L1",)]
-    assert re.search(r"fact_order_lines: 1 of 3 rows, such as '1,5' \(order_lines_2\.csv, line \d, .*\): "
-                     ".*quantity_unreadable", done.stdout)
+    assert re.search(r"fact_order_lines: 1 of 3 rows, such as '1,5', which looks like a decimal comma.* "
+                     r"\(order_lines_2\.csv, line \d, .*\): .*quantity_unreadable", done.stdout)
     used.deliver("order_lines_3.csv", LINES,
                  "L2,0000001,SKU-0001,1.5,2.50,")
     warm.run(used)
