@@ -2,6 +2,8 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from lib.clock import utc_now
 from lib.errors import PipelineError
@@ -139,17 +141,18 @@ def _explain(why: str, causes: list[str]) -> tuple[str, str]:
 def describe(plan: Plan) -> list[str]:
     """Return a plan as lines for a terminal."""
     to_read = [delivery for delivery in plan.deliveries if delivery.is_to_read]
-    size = sum(delivery.size for delivery in to_read)
-    to_read_of, all_of = (len({delivery.file or delivery.name for delivery in some})
-                          for some in (to_read, plan.deliveries))
-    lines = [f"deliveries to read: {to_read_of} of {all_of} files in {plan.options.source}, "
-             f"{size:,} bytes"]
+    size = sum({delivery.file: delivery.size for delivery in to_read}.values())
+    count, in_all = (len({delivery.file or delivery.name for delivery in some})
+                     for some in (to_read, plan.deliveries))
+    lines = [f"deliveries to read: {count} of {in_all} files in {plan.options.source}, {size:,} bytes"]
     width = max((len(delivery.name) for delivery in to_read), default=0)
-    for delivery in to_read:
-        is_snapshot = delivery.source in plan.options.snapshot
+    for name, parts in groupby(to_read, attrgetter("name")):
+        found = list(parts)
+        is_snapshot = any(delivery.source in plan.options.snapshot for delivery in found)
         snapshot = "  complete: keys missing from it are deleted" if is_snapshot else ""
-        lines.append(f"  {delivery.status:<8} {delivery.name:<{width}} {delivery.size:>13,} bytes{snapshot}")
-        if error := plan.refused.get(delivery.name):
+        sources = f"  {', '.join(delivery.source for delivery in found)}" if len(found) > 1 else ""
+        lines.append(f"  {found[0].status:<8} {name:<{width}} {found[0].size:>13,} bytes{snapshot}{sources}")
+        if error := plan.refused.get(name):
             lines.append(f"  {'':<8} cannot be loaded: {error}")
     skipped = Counter(delivery.status for delivery in plan.deliveries if not delivery.is_to_read)
     for status, count in skipped.items():
