@@ -141,7 +141,7 @@ def _explain(why: str, causes: list[str]) -> tuple[str, str]:
 def describe(plan: Plan) -> list[str]:
     """Return a plan as lines for a terminal."""
     to_read = [delivery for delivery in plan.deliveries if delivery.is_to_read]
-    size = sum({delivery.file: delivery.size for delivery in to_read}.values())
+    size = sum({delivery.file or delivery.name: delivery.size for delivery in to_read}.values())
     count, in_all = (len({delivery.file or delivery.name for delivery in some})
                      for some in (to_read, plan.deliveries))
     lines = [f"deliveries to read: {count} of {in_all} files in {plan.options.source}, {size:,} bytes"]
