@@ -261,7 +261,7 @@ def _describe_totals(whole: pd.DataFrame, orders: pd.DataFrame, system: System) 
     if not is_off.any():
         return []
     first = nearest.index[is_off][0]
-    return [f"the totals of {int(is_off.sum()):,} of {len(orders):,} orders are not the sum of "
+    return [f"in {int(is_off.sum()):,} of {len(orders):,} orders, the total is not the sum of "
             f"{' + '.join(block.adds_up[0])}, such as that of {first!r}: {totals[first]:,.2f} instead of "
             f"{ways.loc[first, 0]:,.2f}. All of them together differ by {nearest[is_off].sum():,.2f}"]
 
@@ -317,7 +317,18 @@ def _parse_whole(place: Place, header: Header, system: System) -> tuple[pd.DataF
         rejected.append(batch.rejected)
     empty = pa.table({name: pa.array([], pa.string()) for name in wanted})
     rows = (pa.concat_tables(parts) if parts else empty).to_pandas()
+    _check_currencies(place, rows, system)
     return _filled_down(rows, system.fill_down), pa.concat_tables(rejected)
+
+
+def _check_currencies(place: Place, rows: pd.DataFrame, system: System) -> None:
+    """Raise PipelineError if a file has several currencies and nothing says which one is the shop's."""
+    if system.currency_column in rows and not (system.currency or SHOP.currency):
+        found = sorted({*rows[system.currency_column].str.strip().str.upper().dropna()} - {""})
+        if len(found) > 1:
+            raise PipelineError(f"{place}: the amounts are in {' and '.join(found)}. Write the shop's "
+                                "currency to data/contract/shop.yaml, such as `currency: EUR`: rows in another "
+                                "one are then set aside.")
 
 
 def _filled_down(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -454,8 +465,8 @@ def describe_disagreements(cells: pd.DataFrame, lines: pd.Series, key: str) -> l
             of_first = pd.DataFrame({"value": values, "line": lines})[keys == differing[0]].dropna()
             shown = [f"{row.value[:CELL_TEXT]!r} in line {row.line}"
                      for row in of_first.drop_duplicates("value").head(NAMED_LINES).itertuples()]
-            found.append(f"the rows of {len(differing):,} keys disagree about {name}, such as those of "
-                         f"{differing[0]!r}: {', '.join(shown)}. The first counts")
+            found.append(f"in {len(differing):,} of {len(counts):,} orders, rows disagree about {name}, such "
+                         f"as those of {differing[0]!r}: {', '.join(shown)}. The first counts")
     return found
 
 
