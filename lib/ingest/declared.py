@@ -327,8 +327,8 @@ def _check_currencies(place: Place, rows: pd.DataFrame, system: System) -> None:
         found = sorted({*rows[system.currency_column].str.strip().str.upper().dropna()} - {""})
         if len(found) > 1:
             raise PipelineError(f"{place}: the amounts are in {' and '.join(found)}. Write the shop's "
-                                "currency to data/contract/shop.yaml, such as `currency: EUR`: rows in another "
-                                "one are then set aside.")
+                                "currency to data/contract/shop.yaml, such as `currency: EUR`: rows in "
+                                "another one are then set aside.")
 
 
 def _filled_down(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
