@@ -4,7 +4,7 @@ VENV ?= .venv
 SPARK_VENV ?= .venv-spark
 BIN = $(VENV)/bin
 SOAK ?= 5
-EACH ?= 8
+EACH ?= 2
 ORDERS ?= 333000
 COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --annotation-style line --quiet
