@@ -16,8 +16,8 @@ def layer(tmp_path: Path):
 
 
 def commit(layer: Layer, table: str, first_row_id: int, added: int, step: str, time: str) -> None:
-    change = commits.TableChange(table, first_row_id, first_row_id + added, rows_before=0, digest=digest.EMPTY,
-                                 was_empty=True, added=added)
+    change = commits.TableChange(table, first_row_id, first_row_id + added, rows_before=0,
+                                 digest=digest.EMPTY, was_empty=True, added=added)
     commits.record_change(layer, change, "run1", step, time)
 
 
