@@ -480,8 +480,8 @@ def test_the_command_does_the_same_and_reports_it(tmp_path: Path, warm: WarmRuns
             assert f"{name}: {warning}" in done.stdout
     assert re.search("1/4 raw +12 rows read +11 added +0 changed +0 removed +1 quarantined", done.stdout)
     for words in (
-            r"fact_order_lines: 1 of 2 rows, such as '1,5' \(.*\.csv, line 2, order_line_id '.*'\): "
-            r"quantity .*number.*\(.*quantity_unreadable\)",
+            r"fact_order_lines: 1 of 2 rows, such as '1,5', which looks like a decimal comma.* "
+            r"\(.*\.csv, line 2, order_line_id '.*'\): quantity .*number.*\(.*quantity_unreadable\)",
             r"fact_orders: 2 of 3 rows, such as '2025-01-02T01:30:00\+05:30' \(.*\), "
             r"'2025-01-01T23:30:00-02:00' \(.*\): .*order_date .*offset from UTC.*\(.*order_date_zoned\)",
             r"customers: NULL was read as .*: first_name in 1 row \(first: .*_null_words\.csv, line 2\)"):
