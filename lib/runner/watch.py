@@ -13,7 +13,6 @@ import lib.runner.run  # noqa: F401 - likewise
 from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.ingest.deliveries import UNFINISHED, list_files, looks_like_deliveries, may_be_delivery
-from lib.ingest.named import is_table
 from lib.runner import kernels
 from lib.runner.console import Console
 from lib.steps import SETTLED_SECONDS, STEPS
@@ -67,7 +66,7 @@ def _matters(source: Path, change: Change, path: str) -> bool:
     is_hidden = any(part.startswith(".") for part in name.split("/"))
     if change == Change.deleted or is_hidden or name.lower().endswith(UNFINISHED):
         return False
-    if is_table(name):
+    if may_be_delivery(source, name):
         return True
     # What is in a folder that is moved in is not announced. The run reads it, or reports that it does not.
     is_source = name.partition("/")[0].lower() in SOURCES
