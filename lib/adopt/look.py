@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.adopt.tables import Table, read_tables
-from lib.contract import SOURCES
 from lib.errors import PipelineError, UsageError
-from lib.ingest.claims import claim
-from lib.ingest.header import read_header
+from lib.ingest.claims import claim, fits_contract
+from lib.ingest.containers import open_table
 from lib.ingest.named import Claim, Unclaimed, is_table
 from lib.ingest.names import natural_order
-from lib.ingest.text import read_first_block
 from lib.systems import DEFAULT
 
 
@@ -74,14 +72,5 @@ def _known_form(path: Path) -> list[Claim]:
         claims = claim(path, path.name)
     except Unclaimed:
         return []
-    return [one for one in claims if one.system != DEFAULT or _fits_contract(path, one)]
-
-
-def _fits_contract(path: Path, claimed: Claim) -> bool:
-    from lib.ingest.containers import open_table
-
-    try:
-        read_header(read_first_block(open_table(path, claimed.table)), SOURCES[claimed.source])
-    except PipelineError:
-        return False
-    return True
+    return [one for one in claims if one.system != DEFAULT
+            or fits_contract(open_table(path, one.table), one.source)]

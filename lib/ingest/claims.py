@@ -52,7 +52,7 @@ def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Clai
     by_contract = source_of(table) or source_named(table) if table else None
     by_contract = by_contract or source_of(file_name)
     place = open_table(path, table)
-    is_default = by_contract and _fits_contract(place, by_contract)
+    is_default = by_contract and fits_contract(place, by_contract)
     fitting = {} if is_default else _claim_by_header(place, table)
     if len(fitting) > 1:
         raise Unclaimed(f"its header fits {' and '.join(fitting)}. Say with their `files` which it is")
@@ -64,7 +64,8 @@ def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Clai
     raise Unclaimed("")
 
 
-def _fits_contract(place: Place, source: str) -> bool:
+def fits_contract(place: Place, source: str) -> bool:
+    """Return whether a table has the header of a source, as the contract names its columns."""
     try:
         read_header(read_first_block(place, PEEK_BYTES), SOURCES[source])
     except PipelineError:

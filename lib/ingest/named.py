@@ -12,7 +12,6 @@ TEXT_ENDINGS = r"(?:csv|tsv|txt)(?:\.gz)?"
 ENDINGS = rf"{TEXT_ENDINGS}|zip|xlsx|xlsm|xlsb|xls|ods"
 
 
-
 @dataclass(frozen=True)
 class Claim:
     """That a table holds rows of a source, in the form of a system."""
