@@ -18,7 +18,8 @@ def test_many_files_that_no_source_claims_are_a_few_lines(small: Shop, run):
         small.deliver(f"export_{number:03}.txt", "x")
         small.deliver(f".hidden_{number:03}", "x")
     lines = ["300 files, such as .hidden_000, .hidden_001, .hidden_002: hidden or unfinished by its name",
-             "300 files, such as export_000.txt, export_001.txt, export_002.txt: no source has such a name"]
+             "300 files, such as export_000.txt, export_001.txt, export_002.txt: no source has such a name. "
+             f"To read it as it is: python run_pipeline.py adopt {small.source}"]
     result = run()
     assert result.warnings() == lines
     assert (len(result.deliveries), result.not_listed) == (5 + 2 * 20, 560)
