@@ -187,7 +187,7 @@ class System:
         parts = {name: [[[column, asdict(cell)] for column, cell in block.columns.items()], block.constants,
                         block.rows, block.when] for name, block in self.sources.items()}
         own = [self.encoding, self.delimiter, self.header, self.footer, self.comment, self.sheet, self.prefix,
-               self.fill_down, self.complete, self.repeated_keys, self.currency_column]
+               self.fill_down, self.complete, self.repeated_keys, self.currency_column, self.missing]
         return _hash([own, parts])
 
     def typing(self, source: str) -> str:

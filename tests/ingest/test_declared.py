@@ -1,6 +1,7 @@
 """A file in the form of a system: currencies, sheets, archives and orders whose rows disagree."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_rows_of_an_order_that_disagree_are_reported_and_the_first_counts(tmp_pa
     assert said == ("in 1 of 1 orders, rows disagree about status, such as those of '#1': 'paid' in line 2, "
                     "'pending' in line 3. The first counts")
     assert [row["status"] for row in rows_of(found)[0]] == ["paid"]
+
+
+def test_a_changed_marker_for_missing_text_has_files_read_again(export):
+    export.write_text("\n".join([HEADER, FIRST.replace(",P1,", ",-,"), ""]))
+    system = system_named("shopify")
+    with_marker = replace(system, missing=("-",))
+    skus = [[row["product_id"] for row in rows_of(open_rows(export, "", one, "order_lines"))[0]]
+            for one in (system, with_marker)]
+    assert skus[0] == ["-"] and skus[1] != ["-"]
+    assert with_marker.reading != system.reading
 
 
 def test_the_tables_of_an_archive_and_the_sheets_of_a_workbook_are_claimed_by_their_names(tmp_path):
