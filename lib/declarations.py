@@ -23,8 +23,10 @@ class DeclarationError(PipelineError):
     exit_code = 2
 
 
-def read_declaration(path: Path, kind: type[Declared], **more: Any) -> Declared:
+def read_declaration(path: Path, kind: type[Declared], text: str | None = None, **more: Any) -> Declared:
     """Return what a YAML file declares as an instance of a dataclass; `more` are values of other fields.
+
+    `text` is what is read in place of the whole file, with its lines where they are in the file.
 
     Text, numbers, lists, mappings and other dataclasses are read by the types of the fields. A field whose
     metadata has a `read` is read by that function of the node and its place. Raises DeclarationError, with
@@ -32,7 +34,7 @@ def read_declaration(path: Path, kind: type[Declared], **more: Any) -> Declared:
     and a value of another type.
     """
     place = Place(path)
-    return place.build(place.compose(), kind, more)
+    return place.build(place.compose(text), kind, more)
 
 
 class Place:
@@ -42,25 +44,32 @@ class Place:
         self.path = path
 
     def __str__(self) -> str:
-        *_, start = (0, *(i - 1 for i, part in enumerate(self.path.parts) if part == "contract"))
+        *_, start = (0, *(i - 1 for i, part in enumerate(self.path.parts) if part == "contract"),
+                     *(i for i, part in enumerate(self.path.parts) if part == "questions"))
         return "/".join(self.path.parts[start:]) if start else str(self.path)
 
-    def compose(self) -> yaml.Node:
-        """Return what the file holds; an empty file is an empty mapping. Raises DeclarationError."""
+    def compose(self, text: str | None = None) -> yaml.Node:
+        """Return what the file, or a text from it, holds; nothing is an empty mapping. Raises
+        DeclarationError."""
         try:
-            text = self.path.read_bytes().decode("utf-8-sig")
+            text = self.read() if text is None else text
             return yaml.compose(text, Loader=yaml.CSafeLoader) or yaml.MappingNode("", [])
-        except OSError as error:
-            raise DeclarationError(f"{self} cannot be read ({error.strerror}). Restore it.") from error
-        except UnicodeDecodeError as error:
-            line = 1 + error.object.count(b"\n", 0, error.start)
-            raise DeclarationError(f"{self}, line {line}: this is not UTF-8. Save it as UTF-8.") from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
             problem = getattr(error, "problem", None) or first_line(error)
             raise DeclarationError(f"{self}, line {line + 1}: this is no YAML ({problem}). "
                                    "Correct it.") from error
+
+    def read(self) -> str:
+        """Return the file's text. Raises DeclarationError."""
+        try:
+            return self.path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise DeclarationError(f"{self} cannot be read ({error.strerror}). Restore it.") from error
+        except UnicodeDecodeError as error:
+            line = 1 + error.object.count(b"\n", 0, error.start)
+            raise DeclarationError(f"{self}, line {line}: this is not UTF-8. Save it as UTF-8.") from error
 
     def find(self, *names: str) -> yaml.Node | None:
         """Return the node below which names lead: of the last name that is there; None if none is."""

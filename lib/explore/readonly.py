@@ -8,10 +8,11 @@ authorizer permits only reading. This module uses `sqlite3`, so its process must
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lib.errors import PipelineError, UsageError, closest, remedy
 from lib.storage.lock import BUSY_SECONDS
@@ -111,15 +112,15 @@ def count_rows(database: Database, table: Table) -> int:
         return database.connection.execute(f"select count(*) from {quote(table.name)}").fetchone()[0]
 
 
-def select(database: Database, sql: str) -> Rows:
-    """Run one SELECT and return its rows.
+def select(database: Database, sql: str, parameters: Mapping[str, Any] | None = None) -> Rows:
+    """Run one SELECT, with values for its named parameters, and return its rows.
 
     Raises UsageError, in one or two lines, for anything else and for a SELECT with a mistake, with the
     closest name for a table or column that does not exist; PipelineError for a damaged file;
     KeyboardInterrupt when Ctrl-C stopped it.
     """
     with _explained(database.path, database, sql):
-        cursor = database.connection.execute(sql)
+        cursor = database.connection.execute(sql, parameters or {})
     if cursor.description is None:
         example = f"select * from {next(iter(database.tables), 'sqlite_schema')} limit 10"
         raise UsageError(f"this is not a SELECT. Write one, such as: {example}")

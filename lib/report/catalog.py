@@ -7,16 +7,16 @@ lib.report.lineage), and meanings from the contract for what is delivered, and f
 import hashlib
 import json
 import sqlite3
-import tomllib
 from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lib.contract import CONTRACT, SOURCES
+from lib.contract import CONTRACT
 from lib.report.descriptions import describe_table
 from lib.report.expectation_text import read_expectations
 from lib.report.lineage import Column, Origin, find_origins
+from lib.report.meanings import read_meanings, read_synonyms
 from lib.report.pages import TEMPLATES, write_page
 from lib.report.run_records import DOCS
 from lib.steps import NOTEBOOKS, PROJECT, SUITES
@@ -78,26 +78,17 @@ def build_catalog(schemas: Schemas) -> dict[str, Any]:
 
     Where the code of a notebook cannot be followed, the catalog has no lineage, and the run still succeeds.
     """
-    meanings = read_meanings()
+    meanings, synonyms = read_meanings(), read_synonyms()
     try:
         origins, problem = find_origins(), None
     except Exception as error:  # the notebooks' own code may raise anything
         origins, problem = {}, f"The lineage of columns could not be found: {type(error).__name__}: {error}"
     rules = {path.stem: read_expectations(path) for path in sorted(SUITES.glob("*.json"))}
-    tables = [describe_table(layer, table, schemas[layer][table], meanings, origins, rules)
+    tables = [describe_table(layer, table, schemas[layer][table], meanings, synonyms, origins, rules)
               for layer in LAYERS for table in _order_tables(layer, schemas[layer], origins)]
     covered = {table["suite"] for table in tables}
     checks = [{"suite": suite, "rules": rules[suite]} for suite in rules if suite not in covered]
     return {"tables": tables, "problem": problem, "checks": checks}
-
-
-def read_meanings() -> dict[str, dict[str, dict[str, str]]]:
-    """Return what tables ("grain") and columns mean, by layer and table."""
-    meanings = tomllib.loads((NOTEBOOKS / "meanings.toml").read_text(encoding="utf-8"))
-    for source in SOURCES.values():
-        of_columns = {column.name: column.meaning for column in source.columns}
-        meanings["raw"][source.name] = {"grain": source.meaning, **of_columns}
-    return meanings
 
 
 def _order_tables(layer: str, tables: dict[str, Any], origins: dict[Column, Origin]) -> list[str]:

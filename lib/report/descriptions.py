@@ -13,7 +13,7 @@ DERIVED = "_replaced"  # ends the name of a table that keeps the replaced rows o
 TYPE_NAMES = {"string": "text", "int64": "integer", "double": "real"}
 
 
-def describe_table(layer: str, name: str, columns: dict[str, str], meanings: dict,
+def describe_table(layer: str, name: str, columns: dict[str, str], meanings: dict, synonyms: dict,
                    origins: dict[Column, Origin], rules: dict[str, list[dict]]) -> dict[str, Any]:
     """Return what the catalog says about a table; `rules` are the expectations of every suite."""
     suite = f"raw_{name}" if layer == "raw" else name
@@ -26,6 +26,7 @@ def describe_table(layer: str, name: str, columns: dict[str, str], meanings: dic
         "columns": [{
             "name": column, "type": _type(layer, name, column, type_),
             "meaning": _meaning((layer, name, column), meanings, origins),
+            "also": synonyms.get(layer, {}).get(name, {}).get(column),
             "rules": [rule for rule in of_table if column in _columns_of(rule, columns)],
             **_describe_origin((layer, name, column), origins)} for column, type_ in columns.items()]}
 

@@ -17,11 +17,13 @@ from markupsafe import Markup
 
 from lib.report.pages import TEMPLATES, as_image, write_page
 
+REPORT = "report.ipynb"  # the business report, whose page is the first that people open
 OUTPUTS = ["application/json", "image/svg+xml", "image/png", "text/html", "text/markdown", "text/plain"]
 TAGS = {"a", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol",
         "p", "pre", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
 SPANS = ["colspan", "rowspan"]
-ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class"], "td": SPANS, "th": SPANS}
+ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class"], "td": [*SPANS, "class"],
+              "th": [*SPANS, "class", "title"]}
 SCROLLING = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
 # With a leading zero it is text, such as a postcode.
 NUMBER = re.compile(r"-?(0|[1-9]\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?")
@@ -39,7 +41,7 @@ def export_notebooks(paths: Connection) -> None:
         while True:
             notebook = paths.recv()
             try:
-                export_notebook(notebook)
+                (export_report if notebook.name == REPORT else export_notebook)(notebook)
             except Exception:
                 traceback.print_exc()
                 is_complete = False
@@ -67,7 +69,21 @@ def export_notebook(notebook: Path) -> Path:
         "seconds": about.get("duration") or 0.0})
 
 
-def _render_cells(book: Any) -> Markup:
+def export_report(notebook: Path) -> Path:
+    """Write the executed notebook of the business report as `report.html` in the reports folder; return it.
+
+    It shows prose, tables and charts without the code.
+    """
+    import nbformat
+
+    book = nbformat.read(notebook, as_version=4)
+    reports = notebook.parents[2]
+    return write_page(reports / "report.html", "report.html", {
+        "cells": _render_cells(book, exclude_input=True), "batch_id": notebook.parent.name,
+        "file": notebook.name, "has_catalog": (reports / "catalog.html").exists()})
+
+
+def _render_cells(book: Any, **how: Any) -> Markup:
     """Return a notebook's cells as HTML by `templates/cells.html`."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
@@ -76,6 +92,7 @@ def _render_cells(book: Any) -> Markup:
         config=Config({"NbConvertBase": {"display_data_priority": OUTPUTS}}),
         template_name="base", template_file="cells.html", extra_loaders=[FileSystemLoader(TEMPLATES)],
         exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True, exclude_anchor_links=True,
+        **how,
         filters={"clean_html": _clean, "tables": _arrange_tables, "chart": as_image, "plain": _without_colors,
                  "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False)})
     exporter.environment.autoescape = True

@@ -23,6 +23,7 @@ from lib.report.run_records import (
     link_results,
     list_folders,
     read_charts,
+    read_report,
     read_run,
     read_runs,
 )
@@ -57,7 +58,7 @@ def write_index(reports: Path) -> Path:
     runs = read_runs(listed)
     return write_page(reports / "index.html", "index.html", {
         "runs": runs, "older": len(older), "latest": find_last_work(runs, older) if runs else None,
-        "charts": read_charts(reports, runs),
+        "charts": read_charts(reports, runs), "report": read_report(reports),
         "has_catalog": (reports / "catalog.html").exists()})
 
 

@@ -95,6 +95,17 @@ def read_charts(reports: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any
     return []
 
 
+def read_report(reports: Path) -> dict[str, Any] | None:
+    """Return the figures of the latest business report, or None if there is none that can be read."""
+    try:
+        report = json.loads((reports / "report.json").read_text(encoding="utf-8"))
+        figures = [{name: str(figure[name]) for name in ("name", "shown", "note")}
+                   for figure in report["figures"]]
+        return {"title": str(report["title"]), "figures": figures}
+    except NOT_A_RUN:
+        return None
+
+
 def link_results(folder: Path, suite: str) -> str | None:
     """Return the link to a suite's results in the data docs: their page, or the list of several."""
     results = (folder / DOCS / "validations" / suite).rglob("*.html")

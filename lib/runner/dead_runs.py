@@ -122,7 +122,7 @@ def _step(spec: StepSpec, folder: Path, row: tuple | None, published: dict[str, 
 def _read_record(folder: Path, spec: StepSpec) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # it may be cut off
         cells = json.loads((folder / spec.notebook).read_text(encoding="utf-8"))["cells"]
-        return find_record(cells, spec) or None
+        return find_record(cells, spec.name) or None
     return None
 
 

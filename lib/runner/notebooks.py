@@ -51,12 +51,11 @@ def read_parameters(notebook: Path) -> list[Parameter]:
             for name, about in inspect_notebook(str(notebook)).items()]
 
 
-def check_parameters(spec: StepSpec, values: dict[str, Any]) -> None:
-    """Raise ParameterError for a value that the step's notebook does not declare, or of the wrong type.
+def check_parameters(notebook: Path, values: dict[str, Any]) -> None:
+    """Raise ParameterError for a value that a notebook does not declare, or of the wrong type.
 
     papermill itself only warns of the first and lets the second pass.
     """
-    notebook = NOTEBOOKS / spec.notebook
     declared = {parameter.name: parameter for parameter in read_parameters(notebook)}
     for name, value in values.items():
         if name not in declared:
@@ -76,7 +75,8 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
     the message of the pipeline's own errors, or with the cell and the first line of any other error.
     """
     try:
-        shown = find_record(_execute(spec, folder, parameters, kernel).cells, spec)
+        executed = execute_notebook(spec.notebook, folder, parameters, kernel)
+        shown = find_record(executed.cells, spec.name)
     except NotebookFailed as failure:
         published = progress.take_record(folder)
         if published is None:
@@ -94,18 +94,19 @@ def execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: Ab
     return shown | published  # what was published counts, whatever the cells after it have done to it
 
 
-def _execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: AbstractContextManager) -> Any:
-    """Execute a step's notebook, save its copy and return it. Raises NotebookFailed."""
+def execute_notebook(name: str, folder: Path, parameters: dict[str, Any],
+                     kernel: AbstractContextManager) -> Any:
+    """Execute a notebook, save its copy in `folder` and return it. Raises NotebookFailed."""
     import papermill
     from nbclient.exceptions import DeadKernelError
 
     papermill.log.logger.setLevel(logging.CRITICAL)  # it would print on stderr what is raised below
-    saved, partial = folder / spec.notebook, folder / f".partial-{spec.notebook}"
+    saved, partial = folder / name, folder / f".partial-{name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with kernel as manager:
             executed = papermill.execute_notebook(
-                NOTEBOOKS / spec.notebook, partial, parameters, km=manager, progress_bar=False,
+                NOTEBOOKS / name, partial, parameters, km=manager, progress_bar=False,
                 request_save_on_cell_execute=False, autosave_cell_every=0)
         partial.replace(saved)
         return executed
@@ -113,16 +114,16 @@ def _execute(spec: StepSpec, folder: Path, parameters: dict[str, Any], kernel: A
         partial.replace(saved)
         first = _first_line(error)
         kind = DeliveriesFailed if error.ename == "DeliveryError" else NotebookFailed
-        raise kind(_explain(spec, error, first), f"cell {error.exec_count} failed ({first})",
+        raise kind(_explain(name, error, first), f"cell {error.exec_count} failed ({first})",
                    error.exec_count) from error
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         advice = remedy(error) or "Correct that, or name another folder with --reports."
         what = f"{error.filename or folder} cannot be written ({error.strerror})"
-        raise NotebookFailed(f"{spec.notebook}: {what}. {advice}", what) from error
+        raise NotebookFailed(f"{name}: {what}. {advice}", what) from error
     except (DeadKernelError, RuntimeError) as error:  # from nbclient: the kernel died, or never answered
-        raise NotebookFailed(f"{spec.notebook}: its process died (killed, or out of memory). The step wrote "
+        raise NotebookFailed(f"{name}: its process died (killed, or out of memory). The step wrote "
                              "nothing; run again, with a smaller batch_rows in its parameters cell if memory "
                              "ran out.", "its process died") from error
 
@@ -131,18 +132,18 @@ def _first_line(error: Any) -> str:
     return f"{error.ename}: {(error.evalue or '').strip().partition(chr(10))[0].rstrip('.')}"
 
 
-def _explain(spec: StepSpec, error: Any, first: str) -> str:
+def _explain(name: str, error: Any, first: str) -> str:
     if error.ename in OUR_ERRORS:
         return error.evalue
     advice = remedy(first) or "This was not expected: the executed notebook shows the traceback."
-    return f"{spec.notebook}, cell {error.exec_count}: {first}. {advice}"
+    return f"{name}, cell {error.exec_count}: {first}. {advice}"
 
 
-def find_record(cells: list[Any], spec: StepSpec) -> dict[str, Any]:
+def find_record(cells: list[Any], step: str) -> dict[str, Any]:
     """Return the record that a notebook shows last, by its executed cells; empty when it shows none."""
     for cell in reversed(cells):
         for output in cell.get("outputs", []):
             shown = output.get("data", {}).get("application/json")
-            if isinstance(shown, dict) and shown.get("step") == spec.name:
+            if isinstance(shown, dict) and shown.get("step") == step:
                 return shown
     return {}

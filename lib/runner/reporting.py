@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -44,18 +44,23 @@ class Exporter:
         self._forks[0].join(LONGEST_WAIT)
         _remove_if_empty(self._folder / EXPORT_LOG)
 
-    def finish(self, others: Iterable[tuple]) -> bool:
-        """Call others (a function's name, its arguments) in forks; wait, and return whether all went well."""
-        self._paths.close()
+    def start(self, others: Iterable[tuple]) -> None:
+        """Call others (a function's name, its arguments) in forks."""
         self._forks += [_start_export(self._folder, *other) for other in others]
+
+    def finish(self) -> bool:
+        """Wait for all pages, and return whether all went well."""
+        self._paths.close()
         for fork in self._forks:
             fork.join()
         return not any(fork.exitcode for fork in self._forks)
 
 
-def write_report(result: RunResult, reports: Path, exporter: Exporter | None = None,
-                 keep_runs: int = 0) -> None:
+def write_report(result: RunResult, reports: Path, exporter: Exporter | None = None, keep_runs: int = 0,
+                 make_business_report: Callable[[Exporter], list[str]] | None = None) -> None:
     """Write what a run leaves in the reports, except its manifest; `exporter` makes pages of its notebooks.
+
+    `make_business_report` is called meanwhile, and returns warnings.
 
     A disk that cannot be written makes the run a failed one; its changes to the layers stay. A page that
     cannot be made for another reason is a warning: the data was published before.
@@ -63,7 +68,7 @@ def write_report(result: RunResult, reports: Path, exporter: Exporter | None = N
     folder = reports / "runs" / result.batch_id
     try:
         if exporter:
-            _finish_pages(result, reports, folder, exporter)
+            _finish_pages(result, reports, folder, exporter, make_business_report)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "run.json", json.dumps(asdict(result), indent=1, ensure_ascii=False))
         if keep_runs:
@@ -88,11 +93,15 @@ def put_manifests(result: RunResult, reports: Path, manifests: dict[str, str]) -
         _fail(result, reports / "runs" / result.batch_id, error)
 
 
-def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Exporter) -> None:
+def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Exporter,
+                  make_business_report: Callable[[Exporter], list[str]] | None) -> None:
     begun, log = time.perf_counter(), folder / EXPORT_LOG
-    if not exporter.finish([("lib.report.data_docs:build_docs", folder),
-                            ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
-                            ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))]):
+    exporter.start([("lib.report.data_docs:build_docs", folder),
+                    ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
+                    ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))])
+    if make_business_report:
+        result.notes += make_business_report(exporter)
+    if not exporter.finish():
         result.notes.append(f"a page, chart or data docs could not be made: see {log}. The data is published")
     _remove_if_empty(log)
     result.report_seconds = time.perf_counter() - begun

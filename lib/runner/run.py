@@ -14,6 +14,7 @@ from lib.errors import DeliveryError, PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
+from lib.runner.business_report import has_changed_gold, make_report
 from lib.runner.dead_runs import report_dead_runs
 from lib.runner.decide import (
     check_clock,
@@ -30,7 +31,7 @@ from lib.runner.reporting import Exporter, put_manifests, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
 from lib.step.suites import check_suites
-from lib.steps import STEPS, Options, StepSpec
+from lib.steps import NOTEBOOKS, STEPS, Options, StepSpec
 from lib.storage import audit, lookup, manifest
 from lib.storage.temporary import clear_temporary_folders
 
@@ -156,8 +157,12 @@ class _Run:
                                                self.result.now)
         if self.exporter:
             self.notify("report_started")
-        write_report(self.result, self.options.reports, self.exporter, self.options.keep_runs)
+        write_report(self.result, self.options.reports, self.exporter, self.options.keep_runs,
+                     self._make_business_report if has_changed_gold(self.options, self.result) else None)
         self._complete_manifests()
+
+    def _make_business_report(self, exporter: Exporter) -> list[str]:
+        return make_report(self.options, self.result, exporter, self.queue.take(is_last=True))
 
     def stop(self, error: BaseException) -> None:
         """Leave the log, the manifest and the report of a run that does not reach its end."""
@@ -235,7 +240,9 @@ class _Run:
         if not any(step.record for step in self.result.steps):
             _get_ready(self.options, self.result)
             self._begin_manifest()
-        is_last = spec.name == max(self.options.steps, key=list(STEPS).index)
+        # After gold, one more kernel makes the business report.
+        is_last = spec.name == max(self.options.steps, key=list(STEPS).index) and (
+            self.is_replay or spec.name != "gold")
         parameters = notebook_parameters(self.options, self.result, spec, is_full)
         with (progress.follow(self.folder, partial(self.notify, "step_progress", **_number(spec))),
               keep_found(self.result.deliveries, self.folder) if spec.reads == "source" else nullcontext()):
@@ -295,7 +302,8 @@ def _get_ready(options: Options, result: RunResult) -> None:
     kernels.warm_up()
     check_suites(options.warehouse)
     for spec in STEPS.values():
-        notebooks.check_parameters(spec, notebook_parameters(options, result, spec, False))
+        notebooks.check_parameters(NOTEBOOKS / spec.notebook,
+                                   notebook_parameters(options, result, spec, False))
 
 
 def _number(spec: StepSpec) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from warm_runs import WarmRuns
 
 from lib.cli.main import main
 from lib.runner.notebooks import ParameterError, check_parameters
-from lib.steps import STEPS
+from lib.steps import NOTEBOOKS, STEPS
 from lib.storage.lock import run_lock
 from lib.storage.temporary import use_temporary_folder
 
@@ -397,12 +397,12 @@ RAW_PARAMETERS = {"source": "s", "warehouse": "w", "reports": "r", "batch_id": "
 ])
 def test_a_misspelt_or_ill_typed_parameter_is_named(values: dict, message: str):
     with pytest.raises(ParameterError, match=message):
-        check_parameters(STEPS["raw"], RAW_PARAMETERS | values)
+        check_parameters(NOTEBOOKS / STEPS["raw"].notebook, RAW_PARAMETERS | values)
 
 
 def test_right_parameters_pass():
     for step in STEPS.values():
-        check_parameters(step, RAW_PARAMETERS)
+        check_parameters(NOTEBOOKS / step.notebook, RAW_PARAMETERS)
 
 
 def checkout_with(folder: Path, notebook: str, old: str, new: str) -> Path:

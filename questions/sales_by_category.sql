@@ -1,0 +1,37 @@
+-- title: Net sales by category
+-- about: What was sold in each category of products in a month, or between two days.
+-- database: gold
+-- parameters:
+--   month: a month, such as 2025-12. Without one, the month of the last order
+--   first: the first day, instead of a month
+--   last: the last day, instead of a month
+-- columns:
+--   share: Its part of the net sales of the period.
+--   before: Net sales of as many days right before the period.
+--   year_before: Net sales of the same weekdays a year (364 days) before; empty where there are none.
+with asked as (
+    select coalesce(nullif(:first, ''), month || '-01') as first,
+        coalesce(nullif(:last, ''), date(month || '-01', '+1 month', '-1 day')) as last
+    from (select coalesce(nullif(:month, ''), substr(max(order_date), 1, 7)) as month
+          from sales_summary_daily)
+),
+spans as (
+    select 0 as back, first, last from asked
+    union all select 1, date(first, '-' || (julianday(last) - julianday(first) + 1) || ' days'),
+        date(first, '-1 day') from asked
+    union all select 2, date(first, '-364 days'), date(last, '-364 days') from asked
+),
+sold as (
+    select coalesce(nullif(category, ''), '(no category)') as category,
+        count(distinct iif(back = 0, order_id, null)) as orders, sum(iif(back = 0, quantity, 0)) as units,
+        round(sum(iif(back = 0, net_amount, 0)), 2) as net_sales,
+        round(sum(iif(back = 1, net_amount, 0)), 2) as before,
+        round(sum(iif(back = 2, net_amount, null)), 2) as year_before
+    from spans cross join reporting_sales_wide on order_date between first and last
+    where is_sale = 1
+    group by 1
+)
+select category, orders, units, net_sales, net_sales / nullif(sum(net_sales) over (), 0) as share, before,
+    year_before
+from sold
+order by net_sales desc, category
