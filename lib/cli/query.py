@@ -24,7 +24,10 @@ def _count(text: str) -> int:
 @option("--format", type=one_of(("table", "csv", "json", "md")), metavar="FORMAT",
         help="table, csv, json or md (default: table, which is paged on a terminal)")
 @option("--export", type=Path, metavar="FILE",
-        help="write the rows to this new file instead: .csv, .parquet or .xlsx")
+        help="write the rows to this new file instead: .csv, .parquet or .xlsx. Without a table, an .xlsx "
+             "file gets all tables that people read, a sheet each")
+@option("--excel", is_flag=True,
+        help="begin CSV with a byte-order mark, by which Excel reads letters such as ä as they are")
 @option("--as-of", metavar="BATCH_ID",
         help="show the databases as this run left them, rebuilt from the archive")
 @FOLDER
@@ -42,6 +45,9 @@ def command(**given: Any) -> int:
         raise click.UsageError("--sql needs the name of a database: raw, curated, gold or audit")
     if question.export and question.format:
         raise click.UsageError("--format or --export, not both: the suffix of the file says what is written")
-    if question.export and not question.table and question.sql is None:
-        raise click.UsageError("--export needs a table or --sql")
+    if question.export and not question.database:
+        raise click.UsageError("--export needs the name of a database: raw, curated, gold or audit")
+    is_csv = question.export.suffix == ".csv" if question.export else question.format == "csv"
+    if question.excel and not is_csv:
+        raise click.UsageError("--excel goes with --format csv, or with --export and a .csv file")
     return answer(question)

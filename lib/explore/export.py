@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 from lib.errors import PipelineError, UsageError
-from lib.explore.readonly import Database, Rows, select
+from lib.explore.excel import write_excel
+from lib.explore.readonly import Database, Rows, Selection, is_technical, select
 from lib.explore.table import cell, decimals, type_of
-from lib.explore.typed import write_excel, write_parquet
+from lib.explore.typed import write_parquet
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
@@ -56,23 +57,43 @@ def write_markdown(rows: Rows, out: TextIO) -> None:
     out.writelines(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def export(database: Database, sql: str, types: dict[str, str], path: Path, limit: int | None = None) -> int:
+def export(database: Database, selection: Selection, path: Path, limit: int | None = None, *,
+           for_excel: bool = False) -> int:
     """Write a SELECT's rows to a new file of the kind that its suffix names, and return how many.
 
-    `types` are the declared types, where known. Raises UsageError for another suffix, a file that exists or
-    rows that the format cannot hold, and PipelineError when the file cannot be written. Then no file is left.
+    With `for_excel`, a CSV file begins with the byte-order mark by which Excel knows that it is UTF-8. Raises
+    UsageError for another suffix, a file that exists or rows that the format cannot hold, and PipelineError
+    when the file cannot be written. Then no file is left.
     """
-    writers = {".csv": _write_csv, ".parquet": write_parquet, ".xlsx": write_excel}
-    if path.suffix not in writers:
-        raise UsageError(f"{path} is not a .csv, .parquet or .xlsx file: the suffix says what is written. "
-                         "Name such a file.")
     with _new_file(path):
-        return writers[path.suffix](database, sql, types, path, limit)
+        if path.suffix == ".csv":
+            return _write_csv(database, selection, path, limit, "utf-8-sig" if for_excel else "utf-8")
+        if path.suffix == ".parquet":
+            return write_parquet(database, selection, path, limit)
+        return write_excel(database, [selection], path, limit)
+
+
+def export_tables(database: Database, path: Path, limit: int | None = None) -> str:
+    """Write the tables that people read to a new workbook, a sheet each, and return what it holds, in words.
+
+    Raises the same errors as `export`.
+    """
+    tables = [table.rows for table in database.tables.values() if not is_technical(table.name)]
+    if path.suffix != ".xlsx":
+        raise UsageError(f"{path} cannot hold more than one table. Name an .xlsx file, or a table.")
+    if not tables:
+        raise UsageError(f"{database.path.name} has no tables yet. Run run_pipeline.py first.")
+    with _new_file(path):
+        count = write_excel(database, tables, path, limit)
+    return f"{count:,} rows of {len(tables)} tables"
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[None]:
     """Create a file that does not exist yet, and delete it again when writing to it fails."""
+    if path.suffix not in (".csv", ".parquet", ".xlsx"):
+        raise UsageError(f"{path} is not a .csv, .parquet or .xlsx file: the suffix says what is written. "
+                         "Name such a file.")
     try:
         path.touch(exist_ok=False)
     except FileExistsError as error:
@@ -90,9 +111,10 @@ def _new_file(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_csv(database: Database, sql: str, types: dict[str, str], path: Path, limit: int | None) -> int:
-    rows = select(database, sql)
-    with path.open("w", encoding="utf-8", newline="") as out:
+def _write_csv(database: Database, selection: Selection, path: Path, limit: int | None,
+               encoding: str) -> int:
+    rows = select(database, selection.sql, selection.parameters)
+    with path.open("w", encoding=encoding, newline="") as out:
         return write_csv(Rows(rows.columns, islice(rows.rows, limit)), out)
 
 

@@ -13,8 +13,8 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.shortcuts import choice, prompt
 
 from lib.errors import PipelineError
-from lib.explore.export import export
-from lib.explore.readonly import DATABASES, Database, count_rows, open_database, select
+from lib.explore.export import export, export_tables
+from lib.explore.readonly import DATABASES, Database, Selection, count_rows, open_database, select
 from lib.explore.table import show
 
 BACK = ""
@@ -51,28 +51,32 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
             width = max(map(len, tables), default=0)
             options = [(table.name, f"{table.name:<{width}}  {count_rows(database, table):>11,} rows")
                        for table in tables.values()]
-        chosen = _choose(f"{name}.db", [*options, ("select", "write a SELECT")], "back", chosen)
+        options += [("select", "write a SELECT"), ("xlsx", "write all tables to an Excel file")]
+        chosen = _choose(f"{name}.db", options, "back", chosen)
         if chosen == BACK:
             return
         if chosen in tables:
-            _ask_rows(warehouse, name, chosen, tables[chosen].sql, tables[chosen].columns, typed)
+            _ask_rows(warehouse, name, tables[chosen].rows, typed)
+        elif chosen == "xlsx":
+            _try(lambda: _export(warehouse, name, f"{name}.xlsx", export_tables))
         else:
             first = next(iter(tables), "sqlite_schema")
             _ask_select(warehouse, name, f"select * from {first} limit 20", typed)
 
 
-def _ask_rows(warehouse: Path, name: str, title: str, sql: str, types: dict[str, str],
-              typed: PromptSession[str]) -> None:
+def _ask_rows(warehouse: Path, name: str, selection: Selection, typed: PromptSession[str]) -> None:
     """Show the rows of a SELECT, write them to a file that is named by the title, or change the SELECT."""
     options = [("show", "show the rows"), *FILES.items(), ("select", "change the SELECT")]
     chosen = BACK
-    while chosen := _choose(sql, options, "back", chosen):
+    while chosen := _choose(selection.sql, options, "back", chosen):
         if chosen == "show":
-            _try(lambda: _show(warehouse, name, sql, types))
+            _try(lambda: _show(warehouse, name, selection))
         elif chosen == "select":
-            return _ask_select(warehouse, name, sql, typed)
+            return _ask_select(warehouse, name, selection.sql, typed)
         else:
-            _try(lambda chosen=chosen: _export(warehouse, name, f"{title}.{chosen}", sql, types))
+            _try(lambda chosen=chosen: _export(
+                warehouse, name, f"{selection.title}.{chosen}",
+                lambda database, path: f"{export(database, selection, path):,} rows"))
 
 
 def _ask_select(warehouse: Path, name: str, sql: str, typed: PromptSession[str]) -> None:
@@ -87,20 +91,22 @@ def _ask_select(warehouse: Path, name: str, sql: str, typed: PromptSession[str])
         sql = sql.strip()
         if not sql:
             return
-        if _try(lambda sql=sql: _show(warehouse, name, sql, {})):
-            return _ask_rows(warehouse, name, "selected", sql, {}, typed)
+        selection = Selection("selected", sql)
+        if _try(lambda selection=selection: _show(warehouse, name, selection)):
+            return _ask_rows(warehouse, name, selection, typed)
 
 
-def _show(warehouse: Path, name: str, sql: str, types: dict[str, str]) -> None:
+def _show(warehouse: Path, name: str, selection: Selection) -> None:
     with open_database(warehouse, name) as database:
-        show(select(database, sql), types)
+        show(select(database, selection.sql, selection.parameters), selection.types)
 
 
-def _export(warehouse: Path, name: str, file: str, sql: str, types: dict[str, str]) -> None:
+def _export(warehouse: Path, name: str, file: str, write: Callable[[Database, Path], str]) -> None:
+    """Ask for the name of the file, and print what `write` says that it has written."""
     file = prompt("File: ", default=file).strip()
     if file:
         with open_database(warehouse, name) as database:
-            print(f"{export(database, sql, types, Path(file).expanduser()):,} rows in {file}")
+            print(f"{write(database, Path(file).expanduser())} in {file}")
 
 
 def _try(act: Callable[[], None]) -> bool:

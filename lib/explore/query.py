@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,7 +10,15 @@ from pathlib import Path
 
 from lib.errors import DONE, INTERRUPTED, PipelineError
 from lib.explore import export, table
-from lib.explore.readonly import DATABASES, Rows, count_rows, find_table, open_database, select
+from lib.explore.readonly import (
+    DATABASES,
+    Rows,
+    Selection,
+    count_rows,
+    find_table,
+    open_database,
+    select,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Question:
     limit: int | None = None
     format: str | None = None
     export: Path | None = None
+    excel: bool = False
     as_of: str | None = None
 
 
@@ -67,6 +76,10 @@ def _answer(question: Question) -> None:
     is_asked = question.database or question.format or question.limit is not None
     if question.table or question.sql is not None:
         _show_rows(question)
+    elif question.export:
+        with open_database(question.warehouse, question.database) as database:
+            found = export.export_tables(database, question.export, question.limit)
+        print(f"{found} in {question.export}")
     elif not is_asked and sys.stdin.isatty() and sys.stdout.isatty():
         from lib.explore.menu import ask
 
@@ -78,14 +91,15 @@ def _answer(question: Question) -> None:
 def _show_rows(question: Question) -> None:
     """Print, or export, a table's rows or those of a SELECT."""
     with open_database(question.warehouse, question.database) as database:
-        found = find_table(database, question.table) if question.table else None
-        sql, types = (found.sql, found.columns) if found else (question.sql, {})
+        selection = (find_table(database, question.table).rows if question.table else
+                     Selection("selected", question.sql))
         if question.export:
-            count = export.export(database, sql, types, question.export, question.limit)
+            count = export.export(database, selection, question.export, question.limit,
+                                  for_excel=question.excel)
             print(f"{count:,} rows in {question.export}")
             return
-        rows = select(database, sql)
-        _write(Rows(rows.columns, islice(rows.rows, question.limit)), question.format, types)
+        rows = select(database, selection.sql, selection.parameters)
+        _write(Rows(rows.columns, islice(rows.rows, question.limit)), question, selection.types)
         if question.format in (None, "table") and next(rows.rows, None) is not None:
             print(f"… the first {question.limit:,} rows; there are more")
 
@@ -97,12 +111,14 @@ def _show_tables(question: Question) -> None:
     for name in [question.database] if question.database else there or DATABASES[:1]:
         with open_database(question.warehouse, name) as database:
             found += [(name, each.name, count_rows(database, each)) for each in database.tables.values()]
-    _write(Rows(["database", "table", "rows"], islice(found, question.limit)), question.format, {})
+    _write(Rows(["database", "table", "rows"], islice(found, question.limit)), question, {})
 
 
-def _write(rows: Rows, format_: str | None, types: dict[str, str]) -> None:
-    write = {"csv": export.write_csv, "json": export.write_json, "md": export.write_markdown}.get(format_)
-    if write:
-        write(rows, sys.stdout)
+def _write(rows: Rows, question: Question, types: Mapping[str, str]) -> None:
+    writers = {"csv": export.write_csv, "json": export.write_json, "md": export.write_markdown}
+    if question.excel:
+        sys.stdout.reconfigure(encoding="utf-8-sig")
+    if question.format in writers:
+        writers[question.format](rows, sys.stdout)
     else:
         table.show(rows, types)

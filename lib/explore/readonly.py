@@ -10,15 +10,19 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lib.errors import PipelineError, UsageError, closest, remedy
+from lib.steps import STEPS
 from lib.storage.lock import BUSY_SECONDS
 from lib.storage.sql import file_uri, quote, quoted
 
 DATABASES = ("raw", "curated", "gold", "audit")
+OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
+BOOKKEEPING = {"balances", "categories", "checksums", "confirmations", "layer_commits", "pipeline_manifest",
+               "profiles", "table_versions"}
 READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 ABOUT_THE_FILE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
                   sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY}
@@ -38,6 +42,19 @@ UNIQUE_COLUMNS = """
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Rows to show or to write: a SELECT, the values of its named parameters, and a title.
+
+    `types` are the declared types of its columns, where they are known.
+    """
+
+    title: str
+    sql: str
+    types: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: its columns with their declared types, and its key.
 
@@ -49,9 +66,10 @@ class Table:
     key: tuple[str, ...]
 
     @property
-    def sql(self) -> str:
-        """The SELECT of all its rows, in order of the key."""
-        return f"select * from {quote(self.name)}" + (f" order by {quoted(self.key)}" if self.key else "")
+    def rows(self) -> Selection:
+        """All of its rows, in order of the key."""
+        order = f" order by {quoted(self.key)}" if self.key else ""
+        return Selection(self.name, f"select * from {quote(self.name)}{order}", self.columns)
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,11 @@ def open_database(warehouse: Path, name: str) -> Iterator[Database]:
         # SQLite sees no signals. Python does while this is called, and KeyboardInterrupt stops the SELECT.
         connection.set_progress_handler(lambda: 0, STEPS_BETWEEN_LOOKS)
         yield Database(path, tables, connection)
+
+
+def is_technical(table: str) -> bool:
+    """Return whether a table is the pipeline's own bookkeeping, which nobody reads for its content."""
+    return table not in OUTPUTS and (table in BOOKKEEPING or table.endswith("_replaced"))
 
 
 def find_table(database: Database, name: str) -> Table:

@@ -4,7 +4,7 @@ import io
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Column(NamedTuple):
     width: int
 
 
-def show(rows: Rows, types: dict[str, str]) -> None:
+def show(rows: Rows, types: Mapping[str, str]) -> None:
     """Print rows; on a terminal, through a pager when they do not fit the screen.
 
     `types` are the declared types, where known; others are found from the values.
@@ -59,7 +59,7 @@ def show(rows: Rows, types: dict[str, str]) -> None:
         print(*first, sep="\n")
 
 
-def pages(rows: Rows, types: dict[str, str], width: int | None = None) -> Iterator[str]:
+def pages(rows: Rows, types: Mapping[str, str], width: int | None = None) -> Iterator[str]:
     """Yield the rows as text, a page at a time, each with its header.
 
     With a `width`, columns that do not fit are shown below the others, each time after the first column.

@@ -9,11 +9,9 @@ import shlex
 import sqlite3
 import subprocess
 import time
-import zipfile
 from contextlib import closing, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pexpect
 import pyarrow as pa
@@ -22,6 +20,7 @@ from commands import WITHOUT_ROOTS_POWERS
 from conftest import LAYERS, Shop
 from documents import PAGES, blocks
 from pyarrow import parquet
+from python_calamine import CalamineWorkbook
 
 from lib.cli.main import main
 from lib.explore.readonly import Rows, open_database, select
@@ -136,7 +135,8 @@ def test_what_would_steer_a_terminal_or_a_page_is_text(ask):
 def test_a_table_is_no_wider_than_the_terminal_and_has_every_column(width: int, loaded: Shop):
     with open_database(loaded.warehouse, "gold") as database:
         table = database.tables["reporting_sales_wide"]
-        shown = re.sub(r"\x1b\[[0-9;]*m", "", next(pages(select(database, table.sql), table.columns, width)))
+        shown = next(pages(select(database, table.rows.sql), table.columns, width))
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert max(map(len, shown.splitlines())) <= width
     words = set(shown.split())
     assert all(name in words or name[:width // 2 - 2] in words for name in table.columns)
@@ -211,67 +211,10 @@ def test_a_moment_that_is_not_one_keeps_the_column_text(ask, tmp_path: Path):
         assert parquet.read_table(file)["a_time"].to_pylist() == [moment, "2026-01-05"]
 
 
-NAMESPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-
-
 def sheet(path: Path) -> list[dict[str, object]]:
-    """Return the rows of a workbook's only sheet, by the names in its header, with dates where styled so."""
-    with zipfile.ZipFile(path) as book:
-        styles = ElementTree.fromstring(book.read("xl/styles.xml"))
-        lines = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml")).iter(f"{NAMESPACE}row")
-        shown = [{re.match("[A-Z]+", cell.get("r"))[0]: _value(cell, styles) for cell in line}
-                 for line in lines]
-    header = shown[0]
-    return [{header[column]: value for column, value in row.items()} for row in shown[1:]]
-
-
-def _value(cell: ElementTree.Element, styles: ElementTree.Element) -> object:
-    assert cell.find(f"{NAMESPACE}f") is None, "a formula"
-    if cell.get("t") == "inlineStr":
-        return cell.find(f"{NAMESPACE}is/{NAMESPACE}t").text
-    number = float(cell.find(f"{NAMESPACE}v").text)
-    formats = {one.get("numFmtId"): one.get("formatCode") for one in styles.iter(f"{NAMESPACE}numFmt")}
-    style = styles.find(f"{NAMESPACE}cellXfs")[int(cell.get("s", "0"))]
-    if style.get("numFmtId") not in formats:
-        return number
-    moment = datetime(1899, 12, 30) + timedelta(days=number)  # as Excel counts
-    return moment if "hh" in formats[style.get("numFmtId")] else moment.date()
-
-
-def test_excel_has_every_row_with_dates_moments_numbers_and_text_as_such(ask, loaded: Shop, tmp_path: Path):
-    file = tmp_path / "days.xlsx"
-    assert ask("gold", "sales_summary_daily", "--export", str(file)) == f"60 rows in {file}\n"
-    rows = loaded.query("gold", "select order_date, orders, total_sales, batch_id, aggregation_timestamp "
-                                "from sales_summary_daily order by order_date")
-    written = [(row["order_date"].isoformat(), row["orders"], row["total_sales"], row["batch_id"],
-                row["aggregation_timestamp"]) for row in sheet(file)]
-    assert [row[:4] for row in written] == [row[:4] for row in rows]
-    moment = datetime.fromisoformat(rows[0][4])
-    assert abs(written[0][4] - moment) < timedelta(milliseconds=1)
-    ask("raw", "orders", "--limit", "1", "--export", str(tmp_path / "orders.xlsx"))
-    assert isinstance(sheet(tmp_path / "orders.xlsx")[0]["order_date"], str)
-
-
-def test_excel_runs_no_text_and_keeps_what_its_numbers_and_dates_cannot_hold_as_text(ask, tmp_path: Path):
-    sql = ("select '=1+1' as a, '{=1}' as b, 'http://x' as c, '007' as d, x'00ff' as e, 9e999 as f, "
-           "9223372036854775807 as g, 9929.14 as h, '1850-01-01' as i_date, '<r>&</r>' as j, null as k, "
-           "1 as '=l'")
-    ask("gold", "--sql", sql, "--export", str(tmp_path / "x.xlsx"))
-    [row] = sheet(tmp_path / "x.xlsx")
-    assert row == {"a": "=1+1", "b": "{=1}", "c": "http://x", "d": "007", "e": "00ff", "f": "inf",
-                   "g": "9223372036854775807", "h": 9929.14, "i_date": "1850-01-01", "j": "'<r>&</r>",
-                   "=l": 1}
-
-
-def test_what_a_sheet_of_excel_cannot_hold_is_refused(ask, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("lib.explore.typed.EXCEL_ROWS", 59)
-    file = str(tmp_path / "x.xlsx")
-    assert re.search(r"60 rows.* 59\. .*--limit.*\.csv or \.parquet",
-                     ask("gold", "sales_summary_daily", "--export", file, expect=2))
-    assert re.search(r"a of row 2 is too long.*\.csv or \.parquet", ask(
-        "gold", "--sql", "select 1 as a union all select hex(zeroblob(20000))", "--export", file, expect=2))
-    assert list(tmp_path.iterdir()) == []
-    assert ask("gold", "sales_summary_daily", "--limit", "59", "--export", file).startswith("59 rows")
+    """Return the rows of a workbook's only sheet, by the names in its header."""
+    header, *rows = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def test_a_limit_holds_for_files_too(ask, tmp_path: Path):
@@ -391,7 +334,10 @@ WRONG = {
     "table and SELECT": (["gold", "layer_commits", "--sql", "select 1"], "a table or --sql, not both"),
     "a SELECT of nowhere": (["--sql", "select 1"], "--sql needs the name of a database"),
     "two outputs": (["gold", "layer_commits", "--format", "csv", "--export", "x.csv"], "not both"),
-    "a file of nothing": (["gold", "--export", "x.csv"], "--export needs a table or --sql"),
+    "a file of nothing": (["--export", "x.xlsx"], "--export needs the name of a database"),
+    "CSV of a database": (["gold", "--export", "x.csv"], "x.csv cannot hold more than one table. Name an"),
+    "Excel's JSON": (["gold", "--format", "json", "--excel"], "--excel goes with --format csv"),
+    "Excel's workbook": (["gold", "--export", "x.xlsx", "--excel"], "--excel goes with --format csv"),
 }
 
 
