@@ -6,6 +6,7 @@
 --   day: the day up to which is counted, such as 2025-12-30. Without one, the last day that has an order
 --   periods: how many days each period has, such as 1,7,28
 -- columns:
+--   period: Which days are counted.
 --   compared: The period itself (now), as many days right before it (before), or 364 days earlier, on the
 --     same weekdays (a year before). The month so far is beside the same days of the month before and of the
 --     same month a year before. What began before the shop's first order is left out.

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from lib.errors import DONE, UsageError, explain
+from lib.explore.questions import questions
 from lib.explore.readonly import DATABASES
 from lib.steps import PROJECT
 from lib.storage.sql import file_uri
@@ -40,6 +41,10 @@ def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
     from lib.explore.limited import Workers, limited_datasette, own_sql_waits
 
     browse, port = PROJECT / "browse", here.getsockname()[1]
+    metadata = parse_metadata((browse / "metadata.yml").read_text(encoding="utf-8"))
+    for question in questions().values():
+        queries = metadata["databases"][question.database].setdefault("queries", {})
+        queries[question.name] = {"title": question.title, "description": question.about, "sql": question.sql}
     token, ticket = secrets.token_hex(16), secrets.token_hex(16)
     workers = Workers()
 
@@ -49,7 +54,7 @@ def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
             super().handle_exit(*given)
 
     datasette = limited_datasette(
-        databases, workers, metadata=parse_metadata((browse / "metadata.yml").read_text(encoding="utf-8")),
+        databases, workers, metadata=metadata,
         plugins_dir=str(browse / "plugins"), static_mounts=[("reports", str(reports.resolve()))])
     app = guarded(own_sql_waits(datasette.app()), token, ticket, port)
     address = f"http://{HOST}:{port}/?token="

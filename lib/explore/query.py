@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from lib.errors import DONE, INTERRUPTED, PipelineError
 from lib.explore import export, table
+from lib.explore.questions import Question, questions
 from lib.explore.readonly import (
     DATABASES,
     Rows,
@@ -22,13 +23,16 @@ from lib.explore.readonly import (
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """What is asked, and how it is to be answered. The fields are the options of `query`; None: not given."""
 
     warehouse: Path
     database: str | None = None
     table: str | None = None
     sql: str | None = None
+    question: Question | None = None
+    values: Mapping[str, str] = field(default_factory=dict)  # of the question's parameters
+    lists_questions: bool = False
     limit: int | None = None
     format: str | None = None
     export: Path | None = None
@@ -36,15 +40,15 @@ class Question:
     as_of: str | None = None
 
 
-def answer(question: Question) -> int:
+def answer(request: Request) -> int:
     """Print or export the answer, and return the exit code. Raises PipelineError where there is none."""
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows a question mark
     try:
-        if question.as_of:
-            with _replayed(question.warehouse, question.as_of) as warehouse:
-                _answer(replace(question, warehouse=warehouse))
+        if request.as_of:
+            with _replayed(request.warehouse, request.as_of) as warehouse:
+                _answer(replace(request, warehouse=warehouse))
         else:
-            _answer(question)
+            _answer(request)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (`| head`) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,53 +76,59 @@ def _replayed(warehouse: Path, batch_id: str) -> Iterator[Path]:
         yield Path(folder) / "warehouse"
 
 
-def _answer(question: Question) -> None:
-    is_asked = question.database or question.format or question.limit is not None
-    if question.table or question.sql is not None:
-        _show_rows(question)
-    elif question.export:
-        with open_database(question.warehouse, question.database) as database:
-            found = export.export_tables(database, question.export, question.limit)
-        print(f"{found} in {question.export}")
+def _answer(request: Request) -> None:
+    is_asked = request.database or request.format or request.limit is not None
+    if request.table or request.question or request.sql is not None:
+        _show_rows(request)
+    elif request.lists_questions:
+        rows = [(one.name, one.database, one.title, ", ".join(one.parameters))
+                for one in questions().values()]
+        _write(Rows(["question", "database", "title", "parameters"], iter(rows)), request, {})
+    elif request.export:
+        with open_database(request.warehouse, request.database) as database:
+            found = export.export_tables(database, request.export, request.limit)
+        print(f"{found} in {request.export}")
     elif not is_asked and sys.stdin.isatty() and sys.stdout.isatty():
         from lib.explore.menu import ask
 
-        ask(question.warehouse)
+        ask(request.warehouse)
     else:
-        _show_tables(question)
+        _show_tables(request)
 
 
-def _show_rows(question: Question) -> None:
-    """Print, or export, a table's rows or those of a SELECT."""
-    with open_database(question.warehouse, question.database) as database:
-        selection = (find_table(database, question.table).rows if question.table else
-                     Selection("selected", question.sql))
-        if question.export:
-            count = export.export(database, selection, question.export, question.limit,
-                                  for_excel=question.excel)
-            print(f"{count:,} rows in {question.export}")
+def _show_rows(request: Request) -> None:
+    """Print, or export, the rows of a table, of a question or of a SELECT."""
+    asked = request.question
+    with open_database(request.warehouse, asked.database if asked else request.database) as database:
+        selection = (asked.selection(request.values) if asked else
+                     find_table(database, request.table).rows if request.table else
+                     Selection("selected", request.sql))
+        if request.export:
+            count = export.export(database, selection, request.export, request.limit,
+                                  for_excel=request.excel)
+            print(f"{count:,} rows in {request.export}")
             return
         rows = select(database, selection.sql, selection.parameters)
-        _write(Rows(rows.columns, islice(rows.rows, question.limit)), question, selection.types)
-        if question.format in (None, "table") and next(rows.rows, None) is not None:
-            print(f"… the first {question.limit:,} rows; there are more")
+        _write(Rows(rows.columns, islice(rows.rows, request.limit)), request, selection.types)
+        if request.format in (None, "table") and next(rows.rows, None) is not None:
+            print(f"… the first {request.limit:,} rows; there are more")
 
 
-def _show_tables(question: Question) -> None:
+def _show_tables(request: Request) -> None:
     """Print the tables of one database, or of all that exist, and how many rows each has."""
-    there = [name for name in DATABASES if (question.warehouse / f"{name}.db").exists()]
+    there = [name for name in DATABASES if (request.warehouse / f"{name}.db").exists()]
     found = []
-    for name in [question.database] if question.database else there or DATABASES[:1]:
-        with open_database(question.warehouse, name) as database:
+    for name in [request.database] if request.database else there or DATABASES[:1]:
+        with open_database(request.warehouse, name) as database:
             found += [(name, each.name, count_rows(database, each)) for each in database.tables.values()]
-    _write(Rows(["database", "table", "rows"], islice(found, question.limit)), question, {})
+    _write(Rows(["database", "table", "rows"], islice(found, request.limit)), request, {})
 
 
-def _write(rows: Rows, question: Question, types: Mapping[str, str]) -> None:
+def _write(rows: Rows, request: Request, types: Mapping[str, str]) -> None:
     writers = {"csv": export.write_csv, "json": export.write_json, "md": export.write_markdown}
-    if question.excel:
+    if request.excel:
         sys.stdout.reconfigure(encoding="utf-8-sig")
-    if question.format in writers:
-        writers[question.format](rows, sys.stdout)
+    if request.format in writers:
+        writers[request.format](rows, sys.stdout)
     else:
         table.show(rows, types)

@@ -4,21 +4,34 @@ The comments say in YAML what the question is called, what it answers and of whi
 to it, and what those of its columns mean that no table has.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 
 from lib.declarations import Place, read_declaration
 from lib.errors import UsageError, closest
+from lib.explore.readonly import Selection
 from lib.steps import PROJECT
 
 QUESTIONS = PROJECT / "questions"
 COMMENT = "--"
+
+
+def _is_written(value: str, form: str) -> bool:
+    try:
+        return datetime.strptime(value, form).strftime(form) == value
+    except ValueError:
+        return False
+
+
 # How the values of parameters are written, by their names.
-DAY = ("%Y-%m-%d", "a day such as 2025-12-30")
-WRITTEN = {"day": DAY, "first": DAY, "last": DAY, "today": DAY, "month": ("%Y-%m", "a month such as 2025-12")}
+DAY = (partial(_is_written, form="%Y-%m-%d"), "a day such as 2025-12-30")
+WRITTEN = {"day": DAY, "first": DAY, "last": DAY, "today": DAY,
+           "month": (partial(_is_written, form="%Y-%m"), "a month such as 2025-12"),
+           "periods": (re.compile(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*").fullmatch, "days such as 1,7,28")}
 
 
 @dataclass(frozen=True)
@@ -36,17 +49,20 @@ class Question:
     parameters: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
 
-    def values(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return the values of all parameters. Raises UsageError for one that is not there, or not a day."""
+    def selection(self, given: Mapping[str, str]) -> Selection:
+        """Return its SELECT with the values of all parameters.
+
+        Raises UsageError for a parameter that it does not have, and for one that is no day or month.
+        """
         for name, value in given.items():
             if name not in self.parameters:
                 hint = closest(name, self.parameters) or f"; it has {', '.join(self.parameters) or 'none'}"
                 raise UsageError(f"the question {self.name} has no parameter {name!r}{hint}")
             if value and name in WRITTEN:
-                form, example = WRITTEN[name]
-                if not _is_written(value, form):
+                is_written, example = WRITTEN[name]
+                if not is_written(value):
                     raise UsageError(f"{name} is {value!r}. Write {example}.")
-        return dict.fromkeys(self.parameters, "") | given
+        return Selection(self.name, self.sql, parameters=dict.fromkeys(self.parameters, "") | given)
 
 
 @cache
@@ -68,10 +84,3 @@ def question_named(name: str) -> Question:
         raise UsageError(f"there is no question {name!r}{closest(name, questions())}. "
                          "`query --ask` lists all of them.")
     return questions()[name]
-
-
-def _is_written(value: str, form: str) -> bool:
-    try:
-        return datetime.strptime(value, form).strftime(form) == value
-    except ValueError:
-        return False

@@ -38,9 +38,9 @@ class Report:
     def ask(self, question: str, **given: Any) -> pd.DataFrame:
         """Return the answer to a question in `questions` as a frame. Raises UsageError for a wrong one."""
         asked = question_named(question)
-        values = asked.values({name: str(value) for name, value in given.items()})
+        selection = asked.selection({name: str(value) for name, value in given.items()})
         with open_database(self.warehouse, asked.database) as database:
-            rows = select(database, asked.sql, values)
+            rows = select(database, selection.sql, selection.parameters)
             answer = pd.DataFrame.from_records(list(rows.rows), columns=rows.columns)
         answer.attrs["definitions"] = {**self.definitions, **asked.columns}
         return answer
