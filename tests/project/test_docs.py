@@ -19,7 +19,10 @@ from conftest import LAYERS, PROJECT, Shop
 from documents import ALL_PAGES, PAGES, README, blocks, codes, prose, rows_of_table
 from terminal import run_on_terminal, seen
 
+from lib.cli.main import main
 from lib.contract import CONTRACT, SOURCES, Column, read_source
+from lib.explore import questions
+from lib.explore.report import open_report
 from lib.systems import Block, System, read_system
 
 MADE_BY_RUNS = ("data/warehouse", "reports")
@@ -61,7 +64,7 @@ def test_a_rule_is_changed_as_the_readme_shows(used: Shop, tmp_path: Path):
     assert dict(used.query("gold", query))["PLATINUM"] == int(then)
 
 
-SQL_BLOCKS = [block for page in PAGES.values() for block in blocks(page, "sql")]
+SQL_BLOCKS = [block for page in PAGES.values() for block in blocks(page, "sql") if "-- title:" not in block]
 
 
 @pytest.mark.parametrize("block", SQL_BLOCKS, ids=lambda block: block.partition("\n")[0].removeprefix("-- "))
@@ -70,6 +73,27 @@ def test_every_sql_example_runs(block: str, loaded: Shop):
     with closing(sqlite3.connect(f"file:{loaded.warehouse / database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(block).fetchall()
     assert rows or re.search("quarantine|FAILED", block), "an example that shows nothing on the sample"
+
+
+def test_a_question_that_is_written_as_the_page_says_is_asked_everywhere(
+        loaded: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    [example] = [block for block in blocks(ALL_PAGES, "sql") if "-- title:" in block]
+    shutil.copytree(questions.QUESTIONS, tmp_path / "questions")
+    (tmp_path / "questions" / "returns_by_day.sql").write_text(example, encoding="utf-8")
+    monkeypatch.setattr(questions, "QUESTIONS", tmp_path / "questions")
+    questions.questions.cache_clear()
+    try:
+        assert main(["query", "--warehouse", str(loaded.warehouse), "--ask", "returns_by_day",
+                     "--month", "2025-12", "--format", "csv"]) == 0
+    finally:
+        questions.questions.cache_clear()
+    assert re.search(r"^2025-12-\d\d,\d+\.\d+$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_cell_of_the_report_on_the_page_shows_a_table(loaded: Shop):
+    [example] = [block for block in blocks(ALL_PAGES, "python") if "report.ask(" in block]
+    shown = eval(example, {"report": open_report(str(loaded.warehouse))})
+    assert "<th title='" in shown.data and "Returned amount" in shown.data
 
 
 def test_great_expectations_writes_what_a_new_source_needs(tmp_path: Path):
