@@ -34,6 +34,17 @@ class StepResult:
                 "quarantined": record["rows_quarantined"],
                 "watermark_before": record["watermark_before"], "watermark_after": record["watermark_after"]}
 
+    def warnings(self) -> list[tuple[str, str]]:
+        """Return what the step has found in the rows that it read: what each warning is about, and its text.
+
+        The two are the same, except for a rule of a suite, whose text counts rows.
+        """
+        if not self.record:
+            return []
+        return [*((text, text) for text in self.record["warnings"]),
+                *((f"{gate['suite']}: {gate['rule']}", _describe_gate(gate)) for gate in self.record["gates"]
+                  if gate["failed"] and gate["on_failure"] != "fail")]  # which is an error
+
 
 @dataclass
 class RunResult:
@@ -82,13 +93,7 @@ class RunResult:
 
     def warnings_about_rows(self) -> list[str]:
         """Return what the steps have found in the rows that they read."""
-        lines = []
-        for step in self.steps:
-            if step.record:
-                lines += step.record["warnings"]
-                lines += [_describe_gate(gate) for gate in step.record["gates"]
-                          if gate["failed"] and gate["on_failure"] != "fail"]  # which is an error
-        return lines
+        return [text for step in self.steps for _, text in step.warnings()]
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:
