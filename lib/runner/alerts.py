@@ -43,8 +43,9 @@ def send_alerts(alerts: Alerts, options: Options, result: RunResult | None, erro
     """
     told = _read_told(options.warehouse / TOLD)
     day = day_in(SHOP.timezone, result.now if result else options.now or utc_now())
-    after, news = _news(told, options, result, error, day)
-    figures = _figures(told, options, result, day) if alerts.has_digest else None
+    after = _learn(told, result, error, day)
+    news = _describe_news(told, after, options, result, error)
+    figures = _describe_figures(told, options, result, day) if alerts.has_digest else None
     messages = [message for message in (news, figures) if message]
     reached, problems = alerts.addresses.send(messages) if messages else (set(), [])
     if news and 0 not in reached:
@@ -61,8 +62,8 @@ def send_alerts(alerts: Alerts, options: Options, result: RunResult | None, erro
 
 
 def _read_told(path: Path) -> dict[str, Any]:
-    """Return what people have been told: `failure` (its first line, and on which day), `warnings` (what they
-    are about, by where they come from), and the day of the last `digest`."""
+    """Return what people have been told: the last `failure` (its first line, and the day), the `warnings` (by
+    where they come from), and the day of the last `digest`."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return {"failure": told["failure"], "warnings": told["warnings"], "digest": told["digest"]}
@@ -70,74 +71,84 @@ def _read_told(path: Path) -> dict[str, Any]:
         return {"failure": None, "warnings": {}, "digest": ""}
 
 
-def _news(told: dict[str, Any], options: Options, result: RunResult | None, error: str,
-          day: str) -> tuple[dict[str, Any], Message | None]:
-    """Return what people know after this run, and the message about what is new; None if nothing is."""
-    parts: list[tuple[str, list[str], str]] = []  # the title of a message, its lines, its kind
+def _learn(told: dict[str, Any], result: RunResult | None, error: str, day: str) -> dict[str, Any]:
+    """Return what people know once they have been told about this run, too.
+
+    A warning that the run no longer gives is forgotten, and is new when it comes again. A step that has not
+    run gives none, and what it said before is kept.
+    """
     error = (result.error or "") if result else error
     failure = {"error": _lasting(error.partition("\n")[0]), "day": day} if error else None
-    found = _warnings(result) if result else {}
-    new = [text for group, texts in found.items() for about, text in texts.items()
-           if about not in told["warnings"].get(group, [])]
-    if error and failure != told["failure"]:
-        parts.append(_describe_failure(options, result, error))
-    elif told["failure"] and not error:
-        parts.append(("Shop pipeline works again", [
-            "The last run has ended well.", f"The failure before it: {told['failure']['error']}"], "success"))
-    if new:
-        title = new[0] if len(new) == 1 else f"{len(new)} new warnings"
-        more = [f"and {len(new) - SHOWN} more: see the report"] if len(new) > SHOWN else []
-        parts.append((f"Shop pipeline: {title}", [
-            "New warnings, which have stopped nothing:", *(f"- {text}" for text in new[:SHOWN]), *more,
-            "The verb `status` shows which warnings are still open, and what to do."], "warning"))
-    after = told | {"failure": failure, "warnings": told["warnings"] | {
-        group: list(texts) for group, texts in found.items()}}
-    if not parts:
-        return after, None
-    title, _, kind = parts[0]
-    lines = [line for _, lines, _ in parts for line in [*lines, ""]]
-    if result and not any(line.startswith("report: ") for line in lines):
-        page = options.reports / "runs" / result.batch_id / "index.html"
-        lines.append(f"report: {page if page.exists() else options.reports / 'index.html'}")
-    return after, _message(title, [*lines, f"warehouse: {options.warehouse}"], kind)
+    found = {group: list(texts) for group, texts in _warnings(result).items()} if result else {}
+    return told | {"failure": failure, "warnings": told["warnings"] | found}
 
 
 def _warnings(result: RunResult) -> dict[str, dict[str, str]]:
-    """Return the warnings of a run by where they come from: what each is about, and its text.
-
-    What a run does not look at is not among them: a step that has not run says nothing, and what it said
-    before still holds.
+    """Return the warnings of a run by where they come from: what stays the same in the next run's, and the
+    text. Of an overdue source that is its name: each run counts other days.
     """
     def by_text(texts: list[str]) -> dict[str, str]:
         return {_lasting(text): text for text in texts}
 
     return {"overdue": {text.partition(":")[0]: text for text in result.overdue},
             "files": by_text(result.files), "notes": by_text(result.notes),
-            **{step.name: {_lasting(about): text for about, text in step.warnings()}
-               for step in result.steps if step.record}}
+            **{step.name: by_text(step.warnings()) for step in result.steps if step.record}}
 
 
 def _lasting(text: str) -> str:
-    """Return a text as the next run would say it: without the ids of runs, which are in paths of pages."""
+    """Return a text without the ids of runs, which are in the paths of their pages."""
     return re.sub(r"\d{8}T\d{6}\.\d{6}", "…", text)
 
 
-def _describe_failure(options: Options, result: RunResult | None,
-                      error: str) -> tuple[str, list[str], str]:
-    """Return the title, the lines and the kind of the message about a failure.
+def _describe_news(told: dict[str, Any], after: dict[str, Any], options: Options, result: RunResult | None,
+                   error: str) -> Message | None:
+    """Return one message about all that people do not know yet; None if they know it."""
+    parts: list[Message] = []
+    if after["failure"] and after["failure"] != told["failure"]:
+        parts.append(_describe_failure(options, result, error))
+    elif told["failure"] and not after["failure"]:
+        parts.append(_message("Shop pipeline works again", [
+            "The last run ended well.",
+            f"The failure before it: {_first_sentence(told['failure']['error'])}."], "success"))
+    new = [text for group, texts in (_warnings(result) if result else {}).items()
+           for lasting, text in texts.items() if lasting not in told["warnings"].get(group, [])]
+    if new:
+        parts.append(_describe_warnings(new))
+    if not parts:
+        return None
+    where = [f"warehouse: {options.warehouse}"]
+    if result:
+        page = options.reports / "runs" / result.batch_id / "index.html"
+        where.insert(0, f"report: {page if page.exists() else options.reports / 'index.html'}")
+    body = "\n\n".join([*(part.body for part in parts), "\n".join(where)])
+    return Message(parts[0].title, body, parts[0].kind)
 
-    Rows of a delivery stay out of it: they may be about persons, and others carry the message.
+
+def _describe_failure(options: Options, result: RunResult | None, error: str) -> Message:
+    """Return a message about a failure. Rows of a delivery stay out of it: they may be about persons, and
+    others carry the message.
     """
-    is_incomplete = result is not None and result.verdict == "incomplete"
-    first, *others = error.splitlines()
-    files = [line for line in others if re.match(r"  \S", line)] if is_incomplete else []
-    after = last_lines(result, options)[1:] if result else [f"continue: {command(options)}"]
-    what = "is incomplete" if is_incomplete else "failed"
-    title = f"Shop pipeline {what}: {re.split(r'[.;] ', first)[0]}"
-    return title, [first, *files, "", *after], "failure"
+    first = (result.error if result else error).partition("\n")[0]
+    left_out = [text.partition("\n")[0] for text in result.not_loaded()] if result else []
+    lines = [first, *(f"- {text}" for text in left_out if text != first)]
+    if result:
+        lines += [line for line in last_lines(result, options) if line.startswith("step: ")]
+    lines.append(f"continue: {command(options)}")
+    what = "is incomplete" if result and result.verdict == "incomplete" else "failed"
+    reason = _first_sentence(first.replace(f"{options.source}/", ""))
+    return _message(f"Shop pipeline {what}: {reason}", lines, "failure")
 
 
-def _figures(told: dict[str, Any], options: Options, result: RunResult | None, day: str) -> Message | None:
+def _describe_warnings(new: list[str]) -> Message:
+    title = new[0] if len(new) == 1 else f"{len(new)} new warnings"
+    more = [f"and {len(new) - SHOWN} more: see the report"] if len(new) > SHOWN else []
+    return _message(f"Shop pipeline: {title}", [
+        "New warnings, which stopped nothing:", *(f"- {text}" for text in new[:SHOWN]), *more,
+        "The verb `status` shows which warnings are still open, and what to do."], "warning")
+
+
+def _describe_figures(told: dict[str, Any], options: Options, result: RunResult | None,
+                      day: str) -> Message | None:
     """Return the figures of the business report; None if there are none, or if they are not due.
 
     They are due once a day: in the first run that has changed gold or, after a day without one, in any run.
@@ -156,6 +167,10 @@ def _figures(told: dict[str, Any], options: Options, result: RunResult | None, d
                for figure in report["figures"]]
     page = (options.reports / FIGURES).with_suffix(".html")
     return _message(f"{report['title']}, {report['day']}", [*figures, "", f"report: {page}"], "info")
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"[.;] ", text)[0].removesuffix(".")
 
 
 def _message(title: str, lines: list[str], kind: str) -> Message:

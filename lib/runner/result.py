@@ -34,15 +34,12 @@ class StepResult:
                 "quarantined": record["rows_quarantined"],
                 "watermark_before": record["watermark_before"], "watermark_after": record["watermark_after"]}
 
-    def warnings(self) -> list[tuple[str, str]]:
-        """Return what the step has found in the rows that it read: what each warning is about, and its text.
-
-        The two are the same, except for a rule of a suite, whose text counts rows.
-        """
+    def warnings(self) -> list[str]:
+        """Return what the step has found in the rows that it read."""
         if not self.record:
             return []
-        return [*((text, text) for text in self.record["warnings"]),
-                *((f"{gate['suite']}: {gate['rule']}", _describe_gate(gate)) for gate in self.record["gates"]
+        return [*self.record["warnings"],
+                *(_describe_gate(gate) for gate in self.record["gates"]
                   if gate["failed"] and gate["on_failure"] != "fail")]  # which is an error
 
 
@@ -69,10 +66,14 @@ class RunResult:
     verdict: str = ""  # "success", "incomplete", "nothing new", "failed", "interrupted" or "died"
     error: str | None = None
 
+    def not_loaded(self) -> list[str]:
+        """Return the errors of the deliveries that were left out while others were loaded."""
+        return [error for step in self.steps if step.record
+                for error in step.record.get("not_loaded", {}).values()]
+
     def explain_not_loaded(self) -> str:
         """Return which deliveries were left out and why, while others were loaded; "" if none was."""
-        errors = [error for step in self.steps if step.record
-                  for error in step.record.get("not_loaded", {}).values()]
+        errors = self.not_loaded()
         if not errors:
             return ""
         to_read = sum(delivery["status"] in ("new", "changed") for delivery in self.deliveries)
@@ -93,7 +94,7 @@ class RunResult:
 
     def warnings_about_rows(self) -> list[str]:
         """Return what the steps have found in the rows that they read."""
-        return [text for step in self.steps for _, text in step.warnings()]
+        return [warning for step in self.steps for warning in step.warnings()]
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:
