@@ -326,7 +326,7 @@ def test_a_file_has_an_address_a_line_with_comments_and_tags(from_file, tmp_path
 
 @pytest.mark.parametrize(("text", "named"), [
     (f"{GOOD}\n# comment\n{PASSWORD}", "line 3 of .*notify.txt is no address"),
-    (f"{GOOD} {PASSWORD}://x", r"line 1 of .*notify.txt \(json\) is no address"),
+    (f"{GOOD} sesame://{PASSWORD}", r"line 1 of .*notify.txt \(json\) is no address"),
     (f"{GOOD}\ninclude {PASSWORD}.txt", "line 2 of .*notify.txt is no address"),
     ("# nothing yet\n", "holds no address"),
     (b"\xff\xfe", "no UTF-8"),
