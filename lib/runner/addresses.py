@@ -148,6 +148,8 @@ def _service(entry: str) -> Any:
     from apprise import AppriseAsset  # here, as below: only the process of its own imports it
     from apprise.config.base import ConfigBase
 
+    if sum("://" in part for part in _split(entry)) > 1:
+        return None  # apprise would take a second address in a line for the end of the first
     asset = AppriseAsset(app_id="Shop pipeline", app_desc="Shop pipeline")
     services, _ = ConfigBase.config_parse_text(entry, asset=asset)
     return services[0] if services else None

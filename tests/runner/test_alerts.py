@@ -359,7 +359,9 @@ def test_a_digest_needs_somebody_to_send_it_to(tmp_path: Path):
 def test_no_address_is_in_anything_that_a_run_leaves_or_prints_or_starts(used: Shop, web: Inbox):
     """The address of a server that answers, of one that refuses, and of one that is not there."""
     used.deliver("orders_2.csv", *UNREADABLE)
-    given = f"{web.address} {dead_address()} mailto://{USER}:{PASSWORD}@127.0.0.1:{free_port()}"
+    refusing = web.address.replace(f"{USER}:", "nobody:")
+    dead = f"mailto://{USER}:{PASSWORD}@127.0.0.1:{free_port()}?from=shop@example.org&to=owner@example.org"
+    given = f"{web.address} {refusing} {dead}"
     web.take()
     hook = f"env > '{used.folder}/environment'"
     done = used.run("--notify", "--digest", "--log-format", "json", "--on-failure", hook, expect=1,
