@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lib.errors import closest, printable
 from lib.spark.address import warehouse_address
 from lib.steps import STEPS, Options
+
+if TYPE_CHECKING:
+    from lib.runner.alerts import Alerts
 
 
 class Option(click.Option):
@@ -151,7 +154,12 @@ RUN = _group(
     option("--quiet", is_flag=True, help="print nothing but warnings and errors, both on stderr"),
     option("--on-failure", metavar="CMD",
            help="shell command that is called when a run fails, with a summary of the run as JSON on its "
-                "standard input"))
+                "standard input"),
+    option("--notify", metavar="[FILE]", is_flag=False, flag_value="",
+           help="send alerts to people: a failure, that it works again, new warnings, overdue sources. The "
+                "addresses are in the environment variable PIPELINE_NOTIFY, or in FILE, one a line"),
+    option("--digest", is_flag=True,
+           help="with --notify: also send the figures of the report, once a day"))
 INTO = option("--into", type=Path, metavar="DIR",
               help="new folder in which to rebuild, and to keep what was rebuilt (default: a temporary one)")
 
@@ -183,6 +191,21 @@ def options_of(given: dict[str, Any], needs_master: bool = True) -> Options:
             raise click.UsageError(f"the name of folder {values[name]} has characters that are not UTF-8 or "
                                    f"cannot be shown: rename it, or name another with --{name}")
     return Options(**values)
+
+
+def alerts_of(notify: str | None, digest: bool, options: Options) -> "Alerts | None":
+    """Return the alerts that the command line asks for; None if it asks for none.
+
+    Raises click.UsageError for `--digest` alone, and UsageError for addresses that cannot be used.
+    """
+    if notify is None:
+        if digest:
+            raise click.UsageError("--digest goes with --notify")
+        return None
+    from lib.runner.addresses import read_addresses  # here, not above: most runs send no alerts
+    from lib.runner.alerts import Alerts
+
+    return Alerts(read_addresses(notify, options), digest)
 
 
 def _check_spark(lacks_master: bool) -> None:

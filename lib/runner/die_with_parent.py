@@ -1,5 +1,5 @@
-"""Make a process end when its parent ends (on Linux). The warm process imports this first, and so does each
-process that answers a SELECT of `browse`.
+"""Make a process end when its parent ends (on Linux). The warm process imports this first, and so do the
+processes that answer a SELECT of `browse` or send alerts.
 
 It acts on import, against the project's rule, because the forkserver runs no code of ours except what it
 imports. Its imports take seconds, and during these it does not notice that the runner has died. Without this

@@ -1,7 +1,8 @@
-"""Make one run as the command does: take the lock, run, print the end, call the hook after a failure."""
+"""Make one run as the command does: take the lock, run, print the end, call the hook, send alerts."""
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from lib.errors import DONE, FAILED, INTERRUPTED, as_ours, printable
 from lib.ingest.deliveries import check_source
@@ -11,16 +12,21 @@ from lib.steps import Options
 from lib.storage.audit import open_audit
 from lib.storage.lock import LockTaken, run_lock
 
+if TYPE_CHECKING:
+    from lib.runner.alerts import Alerts
+    from lib.runner.result import RunResult
 
-def run_once(options: Options, console: Console, on_failure: str | None, timings: bool,
-             waiting: KernelQueue) -> int:
-    """Run the pipeline once and return the exit code; call the hook `on_failure` when the run failed.
+
+def run_once(options: Options, console: Console, on_failure: str | None, alerts: "Alerts | None",
+             timings: bool, waiting: KernelQueue) -> int:
+    """Run the pipeline once and return the exit code; call the hook `on_failure` when the run failed, and
+    send `alerts`.
 
     With `timings`, `console` also gets the seconds of each phase of each step. `waiting` may hold kernels
     that are ready.
 
-    Raises PipelineError when the run could not begin, after calling the hook unless another run has the lock,
-    and KeyboardInterrupt when it was stopped.
+    Raises PipelineError when the run could not begin, after calling the hook and sending alerts unless
+    another run has the lock, and KeyboardInterrupt when it was stopped.
     """
     try:
         if not (options.warehouse / "raw.db").exists():
@@ -43,6 +49,7 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
         _call(on_failure, {"verdict": "failed", "error": str(error), "exit_code": error.exit_code,
                            "source": str(options.source), "warehouse": str(options.warehouse),
                            "command": command(options)})
+        alert(alerts, options, None, str(error))
         raise error from unexplained
     from lib.runner.failure import last_lines, summary
 
@@ -57,7 +64,23 @@ def run_once(options: Options, console: Console, on_failure: str | None, timings
     if result.error:
         print(printable("\n".join(last_lines(result, options))), file=sys.stderr, flush=True)
         _call(on_failure, summary(result, options, exit_code))
+    alert(alerts, options, result)
     return exit_code
+
+
+def alert(alerts: "Alerts | None", options: Options, result: "RunResult | None", error: str = "") -> None:
+    """Send alerts after a run, or after the `error` for which it has no result. What goes wrong with them is
+    a warning: the run is over.
+    """
+    if alerts:
+        from lib.runner.alerts import send_alerts
+
+        try:
+            problems = send_alerts(alerts, options, result, error)
+        except Exception as defect:  # its message could name an address
+            problems = [f"alerts could not be sent ({type(defect).__name__}). The run is not affected"]
+        for problem in problems:
+            print(f"warning: {printable(problem)}", file=sys.stderr, flush=True)
 
 
 def _call(hook: str | None, summary: dict) -> None:

@@ -34,6 +34,14 @@ class StepResult:
                 "quarantined": record["rows_quarantined"],
                 "watermark_before": record["watermark_before"], "watermark_after": record["watermark_after"]}
 
+    def warnings(self) -> list[str]:
+        """Return what the step has found in the rows that it read."""
+        if not self.record:
+            return []
+        return [*self.record["warnings"],
+                *(_describe_gate(gate) for gate in self.record["gates"]
+                  if gate["failed"] and gate["on_failure"] != "fail")]  # which is an error
+
 
 @dataclass
 class RunResult:
@@ -58,10 +66,14 @@ class RunResult:
     verdict: str = ""  # "success", "incomplete", "nothing new", "failed", "interrupted" or "died"
     error: str | None = None
 
+    def not_loaded(self) -> list[str]:
+        """Return the errors of the deliveries that were left out while others were loaded."""
+        return [error for step in self.steps if step.record
+                for error in step.record.get("not_loaded", {}).values()]
+
     def explain_not_loaded(self) -> str:
         """Return which deliveries were left out and why, while others were loaded; "" if none was."""
-        errors = [error for step in self.steps if step.record
-                  for error in step.record.get("not_loaded", {}).values()]
+        errors = self.not_loaded()
         if not errors:
             return ""
         to_read = sum(delivery["status"] in ("new", "changed") for delivery in self.deliveries)
@@ -82,13 +94,7 @@ class RunResult:
 
     def warnings_about_rows(self) -> list[str]:
         """Return what the steps have found in the rows that they read."""
-        lines = []
-        for step in self.steps:
-            if step.record:
-                lines += step.record["warnings"]
-                lines += [_describe_gate(gate) for gate in step.record["gates"]
-                          if gate["failed"] and gate["on_failure"] != "fail"]  # which is an error
-        return lines
+        return [warning for step in self.steps for warning in step.warnings()]
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:
