@@ -12,8 +12,8 @@ COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --gene
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/.requirements  ## run the pipeline on data/source
-	$(BIN)/python run_pipeline.py
+run: $(VENV)/.requirements  ## run the pipeline on data/source; the sample as of the morning after its last day
+	@$(BIN)/python run_pipeline.py --now "$$($(BIN)/python data/morning.py data/source)"
 
 browse: $(VENV)/.requirements-browse  ## open databases, reports and data docs in your browser, until Ctrl-C
 	$(BIN)/python run_pipeline.py browse

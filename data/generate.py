@@ -5,6 +5,8 @@
 Day 1 is the shop's history up to 2025-12-30. Day 2 is the small delivery of 2025-12-31: new rows, and
 corrections of old ones as complete rows that replace the earlier row of the same key.
 
+The history tells a story, so that a report has something to say: see SEASON and the lines below it.
+
 Amounts are integer cents until they are written, so an order's total is exactly the sum of its lines.
 """
 
@@ -47,6 +49,18 @@ STATES = {"Delivered": .58, "DELIVERED": .21, "SHIPPED": .06, "shipped": .03, "p
 CHANNELS = {"web": .30, "WEB": .20, "Mobile": .25, "store": .14, "Marketplace": .08, "": .03}
 SEGMENTS = {"RETAIL": .45, "retail": .15, "VIP": .12, "Wholesale": .20, "": .08}
 METHODS = {"CARD": .50, "PayPal": .22, "bank transfer": .15, "Gift Card": .10, "": .03}
+# The story. How likely an order is, in a straight line from one date to the next: Advent rises until the last
+# parcels for Christmas leave, the holidays are quiet, and then people spend their vouchers.
+SEASON = {"01-01": .8, "02-10": .6, "05-10": .9, "07-20": .65, "09-15": .8, "11-25": .8, "12-14": 1.7,
+          "12-18": 1.7, "12-20": .7, "12-23": .6, "12-24": .4, "12-26": .3, "12-27": 1.6, "12-31": 1.6}
+WEEKEND, CAMPAIGN, GROWTH = 1.6, 2.0, 1.25  # how many times as likely: then, and a year later
+# From Black Friday to the day after Cyber Monday. Most lines of one category have a discount.
+CAMPAIGNS = [("2024-11-29", "2024-12-03"), ("2025-11-28", "2025-12-02")]
+ON_OFFER = "electronics"
+# The desk that sells until this day hardly sells from then on, and the black one sells instead.
+OLD_DESK, NEW_DESK, DESKS_CHANGE = "SKU-0005", "SKU-0020", "2025-12-03"
+# Regular customers who buy nothing from the first day until the second. One is lost, and one comes back.
+AWAY = {"00002": ("2025-12-01", "2026-01-01"), "00003": ("2025-11-09", "2025-12-24")}
 
 
 def pick(shares: dict[str, float], count: int, rng: np.random.Generator) -> np.ndarray:
@@ -138,10 +152,17 @@ def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: p
     """Return `counts` lines per order, and per order their sum in cents, which is never negative."""
     count, start = counts.sum(), np.cumsum(counts) - counts
     product = favour_early(len(products), count, rng)
+    late = np.repeat(orders["order_date"] >= DESKS_CHANGE, counts)
+    old, new = pd.Index(products["product_id"]).get_indexer([OLD_DESK, NEW_DESK])
+    unsold, sold = np.where(late, old, new), np.where(late, new, old)
+    product = np.where((product == unsold) & (rng.random(count) < .9), sold, product)
     price = products["unit_price"].to_numpy(np.int64)[product]
     price = np.where(rng.random(count) < .05, price * 9 // 10, price)  # a promotion
     quantity = rng.choice(np.arange(1, 6), count, p=[.55, .22, .12, .07, .04])
     percent = np.where(rng.random(count) < .2, rng.choice([5, 10, 15, 20], count), 0)
+    on_offer = (products["category"].str.lower() == ON_OFFER).to_numpy()[product]
+    on_offer &= np.repeat(is_campaign(orders["order_date"]), counts) & (rng.random(count) < .85)
+    percent[on_offer] = rng.choice([20, 25, 30], on_offer.sum())
     # A return is the last line of an order and takes back some of the first line, which then has no discount:
     # so it never gives back more money than that line brought in.
     returned = (orders["status"].str.lower() == "returned").to_numpy() & (counts > 1)
@@ -156,6 +177,11 @@ def make_lines(first: int, orders: pd.DataFrame, counts: np.ndarray, products: p
         product_id=products["product_id"].to_numpy(object)[product], quantity=quantity, unit_price=price,
         discount_amount=pd.arrays.IntegerArray(discount, empty)))
     return lines, np.add.reduceat(price * quantity - discount, start)
+
+
+def is_campaign(days: pd.Series) -> np.ndarray:
+    """Return which days or moments, as ISO 8601 text, are in a campaign."""
+    return np.any([(days >= first) & (days < end) for first, end in CAMPAIGNS], axis=0)
 
 
 def make_payments(first: int, orders: pd.DataFrame, moments: np.ndarray, until: np.datetime64,
@@ -190,18 +216,43 @@ def make_payment_ids(first: int, count: int) -> np.ndarray:
     return np.array([f"{number * 2654435761 % 2**32:08x}" for number in numbers], dtype=object)
 
 
+def weigh_days(days: np.ndarray) -> np.ndarray:
+    """Return how likely an order is on each day, by season, weekend, campaign and growth."""
+    dates = [f"{year}-{date}" for year in np.unique(days.astype("datetime64[Y]")) for date in SEASON]
+    heights = np.resize(list(SEASON.values()), len(dates))
+    season = np.interp(days.astype(int), np.array(dates, "datetime64[D]").astype(int), heights)
+    week = np.where(np.is_busday(days), 1, WEEKEND)
+    campaign = np.where(is_campaign(pd.Series(np.datetime_as_string(days))), CAMPAIGN, 1)
+    return season * week * campaign * GROWTH ** ((days - LAST_DAY).astype(int) / 365)
+
+
+def send_away(buyer: np.ndarray, moments: np.ndarray, rng: np.random.Generator) -> None:
+    """Exchange the orders that a customer places while AWAY for orders that others place at other times.
+
+    So all customers keep their number of orders.
+    """
+    away = {int(customer) - 1: np.array(times, "datetime64[s]") for customer, times in AWAY.items()}
+    for customer, (first, end) in away.items():
+        at_that_time = (moments >= first) & (moments < end)
+        own = np.flatnonzero((buyer == customer) & at_that_time)
+        free = np.flatnonzero(~np.isin(buyer, list(away)) & ~at_that_time)
+        others = rng.choice(free, len(own), replace=False)
+        buyer[own], buyer[others] = buyer[others], customer
+
+
 def make_first_day(orders: int, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Return the five sources of the shop's history, money in cents."""
     customers = make_customers(1, max(500, orders // 2), rng)
     products = make_products(1, max(100, min(20_000, orders // 100)), rng)
     days = LAST_DAY - np.arange(min(orders, 60) if orders <= 5_000 else 730)[::-1]
-    weight = 1 + .6 * ~np.is_busday(days) + .4 * (days >= np.datetime64("2025-12-01"))  # weekends, Christmas
+    weight = weigh_days(days)
     # Each day occurs once before days are drawn, so that none is without an order; buyers likewise.
     day = np.concatenate([days, rng.choice(days, orders - len(days), p=weight / weight.sum())])
     moments = np.sort(day.astype("datetime64[s]") + rng.integers(7 * 3600, 22 * 3600, orders))
     odd, buyers = len(ODD_NAMES), orders * 432 // 1000
     buyer = np.concatenate([np.arange(odd), odd + rng.permutation(len(customers) - odd)])[:buyers]
     buyer = rng.permutation(np.concatenate([buyer, buyer[favour_early(buyers, orders - buyers, rng)]]))
+    send_away(buyer, moments, rng)
     headers = make_orders(1, moments, customers["customer_id"].to_numpy(object)[buyer], rng)
     counts = 1 + np.bincount(rng.integers(0, orders, orders * 3064 // 1000 - orders), minlength=orders)
     lines, headers["total_amount"] = make_lines(1, headers, counts, products, rng)

@@ -40,8 +40,8 @@ def without_what_varies(transcript: str) -> str:
 
 
 def test_the_transcript_is_what_the_first_run_of_the_sample_prints(loaded: Shop):
-    command, _, shown = blocks(README, "text")[0].partition("\n")
-    assert command == "$ python run_pipeline.py"
+    command, _, shown = blocks(README, "text")[0].split("\n", 2)
+    assert command == "$ make run"
     printed = seen((loaded.folder / "terminal.txt").read_bytes().decode())
     assert without_what_varies(shown) == without_what_varies(printed)
 
@@ -58,8 +58,8 @@ def test_a_rule_is_changed_as_the_readme_shows(used: Shop, tmp_path: Path):
     then, before = re.search(r"(\d+) customers are now `PLATINUM` instead of (\d+)", README).groups()
     assert dict(used.query("gold", query))["PLATINUM"] == int(before)
     printed = run_on_terminal([sys.executable, project / "run_pipeline.py", *used.command()[2:]])
-    command, _, shown = blocks(README, "text")[1].partition("\n")
-    assert command == "$ python run_pipeline.py"
+    command, _, shown = blocks(README, "text")[1].split("\n", 2)
+    assert command == "$ make run"
     assert without_what_varies(shown) == without_what_varies(seen(printed))
     assert dict(used.query("gold", query))["PLATINUM"] == int(then)
 

@@ -1,11 +1,13 @@
-"""The generator: sizes, totals to the cent, the same bytes every time, and oddities as in real data."""
+"""The generator: sizes, totals to the cent, the same bytes every time, oddities as in real data, a story."""
 
 import csv
 import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,18 @@ def merge(first, second):
         key = SOURCES[source].key
         merged[source] = list({row[key]: row for row in first[source] + second[source]}.values())
     return merged
+
+
+def day_of(order):
+    return date.fromisoformat(order["order_date"][:10])
+
+
+def lines_with_days(shop):
+    """Return the lines of a shop, each with its order's day and its product's category in lower case."""
+    days = {order["order_id"]: day_of(order) for order in shop["orders"]}
+    category = {row["product_id"]: row["category"].lower() for row in shop["products"]}
+    return [row | {"day": days[row["order_id"]], "category": category[row["product_id"]]}
+            for row in shop["order_lines"]]
 
 
 def assert_consistent(shop):
@@ -195,3 +209,89 @@ def test_too_few_orders_and_unknown_days_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"day is 3\b.* 1 or 2"):
         generate(tmp_path, day=3)
     assert list(tmp_path.iterdir()) == []
+
+
+# The story
+
+LAST = date(2025, 12, 30)
+CAMPAIGN = [date(2025, 11, 28) + timedelta(days) for days in range(4)]
+
+
+def orders_a_day(shop, first, last):
+    days = [day for day in map(day_of, shop["orders"]) if first <= day <= last]
+    return len(days) / ((last - first).days + 1)
+
+
+def days_of_customer(shop, customer):
+    return sorted(day_of(order) for order in shop["orders"] if order["customer_id"] == customer)
+
+
+def test_orders_rise_in_advent_and_are_few_on_the_holidays_and_many_at_weekends(first):
+    november = orders_a_day(first, date(2025, 11, 1), date(2025, 11, 27))
+    advent = orders_a_day(first, date(2025, 12, 8), date(2025, 12, 18))
+    holidays = orders_a_day(first, date(2025, 12, 24), date(2025, 12, 26))
+    assert advent > 1.25 * november and holidays < .6 * november
+    per_day = Counter(map(day_of, first["orders"]))
+    weekend = [per_day[day] for day in per_day if day.weekday() >= 5 and day not in CAMPAIGN]
+    week = [per_day[day] for day in per_day if day.weekday() < 5 and day not in CAMPAIGN]
+    assert sum(weekend) / len(weekend) > 1.3 * sum(week) / len(week)
+
+
+@pytest.mark.parametrize("days", [7, 28])
+def test_the_last_weeks_sell_more_than_those_before(days, first):
+    def sales(last):
+        kept = [order for order in first["orders"] if order["status"].lower() != "cancelled"]
+        return sum(Decimal(order["total_amount"]) for order in kept
+                   if last - timedelta(days) < day_of(order) <= last)
+
+    assert sales(LAST) > Decimal("1.05") * sales(LAST - timedelta(days))
+
+
+def test_black_friday_brings_orders_and_discounts_on_electronics(first):
+    def share(lines):
+        return sum(bool(Decimal(row["discount_amount"] or 0)) for row in lines) / len(lines)
+
+    lines = lines_with_days(first)
+    electronics = [row for row in lines if row["category"] == "electronics"]
+    assert share([row for row in electronics if row["day"] in CAMPAIGN]) > .7
+    assert share([row for row in electronics if row["day"] not in CAMPAIGN]) < .3
+    others = [row for row in lines if row["category"] != "electronics"]
+    assert share([row for row in others if row["day"] in CAMPAIGN]) < .3
+    november = orders_a_day(first, date(2025, 11, 1), date(2025, 11, 27))
+    assert orders_a_day(first, CAMPAIGN[0], CAMPAIGN[-1]) > 1.75 * november
+
+
+def test_a_customer_who_was_among_the_best_has_stopped_buying(first):
+    spent = Counter()
+    for order in first["orders"]:
+        spent[order["customer_id"]] += Decimal(order["total_amount"])
+    assert "00002" in dict(spent.most_common(5))
+    days = days_of_customer(first, "00002")
+    assert len(days) >= 8 and date(2025, 11, 24) < days[-1] < date(2025, 12, 1)
+    assert max(later - earlier for earlier, later in pairwise(days)) <= timedelta(7)
+
+
+def test_a_customer_who_was_silent_for_weeks_is_back(first):
+    days = days_of_customer(first, "00003")
+    assert days[0] < date(2025, 11, 9) and days[-1] > LAST - timedelta(7)
+    assert [day for day in days if date(2025, 11, 9) <= day < date(2025, 12, 24)] == []
+
+
+def test_one_desk_takes_the_place_of_another(first):
+    change, units = date(2025, 12, 3), Counter()
+    for row in lines_with_days(first):
+        if change - timedelta(28) <= row["day"]:
+            units[row["product_id"], row["day"] >= change] += int(row["quantity"])
+    before, after = (Counter({product: sold for (product, late), sold in units.items() if late == then})
+                     for then in (False, True))
+    assert "SKU-0005" in dict(before.most_common(5)) and "SKU-0020" in dict(after.most_common(5))
+    assert after["SKU-0005"] < .15 * before["SKU-0005"] and before["SKU-0020"] < .15 * after["SKU-0020"]
+
+
+def test_a_larger_shop_has_the_same_seasons_each_year_and_grows(tmp_path):
+    generate(tmp_path, orders=20_000)
+    months = Counter(row["order_date"][:7] for row in read(tmp_path / "orders.csv"))
+    for month in range(1, 13):
+        assert 1.05 < months[f"2025-{month:02}"] / months[f"2024-{month:02}"] < 1.5, month
+    for year in (2024, 2025):
+        assert months[f"{year}-12"] > 1.4 * months[f"{year}-07"], year
