@@ -73,7 +73,8 @@ def export_notebook(notebook: Path) -> Path:
         "name": notebook.stem.partition("_")[2] or notebook.stem, "file": notebook.name,
         "batch_id": notebook.parent.name, "outcome": outcome, "error": _without_colors("\n".join(errors)),
         "title": _render_cells(book, title), "results": _render_cells(book, results),
-        "cells": _render_cells(book, others, "h3" if results else "h2"), "started": (about.get("start_time") or "").replace("T", " "),
+        "cells": _render_cells(book, others, "h3" if results else "h2"),
+        "started": (about.get("start_time") or "").replace("T", " "),
         "seconds": about.get("duration") or 0.0})
 
 
@@ -173,11 +174,10 @@ def _arrange_column(name: Any, *cells: Any) -> str:
 
 def _as_number(text: str, column: str) -> str:
     """Return a number with its thousands separated; the decimals of an amount stay as they are."""
-    if not text:
-        return ""
-    value = float(text.replace(",", ""))
-    whole, point, decimals = text.replace(",", "").partition(".")
-    return format_value(value, column) if column in QUANTITIES else f"{int(whole):,}{point}{decimals}"
+    sign, whole, decimals = re.fullmatch(r"(-?)(\d*)(.*)", text.replace(",", "")).groups()
+    if column in QUANTITIES and text:
+        return format_value(float(f"{sign}{whole}{decimals}"), column)
+    return f"{sign}{int(whole):,}{decimals}" if text else ""
 
 
 def _put_into_words(row: list[Any]) -> None:
