@@ -12,9 +12,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from lib.contract import CONTRACT
 from lib.report.descriptions import describe_table
 from lib.report.expectation_text import read_expectations
+from lib.report.graph import Box, draw_graph
 from lib.report.lineage import Column, Origin, find_origins
 from lib.report.meanings import read_meanings, read_synonyms
 from lib.report.pages import TEMPLATES, write_page
@@ -53,7 +56,7 @@ def write_catalog(reports: Path, folder: Path, warehouse: Path) -> Path:
         write_whole(reports / MODEL, json.dumps(model, indent=1, ensure_ascii=False))
     script = (TEMPLATES / "search.js").read_text(encoding="utf-8")
     return write_page(reports / "catalog.html", "catalog.html", model | {
-        "docs": f"runs/{folder.name}/{DOCS}", "script": script,
+        "graph": draw_lineage(model["tables"]), "docs": f"runs/{folder.name}/{DOCS}", "script": script,
         "script_hash": b64encode(hashlib.sha256(script.encode()).digest()).decode()})
 
 
@@ -89,6 +92,24 @@ def build_catalog(schemas: Schemas) -> dict[str, Any]:
     covered = {table["suite"] for table in tables}
     checks = [{"suite": suite, "rules": rules[suite]} for suite in rules if suite not in covered]
     return {"tables": tables, "problem": problem, "checks": checks}
+
+
+def draw_lineage(tables: list[dict[str, Any]]) -> Markup:
+    """Return a graph of the tables with data, from the deliveries to gold; empty if nobody knows the lineage.
+
+    `tables` are those of the catalog. An edge says that a column of one table is computed from the other.
+    """
+    names = {f"{table['layer']}.{table['name']}": table for table in tables if table["is_data"]}
+    edges = sorted({(f"{layer}.{origin}", name) for name, table in names.items()
+                    for column in table["columns"] for layer, origin, _ in column["from"]})
+    if not edges:
+        return Markup("")
+    delivered = [Box(f"source.{table['name']}", (f"{table['name']}.csv", ""))
+                 for name, table in names.items() if (f"source.{table['name']}", name) in edges]
+    layers = [[Box(name, (table["name"], ""), link=f"#{name}") for name, table in names.items()
+               if table["layer"] == layer] for layer in ("raw", "curated", "gold")]
+    return draw_graph("lineage-graph", "From the deliveries to the tables that people read",
+                      [delivered, *layers], edges, ("delivered", "raw.db", "curated.db", "gold.db"))
 
 
 def _order_tables(layer: str, tables: dict[str, Any], origins: dict[Column, Origin]) -> list[str]:

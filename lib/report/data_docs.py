@@ -16,9 +16,12 @@ from great_expectations.render.renderer.content_block import ValidationResultsTa
 from great_expectations.render.view import DefaultJinjaPageView
 from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
+from lib.report.expectation_text import as_sentence
 from lib.report.pages import FILTERS, TEMPLATES
 from lib.report.run_records import DOCS
 from lib.step.gate import open_context
+
+NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 
 
 class DocsView(DefaultJinjaPageView):
@@ -62,9 +65,19 @@ class ResultsTable(ValidationResultsTableContentBlockRenderer):
         find_rows = super()._get_content_block_fn(expectation_type, expectation_config)
 
         def find_rows_with_notes(result: Any, **more: Any) -> list:
-            return [[*row, result.expectation_config.notes or ""] for row in find_rows(result=result, **more)]
+            config = result.expectation_config
+            return [[status, _put_into_words(expectation, config), *others, config.notes or ""]
+                    for status, expectation, *others in find_rows(result=result, **more)]
 
         return find_rows_with_notes
+
+
+def _put_into_words(expectation: Any, config: Any) -> Any:
+    """Return the text of an expectation, with "must be null" in words; failing values stay below it."""
+    if config.type not in NULLS or config.kwargs.keys() - {"column", "batch_id"}:
+        return expectation
+    others = expectation[1:] if isinstance(expectation, list) else []
+    return [f"{as_sentence(config.type, config.kwargs)}.", *others]
 
 
 def build_docs(folder: Path) -> None:

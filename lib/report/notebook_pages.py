@@ -1,5 +1,8 @@
 """The page of an executed notebook: prose, tables and charts are visible, and code is folded.
 
+What came out stands first: the sections whose heading has the tag `result`, the last one first. The other
+sections follow as they are in the notebook.
+
 Text from data cannot do harm on the page: only harmless HTML tags are kept, and charts are images.
 """
 
@@ -15,7 +18,8 @@ from typing import Any
 from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
-from lib.report.pages import TEMPLATES, as_image, write_page
+from lib.report.expectation_text import RULE
+from lib.report.pages import QUANTITIES, TEMPLATES, as_image, format_value, in_words, write_page
 
 REPORT = "report.ipynb"  # the business report, whose page is the first that people open
 OUTPUTS = ["application/json", "image/svg+xml", "image/png", "text/html", "text/markdown", "text/plain"]
@@ -25,6 +29,11 @@ SPANS = ["colspan", "rowspan"]
 ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class"], "td": [*SPANS, "class"],
               "th": [*SPANS, "class", "title"]}
 SCROLLING = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
+RESULT = "result"  # the tag
+LEFT_OUT = Markup('<p class="soft"><small>Not shown, as they are 0 or empty in every row: {}.</small></p>')
+LONG = 60  # characters of a text that is broken into lines
+MISSING = ("", "NaN", "None", "<NA>", "NaT")  # how pandas shows that there is no value
+NAMES = re.compile("(_id|phone|code|zip|year)$")  # ends the name of a column whose digits are no amount
 # With a leading zero it is text, such as a postcode.
 NUMBER = re.compile(r"-?(0|[1-9]\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?")
 
@@ -53,7 +62,6 @@ def export_notebook(notebook: Path) -> Path:
     import nbformat
 
     book = nbformat.read(notebook, as_version=4)
-    cells = _render_cells(book)
     about = book.metadata.get("papermill", {})
     code = [cell for cell in book.cells if cell.cell_type == "code" and cell.source]
     errors = [f"{output.ename}: {output.evalue}"
@@ -62,10 +70,13 @@ def export_notebook(notebook: Path) -> Path:
         outcome = "failed"
     else:
         outcome = "success" if code and code[-1].execution_count else "interrupted"
+    title, results, others = _arrange_cells(book.cells) if outcome == "success" else ([], [], book.cells)
     return write_page(notebook.with_suffix(".html"), "notebook.html", {
         "name": notebook.stem.partition("_")[2] or notebook.stem, "file": notebook.name,
         "batch_id": notebook.parent.name, "outcome": outcome, "error": _without_colors("\n".join(errors)),
-        "cells": cells, "started": (about.get("start_time") or "").replace("T", " "),
+        "title": _render_cells(book, title), "results": _render_cells(book, results),
+        "cells": _render_cells(book, others, "h3" if results else "h2"),
+        "started": (about.get("start_time") or "").replace("T", " "),
         "seconds": about.get("duration") or 0.0})
 
 
@@ -79,12 +90,24 @@ def export_report(notebook: Path) -> Path:
     book = nbformat.read(notebook, as_version=4)
     reports = notebook.parents[2]
     return write_page(reports / "report.html", "report.html", {
-        "cells": _render_cells(book, exclude_input=True), "batch_id": notebook.parent.name,
+        "cells": _render_cells(book, book.cells, exclude_input=True), "batch_id": notebook.parent.name,
         "file": notebook.name, "has_catalog": (reports / "catalog.html").exists()})
 
 
-def _render_cells(book: Any, **how: Any) -> Markup:
-    """Return a notebook's cells as HTML by `templates/cells.html`."""
+def _arrange_cells(cells: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the title of a notebook, the cells of its results, and all others."""
+    sections: list[list[Any]] = []
+    for cell in cells:
+        if not sections or (cell.cell_type == "markdown" and cell.source.startswith("#")):
+            sections.append([])
+        sections[-1].append(cell)
+    results = [section for section in sections if RESULT in section[0].metadata.get("tags", [])]
+    others = [cell for section in sections if section not in results for cell in section]
+    return others[:1], [cell for section in reversed(results) for cell in section], others[1:]
+
+
+def _render_cells(book: Any, cells: list[Any], heading: str = "h2", **how: Any) -> Markup:
+    """Return cells of a notebook as HTML by `templates/cells.html`, with such headings of sections."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -94,9 +117,11 @@ def _render_cells(book: Any, **how: Any) -> Markup:
         exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True, exclude_anchor_links=True,
         **how,
         filters={"clean_html": _clean, "tables": _arrange_tables, "chart": as_image, "plain": _without_colors,
+                 "in_words": in_words,
                  "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False)})
     exporter.environment.autoescape = True
-    return Markup(exporter.from_notebook_node(book)[0])
+    page, _ = exporter.from_notebook_node(type(book)(book | {"cells": cells}))
+    return Markup(re.sub("(</?)h2>", rf"\1{heading}>", page))
 
 
 def _clean(text: str) -> Markup:
@@ -108,7 +133,11 @@ def _clean(text: str) -> Markup:
 
 
 def _arrange_tables(text: str) -> Markup:
-    """Return cleaned HTML whose tables scroll, have headers with a scope, and show numbers flush right."""
+    """Return cleaned HTML whose tables scroll and have headers with a scope.
+
+    Numbers are as on all pages, and flush right. Columns that are 0 or empty in every row are left out, a
+    table without rows says so, and rules stand in words.
+    """
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(text, "html.parser")
@@ -121,8 +150,13 @@ def _arrange_tables(text: str) -> Markup:
             if header.text:
                 header["scope"] = "col" if header.find_parent("thead") else "row"
         if len({len(row) for row in rows}) == 1:  # else cells span columns
-            for column in zip(*rows, strict=True):
-                _mark_numbers(*column)
+            for row in rows:
+                _put_into_words(row)
+            left_out = [name for column in zip(*rows, strict=True) if (name := _arrange_column(*column))]
+            if not table(["td", "th"]):
+                table.parent.replace_with(BeautifulSoup('<p class="none">None.</p>', "html.parser"))
+            elif left_out:
+                table.parent.insert_after(BeautifulSoup(LEFT_OUT.format(", ".join(left_out)), "html.parser"))
     return Markup(str(soup))
 
 
@@ -134,12 +168,44 @@ def _drop_row_numbers(rows: list[list[Any]]) -> None:
             row.pop(0).decompose()
 
 
-def _mark_numbers(name: Any, *cells: Any) -> None:
-    """Mark a column whose values are numbers, other than ids, to be set flush right."""
-    texts = {cell.text for cell in cells} - {"", "NaN"}
-    if texts and all(map(NUMBER.fullmatch, texts)) and not name.text.endswith("_id"):
+def _arrange_column(name: Any, *cells: Any) -> str:
+    """Arrange the cells of a column; return its name if it is left out, as it has nothing in it."""
+    for cell in cells:
+        if cell.text in MISSING:
+            cell.string = ""
+        if len(cell.text) > LONG and cell.name == "td":
+            cell["class"] = "prose"
+    texts = {cell.text for cell in cells} - {""}
+    is_number = all(map(NUMBER.fullmatch, texts)) and not NAMES.search(name.text)
+    if not texts or (is_number and not any(float(text.replace(",", "")) for text in texts)):
+        for cell in (name, *cells):
+            cell.extract()
+        return name.text
+    if is_number:
         for cell in (name, *cells):
             cell["class"] = "number"
+        for cell in cells:
+            cell.string = _as_number(cell.text, name.text)
+    return ""
+
+
+def _as_number(text: str, column: str) -> str:
+    """Return a number with its thousands separated; the decimals of an amount stay as they are."""
+    sign, whole, decimals = re.fullmatch(r"(-?)(\d*)(.*)", text.replace(",", "")).groups()
+    if column in QUANTITIES and text:
+        return format_value(float(f"{sign}{whole}{decimals}"), column)
+    return f"{sign}{int(whole):,}{decimals}" if text else ""
+
+
+def _put_into_words(row: list[Any]) -> None:
+    """Name the rules in a row of the gates or of the quarantine, which begins with a suite or its table."""
+    from bs4 import BeautifulSoup
+
+    for cell in row[1:]:
+        if RULE.fullmatch(cell.text):
+            words = in_words(cell.text, row[0].text)
+            cell.clear()
+            cell.append(BeautifulSoup(words, "html.parser"))
 
 
 def _without_colors(text: str) -> str:

@@ -7,17 +7,22 @@ charts are images. If something does slip through, a content security policy for
 import base64
 import html
 import re
+from collections.abc import Iterable
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from lib.report.expectation_text import RULE, find_words
+from lib.report.graph import draw_steps
 from lib.report.run_records import (
     BECAME,
     COUNTS,
+    GATES,
     STOPPED,
     find_last_work,
     link_results,
@@ -33,6 +38,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 100  # runs in the index
 SAID = 3  # of a run's warnings in the index
 CLIPPED = 300  # characters of one of them
+QUANTITIES = ("quantity", "units")  # numbers with up to three decimals; all others with decimals are money
+NAMED = Markup('<span class="named" title="{}">{}</span>')  # a technical name, and what it is in words
 # An image does not inherit the colours of its page, so that each chart brings those of its text along.
 CHART_TEXT = ("<style>text { fill: #566170 !important } "
               "@media (prefers-color-scheme: dark) { text { fill: #a2adba !important } }</style></svg>")
@@ -44,6 +51,7 @@ def write_run_page(folder: Path) -> Path:
     suites = {gate["suite"] for gate in run.get("gates", [])}
     return write_page(folder / "index.html", "run.html", {
         "run": run, "has_catalog": (folder.parents[1] / "catalog.html").exists(),
+        "graph": draw_steps(run["steps"], run["tables"]) if "steps" in run else "",
         "results": {suite: link_results(folder, suite) for suite in suites}})
 
 
@@ -87,6 +95,37 @@ def _as_address(svg: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(themed.encode()).decode()}"
 
 
+def in_words(text: str, suite: str = "") -> Markup:
+    """Return text in which the rules of suites stand in words; their technical names show on hover."""
+    parts, end = [], 0
+    for match in RULE.finditer(text):
+        name, of = match["rule"], match["suite"] or suite
+        if words := find_words(name, of):
+            quoted = words if name == text else f"“{words}”"
+            parts += [escape(text[end:match.start("rule")]), NAMED.format(name, quoted)]
+            end = match.end()
+    if not parts and (words := find_words(text, suite)):
+        return NAMED.format(text, words)
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def format_value(value: Any, column: str = "") -> str:
+    """Return a value as all pages show it: `3,136` rows, `12.50` of money, a quantity of `2` or `1.5`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if column in QUANTITIES:
+        return f"{value:,.3f}".rstrip("0").rstrip(".")
+    if isinstance(value, int) or not isfinite(value):
+        return f"{value:,}"
+    return f"{value:,.2f}" if round(value, 2) == value else f"{value:,.6f}".rstrip("0")
+
+
+def used(names: Iterable[str], rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the names for which a row has a value that is neither 0 nor empty: a table needs no others."""
+    rows = list(rows)
+    return [name for name in names if any(row.get(name) for row in rows)]
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:,.0f} min {seconds % 60:.0f} s"
 
@@ -106,7 +145,8 @@ def _clip(text: str) -> str:
 
 
 FILTERS = {
-    "number": _number, "duration": _duration, "size": _size, "chart": as_image,
+    "number": _number, "value": format_value, "used": used, "in_words": in_words,
+    "duration": _duration, "size": _size, "chart": as_image,
     "url": lambda text: quote(text, safe="", errors="replace"),
     "first_line": lambda text: _clip(str(text).partition("\n")[0]),
     "moment": lambda value: str(value).partition(".")[0] if value else "–",
@@ -118,5 +158,6 @@ def _templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                             lstrip_blocks=True)
     templates.filters |= FILTERS
-    templates.globals |= {"COUNTS": COUNTS, "BECAME": BECAME, "SAID": SAID, "STOPPED": STOPPED}
+    templates.globals |= {"COUNTS": COUNTS, "GATES": GATES, "BECAME": BECAME, "SAID": SAID,
+                          "STOPPED": STOPPED}
     return templates

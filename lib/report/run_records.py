@@ -13,6 +13,8 @@ from lib.steps import STEPS
 VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted", "died")
 STOPPED = ("failed", "interrupted", "died")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
+GATES = {"rows": "rows", "checks": "expectations", "pass": "passed", "warn": "warned",
+         "quarantine": "quarantined", "fail": "failed"}  # of a suite
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
 SEE_ABOVE = {"failed": "nothing was written: see the error above", "died": "see the error above"}
 DOCS = "data_docs"  # in a run's folder
@@ -69,14 +71,15 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
                 *(warning for record in records.values() for warning in record["warnings"])]
     series = [record["series"] for record in records.values()  # made by a cell, which may make anything
               if isinstance(record.get("series"), dict) and record["series"].get("values")]
+    steps = [_describe_step(step, folder) for step in run["steps"]]
     return run | {
         "name": folder.name, "started": str(run["started"]), "seconds": float(run["seconds"]),
         "delivered": sum(record["rows_processed"] for name, record in records.items() if name == "raw"),
         "quarantined": sum(record["rows_quarantined"] for record in records.values()),
-        "steps": [_describe_step(step, folder) for step in run["steps"]],
-        "gates": gates, "findings": findings, "stops": stops,
+        "steps": steps, "pages": [step for step in steps if step["link"]],
+        "gates": gates, "suites": _count_by_suite(gates), "findings": findings, "stops": stops,
         "failed_expectations": findings + stops, "not_listed": run.get("not_listed", 0),
-        "warnings": warnings,
+        "warnings": warnings, "warned": len(warnings) + findings,
         "tables": [_describe_table(table, count, record)
                    for record in records.values() for table, count in record["tables"].items()],
         "quarantine": [group for record in records.values() for group in record.get("quarantine", [])],
@@ -122,10 +125,23 @@ def _add_row_counts(deliveries: list[dict[str, Any]], records: dict[str, Any]) -
     return [delivery | counted.get((delivery["name"], delivery["source"]), {}) for delivery in deliveries]
 
 
+def _count_by_suite(gates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each suite of a run how many rows it checked and how many of its expectations passed."""
+    suites: dict[str, dict[str, Any]] = {}
+    for gate in gates:
+        counts = suites.setdefault(gate["suite"], {"suite": gate["suite"], "step": gate["step"],
+                                                   **dict.fromkeys(GATES, 0)})
+        counts["rows"] = max(counts["rows"], gate["checked"])
+        counts["checks"] += 1
+        counts[gate["verdict"]] += 1
+    return list(suites.values())
+
+
 def _describe_table(table: str, count: dict[str, int], record: dict[str, Any]) -> dict[str, Any]:
     samples = record.get("samples", {}).get(table, {})
-    return {"name": table, "layer": record["layer"], "counts": [int(count[key]) for key in COUNTS],
-            "after": count["rows_after"], "samples": _describe_samples(samples)}
+    return {"name": table, "layer": record["layer"], "step": record["step"],
+            "counts": {key: int(count[key]) for key in COUNTS}, "after": count["rows_after"],
+            "samples": _describe_samples(samples)}
 
 
 def _describe_samples(kinds: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -151,6 +167,6 @@ def _describe_step(step: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "name": name, "number": list(STEPS).index(name) + 1 if name in STEPS else "", "verdict": verdict,
         "seconds": float(step["seconds"]), "link": pages[0] if pages else None,
-        "counts": [sum(int(count[key]) for count in tables) for key in COUNTS] if record else None,
+        "counts": {key: sum(int(count[key]) for count in tables) for key in COUNTS} if record else {},
         "why": SEE_ABOVE.get(verdict, step["error"]),
         "before": record.get("watermark_before"), "after": record.get("watermark_after")}

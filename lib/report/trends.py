@@ -10,7 +10,6 @@ from lib.report.charts import columns, line
 from lib.report.run_records import CHARTS, STOPPED, describe_run, list_folders, read_runs
 
 TREND = 30  # runs in a chart
-FEWEST = 12  # places in a chart, so that the bars of a new shop are not too wide
 WIDE, NARROW = (11, 2.6), (3.6, 2.2)  # inches
 FIGURES = {"seconds": "Duration in seconds", "delivered": "Rows delivered", "quarantined": "Rows quarantined",
            "failed_expectations": "Expectations not met"}
@@ -28,7 +27,8 @@ def draw_trends(reports: Path, folder: Path, run: dict[str, Any]) -> None:
     all_series = [run["series"] for run in worked if run["series"] and run["series"]["values"]]
     charts = [_draw_series(all_series[-1])] if all_series else []
     for figure, title in FIGURES.items():
-        charts.append(_draw_trend(title, [run[figure] for run in worked], stopped))
+        if any(values := [run[figure] for run in worked]):
+            charts.append(_draw_trend(title, values, stopped))
     (folder / CHARTS).write_text(json.dumps(charts), encoding="utf-8")
 
 
@@ -42,6 +42,6 @@ def _draw_series(series: dict[str, Any]) -> dict[str, Any]:
 
 def _draw_trend(title: str, values: list[float], stopped: list[bool]) -> dict[str, Any]:
     number = "{:,.1f}" if isinstance(values[-1], float) else "{:,}"
-    chart = columns(pd.Series(values), title, hollow=stopped, places=max(len(values), FEWEST))
+    chart = columns(pd.Series(values), title, hollow=stopped)
     caption = f"latest {number.format(values[-1])}, most {number.format(max(values))}"
     return {"title": title, "caption": caption, "svg": chart.data, "narrow": None}

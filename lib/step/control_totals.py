@@ -1,5 +1,6 @@
 """Totals that must agree in gold and curated, kept up to date at the cost of what changed."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,6 +48,11 @@ class Figure:
     def definition(self) -> str:
         text = f"{self.gold_table}: {self.gold_amount} = {self.curated_table}: {self.curated_amount}"
         return " ".join(text.split())
+
+    @property
+    def is_count(self) -> bool:
+        """Whether rows are counted: each one for a whole number, whatever its amounts."""
+        return bool(re.fullmatch(r"(?s)\d+|case .* then \d+ else \d+ end", self.curated_amount.strip()))
 
     @property
     def is_within_gold(self) -> bool:
@@ -104,7 +110,10 @@ class ControlTotals:
             gold, curated = totals["gold"], totals["curated"]
             if gold != curated and abs(gold - curated) <= self._rounding(figure):
                 gold = curated
-            compared.append({"figure": figure.name, "gold": f"{gold:,.2f}", "curated": f"{curated:,.2f}"})
+            is_whole = figure.is_count and gold == int(gold) and curated == int(curated)
+            places = 0 if is_whole else 2
+            compared.append({"figure": figure.name, "gold": f"{gold:,.{places}f}",
+                             "curated": f"{curated:,.{places}f}"})
         return pd.DataFrame(compared)
 
     def _rounding(self, figure: Figure) -> Decimal:

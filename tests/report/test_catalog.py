@@ -13,9 +13,9 @@ from conftest import LAYERS, PROJECT, Shop
 from page import Page
 
 from lib.contract import CONTRACT, SOURCES
-from lib.report import catalog, lineage
+from lib.report import catalog, expectation_text, lineage
 from lib.report.descriptions import EVERYWHERE
-from lib.report.expectation_text import as_sentence
+from lib.report.expectation_text import as_sentence, find_words
 
 NOTEBOOKS = PROJECT / "notebooks"
 STAMPS = {"row_id", "is_deleted", "batch_id", "process_name",
@@ -141,9 +141,9 @@ def test_every_rule_of_every_suite_is_listed(loaded: Shop):
 def test_a_rule_is_listed_at_its_column_even_if_it_is_about_unreadable_text(tables):
     price = tables["curated.dim_products"]["columns"]["unit_price"]
     assert [rule["what"] for rule in price["rules"]] == [
-        "unit_price_unreadable must be null", "unit_price must be at least 0"]
+        "unit_price must be readable", "unit_price must be at least 0"]
     columns = tables["curated.fact_orders"]["columns"]
-    assert "order_date_unreadable must be null" in [rule["what"] for rule in columns["order_date"]["rules"]]
+    assert "order_date must be readable" in [rule["what"] for rule in columns["order_date"]["rules"]]
     assert tables["curated.fact_orders"]["rules"] == []
 
 
@@ -156,7 +156,14 @@ PAIR = {"column_A": "x", "column_B": "y"}
     ("column_values_to_be_between", {"column": "x", "min_value": 0}, "x must be at least 0"),
     ("column_values_to_be_in_set", {"column": "x", "value_set": ["A", "B"]}, "x must be one of A, B"),
     ("column_values_to_match_regex", {"column": "x", "regex": "^{a}$"}, "x must match ^{a}$"),
-    ("column_values_to_not_be_null", {"column": "x"}, "x must not be null"),
+    ("column_values_to_not_be_null", {"column": "x"}, "x must not be empty"),
+    ("column_values_to_be_null", {"column": "x"}, "x must be empty"),
+    ("column_values_to_be_null", {"column": "x_y_unreadable"}, "x_y must be readable"),
+    ("column_values_to_be_null", {"column": "order_date_zoned"}, "order_date must have no offset from UTC"),
+    ("column_values_to_be_null", {"column": "payment_without_order"}, "every payment must have its order"),
+    ("column_values_to_be_null", {"column": "returned_without_line"},
+     "every returned order must have its line"),
+    ("column_values_to_be_between", {"column": "x", "max_value": 1e6}, "x must be at most 1,000,000"),
     ("column_pair_values_a_to_be_greater_than_b", PAIR | {"or_equal": True}, "x must not be less than y"),
     ("column_pair_values_a_to_be_greater_than_b", PAIR, "x must be greater than y"),
     ("column_pair_values_to_be_equal", PAIR, "x must equal y"),
@@ -168,6 +175,32 @@ PAIR = {"column_A": "x", "column_B": "y"}
 ])
 def test_an_expectation_reads_as_a_sentence(expectation: str, parameters: dict, sentence: str):
     assert as_sentence(f"expect_{expectation}", parameters) == sentence
+
+
+def test_a_rule_is_found_in_words_by_its_technical_name(monkeypatch, tmp_path: Path):
+    columns = "expect_table_columns_to_match_set()"  # of five suites, each with other columns
+    assert find_words(columns) == "" and "payment_id" in find_words(columns, "payments")
+    churn_risk = "expect_column_values_to_be_in_set(churn_risk)"
+    assert find_words(churn_risk) == "churn_risk must be one of LOW, MEDIUM, HIGH"
+    assert find_words("repeated_key") == "one key on several rows that differ"
+    assert find_words("a rule of nobody") == ""
+    monkeypatch.setattr(expectation_text, "SUITES", tmp_path)
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    assert find_words(columns, "payments") == ""
+
+
+def test_the_lineage_of_tables_is_drawn(loaded: Shop):
+    page = Page(loaded.reports / "catalog.html")
+    edges = page.text.partition("From the deliveries to the tables that people read ")[2]
+    assert edges.startswith("curated.dim_customers to gold.reporting_customer_stats; ")
+    for edge in ("source.orders to raw.orders", "raw.orders to curated.fact_orders",
+                 "curated.fact_orders to gold.sales_summary_daily"):
+        assert edge in edges
+    assert {"href": "#gold.sales_summary_daily"} in page.all("a")
+
+
+def test_without_lineage_there_is_no_graph():
+    assert catalog.draw_lineage(catalog.build_catalog(NO_TABLES)["tables"]) == ""
 
 
 def test_a_column_that_is_not_in_the_contract_is_listed_as_kept(origins, monkeypatch):

@@ -44,6 +44,13 @@ def test_every_expectation_has_its_note_in_its_suite_and_beside_its_result(folde
             assert all(expectation["notes"] in page.text for page in pages), suite
 
 
+def test_a_result_says_in_words_what_may_not_be_empty_or_must_be_readable(folder: Path):
+    text = result_page(folder, "fact_orders").text
+    assert "order_date must not be empty." in text and "order_date must be readable." in text
+    assert "null." not in text
+    assert "status must" not in text and "must belong to this set" in text  # the others are GX's own words
+
+
 def test_the_title_of_a_page_says_what_it_is(folder: Path):
     for suite in SUITES:
         assert suite == "orphans" or result_page(folder, suite).text.startswith(f"{suite}: results")

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import pandas as pd
 import pytest
 from chromium import open_probe
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -25,6 +26,9 @@ GATE_ERROR = ("gate fact_orders: expect_column_values_to_be_unique(order_id) fai
               f"such as 'x1{SCRIPT}'. The key.\n"
               "gate fact_orders: expect_column_values_to_not_be_null(order_date) failed on 1 of 1,003 rows. "
               "When.")
+GATE_WORDS = GATE_ERROR.replace("expect_column_values_to_be_unique(order_id)", "“order_id must be unique”"
+                                ).replace("expect_column_values_to_not_be_null(order_date)",
+                                          "“order_date must not be empty”")
 SVG = ('<svg xmlns="http://www.w3.org/2000/svg" width="576pt" height="100pt">'
        '<title>Rows &amp; &quot;more&quot;</title><text x="9" y="50">A chart</text>'
        "<script>alert(1)</script></svg>")
@@ -199,10 +203,10 @@ def test_pages_are_semantic(reports):
 def test_a_run_page_shows_the_result_of_every_step(reports):
     text = Page(reports / "runs" / "20260101T120000.000000" / "index.html").text
     assert "Run of 2026-01-01 12:00:00 UTC success 1 min 5 s · 12,345 rows delivered · 2 quarantined" in text
-    assert "1 raw success 12,345 12,343 0 0 2 0 0 1.2 s 1900-01-01 → 2026-01-31 12:00:00" in text
-    assert "orders raw 12,345 12,343 0 0 2 0 0 4,000,000" in text
-    assert "expect_column_values_to_not_be_null(order_id) quarantine 2 1,003 Why" in text
-    assert "raw_orders raw 1,003 2 1 0 1 0" in text
+    assert "1 raw success 12,345 12,343 2 1.2 s 1900-01-01 → 2026-01-31 12:00:00" in text
+    assert "orders raw 12,345 12,343 2 4,000,000" in text
+    assert "order_id must not be empty quarantine 2 1,003 Why" in text
+    assert "raw_orders raw 1,003 2 1 1" in text
     assert "orders.csv new 1.2 MB 12,345" in text
     assert "11 skipped or waiting" in text and "old.csv known" in text and "9 more are not listed" in text
     assert f"{SCRIPT}.csv: did you mean {IMAGE} column {SCRIPT}" in text
@@ -210,13 +214,13 @@ def test_a_run_page_shows_the_result_of_every_step(reports):
 
 def test_a_failed_run_shows_its_whole_error_first(reports):
     text = Page(reports / "runs" / "20260103T120000.000000" / "index.html").text
-    assert " ".join(GATE_ERROR.split()) in text[:900]
-    assert "3 facts failed nothing was written: see the error above" in text
-    assert "4 gold skipped not run: step facts failed" in text
+    assert " ".join(GATE_WORDS.split()) in text[:900]
+    assert "3 facts failed – – – 1.2 s – nothing was written: see the error above" in text
+    assert "4 gold skipped – – – 1.2 s – not run: step facts failed" in text
     assert "2 expectations of fact_orders stopped the run" in text
-    assert "fact_orders expect_column_values_to_be_unique(order_id) fail 2 1,003 Why" in text
-    assert "fact_orders expect_column_values_to_not_be_null(order_date) fail 1 1,003 Why" in text
-    assert "fact_orders facts 1,003 3 1 0 0 2" in text
+    assert "fact_orders order_id must be unique fail 2 1,003 Why" in text
+    assert "fact_orders order_date must not be empty fail 1 1,003 Why" in text
+    assert "fact_orders facts 1,003 3 1 0 2" in text
 
 
 def test_the_index_lists_the_newest_run_first_and_damaged_ones_too(reports):
@@ -228,12 +232,12 @@ def test_the_index_lists_the_newest_run_first_and_damaged_ones_too(reports):
     assert re.search(r"20260107T120000 damaged run\.json is not .*\(KeyError", text)
     assert "20260106T120000 damaged there is no run.json" in text
     assert re.search(r"20260105T120000 damaged run\.json is not .*\(JSONDecodeError", text)
-    assert "2026-01-04 12:00:00 interrupted 1 min 5 s 12,345 2 1 not met – –" in text
-    assert "2026-01-03 12:00:00 failed 1 min 5 s 12,345 2 2 failed 1 not met facts –" in text
-    assert "2026-01-02 12:00:00 nothing new 1 min 5 s 0 0 – – –" in text
-    assert "2026-01-01 12:00:00 success 1 min 5 s 12,345 2 1 not met raw data docs" in text
+    assert "2026-01-04 12:00:00 interrupted 1 min 5 s 12,345 2 2 1 not met – –" in text
+    assert "2026-01-03 12:00:00 failed 1 min 5 s 12,345 2 2 2 failed 1 not met facts –" in text
+    assert "2026-01-02 12:00:00 nothing new 1 min 5 s 0 0 0 – – –" in text
+    assert "2026-01-01 12:00:00 success 1 min 5 s 12,345 2 3 1 not met raw data docs" in text
     idle = Page(reports / "runs" / "20260102T120000.000000" / "index.html")
-    assert "1 raw nothing new 1.2 s –" in idle.text
+    assert "1 raw nothing new 1.2 s 2 dimensions" in idle.text
 
 
 def test_the_index_shows_the_latest_days_and_what_the_last_runs_did(reports):
@@ -272,7 +276,7 @@ def test_a_suite_on_a_run_page_links_to_its_results(tmp_path):
         (folder / "data_docs" / "validations" / name).touch()
     links = [link["href"] for link in Page(pages.write_run_page(folder)).all("a")]
     results = ["data_docs/index.html#result-several", "data_docs/validations/one/r/t/a%23b.html"]
-    assert links == ["../../index.html", *results, *results]
+    assert links == ["../../index.html", "#gates", *results, *results]
 
 
 @pytest.mark.parametrize("run", ["", "[]", "null", '"text"', "{}", "[" * 100_000,
@@ -323,9 +327,9 @@ def test_the_index_shows_the_first_line_of_reason_and_warnings_of_each_run(tmp_p
 def test_only_a_run_that_reached_its_end_has_passed_all_checks(tmp_path, verdict):
     passed = step("raw", gates=[tally("raw_orders", "expect_x()")])
     save(tmp_path, "20260101T000000.000000", result("20260101", verdict, [passed]))
-    assert f"{verdict} 1 min 5 s 0 0 not all ran" in Page(pages.write_index(tmp_path)).text
+    assert f"{verdict} 1 min 5 s not all ran" in Page(pages.write_index(tmp_path)).text
     save(tmp_path, "20260102T000000.000000", result("20260102", "success", [passed]))
-    assert "success 1 min 5 s 0 0 all passed" in Page(pages.write_index(tmp_path)).text
+    assert "success 1 min 5 s all passed" in Page(pages.write_index(tmp_path)).text
 
 
 def test_a_count_of_rows_is_left_out_where_only_failing_rows_were_looked_at(tmp_path):
@@ -333,7 +337,7 @@ def test_a_count_of_rows_is_left_out_where_only_failing_rows_were_looked_at(tmp_
     run = result("20260101", steps=[step("gold", gates=[orphans])])
     folder = save(tmp_path, "20260101T000000.000000", run)
     text = Page(pages.write_run_page(folder)).text
-    assert "orphans expect_x() warn 5 – Why" in text and "orphans gold – 1 0 1 0 0" in text
+    assert "orphans expect_x() warn 5 Why" in text and "orphans gold 1 1 " in text
 
 
 def test_only_the_runs_that_the_index_lists_are_read_and_each_is_read_once(tmp_path, monkeypatch):
@@ -382,14 +386,84 @@ def test_a_notebook_page_arranges_tables(reports):
     html = (reports / "runs" / "20260101T120000.000000" / "1_raw.html").read_text()
     head = re.search(r"(?s)<thead><tr>(.*?)</tr>", html)[1]
     assert head.strip() == ('<th scope="col">order_id</th><th scope="col">name</th>'
-                            '<th class="number" scope="col">amount</th><th scope="col">note</th>')
+                            '<th class="number" scope="col">amount</th>')
     assert ('<td>1001</td><td>&lt;script&gt;alert(1)&lt;/script&gt;</td>'
-            '<td class="number">-12.50</td><td></td>') in html
+            '<td class="number">-12.50</td></tr>') in html
+    assert "Not shown, as they are 0 or empty in every row: note." in html
+
+
+def page_of_frame(folder: Path, frame: pd.DataFrame) -> str:
+    """Return the HTML of the page of a notebook that shows a frame."""
+    shown = new_output("execute_result", data={"text/html": frame.to_html()}, execution_count=1)
+    cell = new_code_cell("frame", execution_count=1, outputs=[shown])
+    nbformat.write(new_notebook(cells=[cell]), folder / "4_gold.ipynb")
+    return notebook_pages.export_notebook(folder / "4_gold.ipynb").read_text(encoding="utf-8")
+
+
+def test_numbers_on_a_notebook_page_are_as_on_the_other_pages(tmp_path):
+    frame = pd.DataFrame({"rows": [3136, 5], "quantity": ["2.00", "1,234.50"], "amount": ["-0.50", "1234.00"],
+                          "customer_id": ["10001", "10002"]})
+    html = page_of_frame(tmp_path, frame)
+    cells = re.findall("<td.*?>(.*?)</td>", html)
+    assert cells == ["3,136", "2", "-0.50", "10001", "5", "1,234.5", "1,234.00", "10002"]
+
+
+def test_a_table_without_rows_says_none_and_a_rule_in_a_table_stands_in_words(tmp_path):
+    assert '<p class="none">None.</p>' in page_of_frame(tmp_path, pd.DataFrame({"suite": [], "rule": []}))
+    assert '<p class="none">None.</p>' in page_of_frame(tmp_path, pd.DataFrame())
+    rule = "expect_column_values_to_be_null(order_date_unreadable)"
+    html = page_of_frame(tmp_path, pd.DataFrame({"suite": ["fact_orders"], "rule": [rule], "rows": [2]}))
+    assert f'<span class="named" title="{rule}">order_date must be readable</span>' in html
+
+
+def test_a_notebook_page_shows_results_first_the_last_one_on_top_and_then_how_they_came(tmp_path):
+    tagged = {"tags": ["result"]}
+    book = new_notebook(cells=[
+        new_markdown_cell("# Title"), new_code_cell("open", execution_count=1),
+        new_markdown_cell("## Rules"), new_code_cell("rules", execution_count=2),
+        new_markdown_cell("## Gates", metadata=tagged), new_code_cell("gates", execution_count=3),
+        new_markdown_cell("## Chart", metadata=tagged), new_code_cell("chart", execution_count=4),
+        new_markdown_cell("## Record"), new_code_cell("record", execution_count=5)])
+    path = tmp_path / "4_gold.ipynb"
+
+    def headings():
+        nbformat.write(book, path)
+        html = notebook_pages.export_notebook(path).read_text(encoding="utf-8")
+        return re.findall("<(h[123])[^>]*>(.*?)</h", html)
+
+    assert headings() == [("h1", "Title"), ("h2", "Chart"), ("h2", "Gates"), ("h2", "How it was computed"),
+                          ("h3", "Rules"), ("h3", "Record")]
+    book.cells[-1].execution_count = None  # it was interrupted: in the order in which it ran
+    assert [text for _, text in headings()] == ["Title", "Rules", "Gates", "Chart", "Record"]
+
+
+def test_a_run_page_draws_its_steps_with_their_tables(reports):
+    page = Page(reports / "runs" / "20260103T120000.000000" / "index.html")
+    title = "The steps of this run and their tables raw to facts; facts to gold"
+    assert f"{title} 1 raw success orders +12,343 → 4,000,000 {SCRIPT} 0 3 facts failed 4 gold" in page.text
+    assert len([path for path in page.all("path") if path["class"] == "edge"]) == 2
+    assert "3_facts.html" in [link["href"] for link in page.all("a")]
+
+
+def test_a_page_shows_none_of_what_is_not_there(tmp_path):
+    folder = save(tmp_path, "20260101T000000.000000", result("20260101", steps=[step("raw")]))
+    text = Page(pages.write_run_page(folder)).text
+    for words in ("Warnings None.", "What changed No table changed.", "No rows were set aside.",
+                  "There was nothing new to read.", "Step Verdict Duration 1 raw"):
+        assert words in text
+
+
+@pytest.mark.parametrize(("value", "column", "text"), [
+    (3136, "orders", "3,136"), (12.5, "total_amount", "12.50"), (1234.0, "net_sales", "1,234.00"),
+    (2.0, "quantity", "2"), (1234.5, "units", "1,234.5"), (0.004, "unit_price", "0.004"),
+    ("0012", "postcode", "0012"), (float("inf"), "total_amount", "inf")])
+def test_a_value_looks_alike_everywhere(value, column, text):
+    assert pages.format_value(value, column) == text
 
 
 def test_a_failed_notebook_shows_its_error_at_the_top_and_in_place(reports):
     page = Page(reports / "runs" / "20260103T120000.000000" / "3_facts.html")
-    message = " ".join(f"PipelineError: {GATE_ERROR}".split())
+    message = " ".join(f"PipelineError: {GATE_WORDS}".split())
     assert page.text.index(message) < page.text.index("1 · Raw")
     assert page.text.count(message) == 2
     assert "An Exception was encountered" not in page.text and "\x1b" not in page.text

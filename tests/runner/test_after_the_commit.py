@@ -60,7 +60,7 @@ def test_charts_of_values_that_cannot_be_drawn_are_notes():
     wrong = pd.DataFrame({"rows": ["many"]}, index=["orders"])
     assert "cannot be drawn (ValueError" in charts.bars(wrong, "Rows").data
     endless = pd.Series([float("nan")])
-    assert "cannot be drawn" in charts.columns(endless, "Rows", hollow=[False], places=12).data
+    assert "cannot be drawn" in charts.columns(endless, "Rows", hollow=[False]).data
 
 
 @pytest.mark.whole_run
