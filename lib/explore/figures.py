@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from lib.explore.table import QUANTITIES, cell, decimals
+from lib.report.pages import format_value
 
 NONE = "–"
 SHARE = "share"  # ends the name of a column of shares, which are shown as percentages
 SINCE = {"before": "before", "a year before": "last year"}  # in the changes of key figures
-QUANTITY = (*QUANTITIES, "returned_units")
 
 
 def in_words(name: str) -> str:
@@ -27,9 +26,7 @@ def shown(name: str, value: Any) -> str:
         return NONE
     if name.endswith(SHARE):
         return f"{100 * value:,.1f} %"
-    if name in QUANTITY:
-        return cell(float(value), decimals("units", [float(value)]))
-    return f"{value:,}" if isinstance(value, int) else cell(value)
+    return format_value(value, name)
 
 
 def changed(name: str, value: Any, before: Any) -> str:

@@ -38,7 +38,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 100  # runs in the index
 SAID = 3  # of a run's warnings in the index
 CLIPPED = 300  # characters of one of them
-QUANTITIES = ("quantity", "units")  # numbers with up to three decimals; all others with decimals are money
+# Numbers with up to three decimals; all others with decimals are money.
+QUANTITIES = ("quantity", "units", "returned_units")
 NAMED = Markup('<span class="named" title="{}">{}</span>')  # a technical name, and what it is in words
 # An image does not inherit the colours of its page, so that each chart brings those of its text along.
 CHART_TEXT = ("<style>text { fill: #566170 !important } "
