@@ -7,8 +7,8 @@ to it, and what those of its columns mean that no table has.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cache, partial
+from datetime import date
+from functools import cache
 from itertools import takewhile
 
 from lib.declarations import Place, read_declaration
@@ -20,17 +20,17 @@ QUESTIONS = PROJECT / "questions"
 COMMENT = "--"
 
 
-def _is_written(value: str, form: str) -> bool:
+def _is_day(value: str) -> bool:
     try:
-        return datetime.strptime(value, form).strftime(form) == value
+        return date.fromisoformat(value).isoformat() == value
     except ValueError:
         return False
 
 
 # How the values of parameters are written, by their names.
-DAY = (partial(_is_written, form="%Y-%m-%d"), "a day such as 2025-12-30")
+DAY = (_is_day, "a day such as 2025-12-30")
 WRITTEN = {"day": DAY, "first": DAY, "last": DAY, "today": DAY,
-           "month": (partial(_is_written, form="%Y-%m"), "a month such as 2025-12"),
+           "month": (lambda value: _is_day(f"{value}-01"), "a month such as 2025-12"),
            "periods": (re.compile(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*").fullmatch, "days such as 1,7,28")}
 
 

@@ -46,8 +46,9 @@ class Report:
         return answer
 
     def back(self, days: int) -> str:
-        """Return the day that is so many days before the report's."""
-        return (date.fromisoformat(self.day) - timedelta(days=days)).isoformat()
+        """Return the day that is so many days before the report's; no earlier than the first of all."""
+        day = date.fromisoformat(self.day)
+        return (day - min(timedelta(days), day - date.min)).isoformat()
 
     def title(self) -> Markdown:
         """Return the title, and what a reader must know before the first figure."""

@@ -1,5 +1,6 @@
 """Every figure of the business report is what plain Python computes from the CSV files, exactly."""
 
+import json
 import re
 from collections import defaultdict
 from datetime import date, timedelta
@@ -7,12 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import in_process
+import nbformat
 import oracle
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
 
 from data.generate import generate
 from lib.explore.report import Report, open_report
+from lib.steps import NOTEBOOKS
 
 Span = tuple[str, str]
 
@@ -229,6 +232,65 @@ def test_days_and_months_are_those_of_the_files_also_the_days_without_an_order(a
     received = report.ask("received_and_sold").to_dict("records")
     assert same(sum(row["payments_received"] for row in received),
                 sum((day["payments_received"] for day in expected.daily.values()), Decimal(0)))
+
+
+def made_by_hand(warehouse: Path, **parameters) -> dict:
+    """Run the cells of the report's notebook here; return what they leave."""
+    names: dict = {}
+    for cell in nbformat.read(NOTEBOOKS / "report.ipynb", 4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, cell.id, "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= {"warehouse": str(warehouse), **parameters}
+    return names
+
+
+@pytest.mark.parametrize("days", [
+    [], ["2025-03-31"], ["2015-04-01", "2025-03-31"], ["0001-01-01"], ["9999-12-31"],
+    ["0001-01-01", "2025-03-20", "9999-12-31"]])
+def test_a_shop_of_any_days_has_a_report_also_one_without_orders(days: list[str], small: Shop, monkeypatch):
+    for path in (*small.source.iterdir(), *small.warehouse.glob("*.db*")):
+        path.unlink()
+    small.deliver("orders.csv", ORDERS, *(f"O{number},C1,{day},,{number}.00,placed"
+                                          for number, day in enumerate(days, start=1)))
+    in_process.run(small, monkeypatch, now="2025-04-01 06:00:00.000000", may_lack_deliveries=True)
+    names = made_by_hand(small.warehouse, as_of="2025-04-01")
+    report, found = names["report"], names["key_figures"]
+    about = {(): "2025-03-31", ("2015-04-01", "2025-03-31"): "2025-03-31",
+             ("0001-01-01", "2025-03-20", "9999-12-31"): "2025-03-20"}
+    assert report.day == about.get(tuple(days), days[:1] and days[0])
+    now = found[found["compared"] == "now"]
+    assert next(iter(now["orders"])) == (report.day in days)
+    title = report.title().data
+    assert ("There are no orders yet" in title) == (not days)
+
+
+def test_the_report_is_made_by_hand_for_any_day_and_periods(two_years: Shop):
+    names = made_by_hand(two_years.warehouse, day="2025-06-15", periods=[3, 10])
+    found = names["key_figures"]
+    expected = Expected(two_years.source, "2025-12-31")
+    assert list(dict.fromkeys(found["period"])) == ["last 3 days", "last 10 days", "month so far"]
+    for row in found.to_dict("records"):
+        figures = expected.key_figures((row["first_day"], row["last_day"]))
+        assert same(row["net_sales"], figures["net_sales"])
+    assert names["report"].trust("", 0, []).data.count("made by hand") == 1
+
+
+def test_the_report_says_what_its_run_has_reported(loaded: Shop):
+    report = open_report(str(loaded.warehouse), as_of="2025-12-31")
+    told = report.trust("20251231T060000.000000", 3, ["payments: no delivery for <b>9 days</b>"]).data
+    assert "3 rows are set aside" in told and "no delivery for &lt;b&gt;9 days&lt;/b&gt;" in told
+    assert "No row is set aside" in report.trust("20251231T060000.000000", 0, []).data
+
+
+def test_the_index_begins_with_the_figures_of_the_report(loaded: Shop):
+    index = (loaded.reports / "index.html").read_text(encoding="utf-8")
+    report = json.loads((loaded.reports / "report.json").read_text(encoding="utf-8"))
+    assert index.index('href="report.html"') < index.index("<h1")
+    assert [figure["name"] for figure in report["figures"]] == [
+        "Tuesday, 30 December 2025", "Last 7 days", "Last 28 days", "Month so far"]
+    places = [index.index(f">{figure['shown']}<") for figure in report["figures"]]
+    assert places == sorted(places) and places[-1] < index.index("Pipeline runs</h")
 
 
 def test_the_report_of_a_run_shows_these_figures(loaded: Shop):

@@ -66,7 +66,7 @@ def pages(shop: Shop) -> list[Path]:
     _, run, failed = sorted((shop.reports / "runs").iterdir())
     docs = run / "data_docs"
     result, = (docs / "validations" / "fact_order_lines").rglob("*.html")
-    return [shop.reports / "index.html", shop.reports / "catalog.html",
+    return [shop.reports / "report.html", shop.reports / "index.html", shop.reports / "catalog.html",
             run / "index.html", run / "4_gold.html", failed / "index.html", failed / "1_raw.html",
             docs / "index.html", docs / "expectations" / "fact_orders.html", result]
 

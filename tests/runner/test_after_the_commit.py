@@ -72,6 +72,7 @@ def test_a_cell_behind_the_commit_that_fails_is_a_warning_and_the_run_goes_on(sh
     add_cell(project, "2_dimensions", "import os; os._exit(1)")
     add_cell(project, "3_facts", "raise SystemExit(0)")
     add_cell(project, "4_gold", "record = None")
+    add_cell(project, "report", "raise ValueError('no report')", behind="report.title()")
     folders = [f"--{name}={shop.folder / name}" for name in ("source", "warehouse", "reports")]
 
     def run(*words: str) -> str:
@@ -85,6 +86,8 @@ def test_a_cell_behind_the_commit_that_fails_is_a_warning_and_the_run_goes_on(sh
     assert "2_dimensions.ipynb: its process died" in output
     assert "3_facts.ipynb: the last cell returns no record" in output
     assert "4_gold.ipynb: cell" in output
+    assert re.search(r"the business report could not be made: report\.ipynb, cell \d+: ValueError: no report",
+                     output)
     assert shop.query("gold", TOTALS) == [(4, 7.0)]
     assert shop.query("audit", "select status, error_message from pipeline_execution_log") == [
         ("SUCCESS", None)] * 4
@@ -100,11 +103,11 @@ def test_a_cell_behind_the_commit_that_fails_is_a_warning_and_the_run_goes_on(sh
     assert f"as run {batch_id} left them" in run("replay", batch_id, folders[1])
 
 
-def add_cell(project: Path, name: str, code: str) -> None:
-    """Add a cell behind the one that publishes."""
+def add_cell(project: Path, name: str, code: str, behind: str = "step.publish()") -> None:
+    """Add a cell behind another one: by default, the one that publishes."""
     path = project / "notebooks" / f"{name}.ipynb"
     book = nbformat.read(path, 4)
-    at = next(n for n, cell in enumerate(book.cells) if "step.publish()" in cell.source)
+    at = next(n for n, cell in enumerate(book.cells) if behind in cell.source)
     book.cells.insert(at + 1, nbformat.v4.new_code_cell(code))
     nbformat.write(book, path)
 
