@@ -576,6 +576,6 @@ def test_a_very_long_line_in_quarantine_is_shown_by_its_beginning(site: Site):
     assert rows[3]["raw_text"] == "ä"
     text, note = rows[0]["raw_text"].split("…")
     assert (set(text), len(text)) == ({"x"}, worker.SHOWN) and "20,971,520 bytes" in note
-    assert "short" in site.get("/raw/open_quarantine")
+    assert "short" in site.get("/raw/unreadable_lines")
     assert site.rows("/raw.json?sql=select+max(length(raw_text))+as+longest+from+quarantine") == [
         {"longest": 20 << 20}]

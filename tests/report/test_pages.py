@@ -353,7 +353,8 @@ def test_only_the_runs_that_the_index_lists_are_read_and_each_is_read_once(tmp_p
         counting.setattr(Path, "read_text", count_and_read)
         index = pages.write_index(tmp_path)
     listed = [tmp_path / "runs" / f"20260101T{number + 30:06}.000000" for number in range(pages.LISTED)]
-    assert opened == Counter(folder / name for folder in listed for name in ("run.json", run_records.CHARTS))
+    assert opened == Counter([tmp_path / "report.json", *(
+        folder / name for folder in listed for name in ("run.json", run_records.CHARTS))])
     assert Page(index).text.count("2026-01-01 12:00:00 success") == pages.LISTED
     assert "30 older runs are not listed" in Page(index).text
 
