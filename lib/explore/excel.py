@@ -108,6 +108,8 @@ def _write_sheet(book: "Workbook", name: str, schema: "pa.Schema", count: int,
 
 def _number_format(column: str, value: Any) -> str | None:
     """Return how Excel shows a value: amounts with their cents, counts and quantities as `query` does."""
+    if isinstance(value, str):  # most are
+        return None
     if isinstance(value, date):
         return MOMENT if isinstance(value, datetime) else DAY
     if not isinstance(value, int | float) or abs(value) > EXACT:
@@ -134,11 +136,11 @@ def _characters(column: "pa.Array") -> int:
 
 def _value(value: Any) -> Any:
     """Return a value as a cell of Excel can hold it: text where a number or a date would not survive."""
-    if isinstance(value, bytes):
-        return value.hex()
     if isinstance(value, str):
         is_markup = value.startswith("<r>") and value.endswith("</r>")  # of XlsxWriter's own
         return f"'{value}" if is_markup else value
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, float):  # of which XlsxWriter would write 9929.14 as 9929.139999999999
         return Decimal(repr(value)) if math.isfinite(value) else str(value)
     is_early = isinstance(value, date) and (value.year, value.month) < CALENDAR
