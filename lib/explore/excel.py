@@ -5,7 +5,6 @@ error in XlsxWriter's mode for constant memory.
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import UsageError
 from lib.explore.readonly import Database, Selection
-from lib.explore.table import decimals
+from lib.explore.table import decimals, is_counted
 from lib.explore.typed import batches, find_types
 from lib.storage.temporary import use_temporary_folder
 
@@ -30,7 +29,6 @@ CALENDAR = (1900, 3)  # the first month in which all programs agree on the days
 OPTIONS = {"constant_memory": True, "remove_timezone": True, "strings_to_formulas": False,
            "strings_to_urls": False, "strings_to_numbers": False}
 DAY, MOMENT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss.000"
-COUNTS_NOTHING = re.compile(r"(.*_)?(id|row|year)")  # columns whose whole numbers are names
 NARROWEST, WIDEST = 8, 60  # of a column, in characters
 BUTTON = 4  # characters that the filter's button hides
 NAME_BYTES = 62  # of a sheet's name, which is at most 31 characters of UTF-16
@@ -115,7 +113,7 @@ def _number_format(column: str, value: Any) -> str | None:
     if not isinstance(value, int | float) or abs(value) > EXACT:
         return None
     if isinstance(value, int):
-        return None if COUNTS_NOTHING.fullmatch(column) else "#,##0"
+        return "#,##0" if is_counted(column) else None
     return f"#,##0.{'0' * decimals(column, [value])}".rstrip(".")
 
 

@@ -14,7 +14,15 @@ from prompt_toolkit.shortcuts import choice, prompt
 
 from lib.errors import PipelineError
 from lib.explore.export import export, export_tables
-from lib.explore.readonly import DATABASES, Database, Selection, count_rows, open_database, select
+from lib.explore.readonly import (
+    DATABASES,
+    Database,
+    Selection,
+    count_rows,
+    is_technical,
+    open_database,
+    select,
+)
 from lib.explore.table import show
 
 BACK = ""
@@ -47,7 +55,7 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
     chosen = BACK
     while True:
         with open_database(warehouse, name) as database:
-            tables = database.tables
+            tables = dict(sorted(database.tables.items(), key=lambda table: is_technical(table[0])))
             width = max(map(len, tables), default=0)
             options = [(table.name, f"{table.name:<{width}}  {count_rows(database, table):>11,} rows")
                        for table in tables.values()]
@@ -60,8 +68,7 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
         elif chosen == "xlsx":
             _try(lambda: _export(warehouse, name, f"{name}.xlsx", export_tables))
         else:
-            first = next(iter(tables), "sqlite_schema")
-            _ask_select(warehouse, name, f"select * from {first} limit 20", typed)
+            _ask_select(warehouse, name, "", typed)
 
 
 def _ask_rows(warehouse: Path, name: str, selection: Selection, typed: PromptSession[str]) -> None:
