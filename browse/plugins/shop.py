@@ -5,6 +5,7 @@ import csv
 import io
 import re
 import sys
+from pathlib import Path
 from urllib.parse import urlencode
 
 from datasette import Response, hookimpl
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from lib.contract import SOURCES
 from lib.explore.export import inert
 from lib.explore.limited import IS_CSV
-from lib.explore.table import cell, decimals
+from lib.explore.table import cell, decimals, is_counted
 from lib.steps import STEPS
 
 SOURCE_OF = {table: SOURCES[table.partition("_")[2]] for table in STEPS["gold"].inputs}
@@ -35,11 +36,12 @@ csv.field_size_limit(sys.maxsize)
 
 @hookimpl
 def render_cell(row, value, column, table, database, datasette):
-    """Return a key, a run or a file as links, and a real with its decimals; None for anything else."""
+    """Return a key, a run or a file as links, and a number as people read it; None for anything else."""
     if value is None:
         return None
-    if isinstance(value, float):
-        return cell(value, decimals(column, [value]))
+    if isinstance(value, float) or (isinstance(value, int) and is_counted(column)):
+        text = cell(value, decimals(column, [value])) if isinstance(value, float) else f"{value:,}"
+        return Markup('<span class="number">{}</span>').format(text)
     if column.endswith("batch_id"):
         return _link(f"/reports/runs/{value}/index.html", value)
     if column == "source_filename" and table != "deliveries":
@@ -60,8 +62,12 @@ def render_cell(row, value, column, table, database, datasette):
 
 @hookimpl
 def register_routes():
-    """Redirect from the folder of the reports to its page."""
-    return [(r"^/reports/?$", lambda: Response.redirect("/reports/index.html"))]
+    """Redirect from the folder of the reports to the business report or, without one, to the index."""
+    def first_page(datasette):
+        folder = Path(dict(datasette.static_mounts)["reports"])
+        name = "report.html" if (folder / "report.html").exists() else "index.html"
+        return Response.redirect(f"/reports/{name}")
+    return [(r"^/reports/?$", first_page)]
 
 
 @hookimpl

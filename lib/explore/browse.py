@@ -8,6 +8,7 @@ import threading
 import webbrowser
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from lib.errors import DONE, UsageError, explain
 from lib.explore.questions import questions
@@ -16,6 +17,7 @@ from lib.steps import PROJECT
 from lib.storage.sql import file_uri
 
 HOST = "127.0.0.1"
+BROWSE = PROJECT / "browse"
 
 
 def serve(warehouse: Path, reports: Path, port: int) -> int:
@@ -35,16 +37,11 @@ def serve(warehouse: Path, reports: Path, port: int) -> int:
 
 def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
     import uvicorn  # these are slow, and not needed for an error
-    from datasette.utils import parse_metadata
 
     from lib.explore.guard import guarded
     from lib.explore.limited import Workers, limited_datasette, own_sql_waits
 
-    browse, port = PROJECT / "browse", here.getsockname()[1]
-    metadata = parse_metadata((browse / "metadata.yml").read_text(encoding="utf-8"))
-    for question in questions().values():
-        queries = metadata["databases"][question.database].setdefault("queries", {})
-        queries[question.name] = {"title": question.title, "description": question.about, "sql": question.sql}
+    port = here.getsockname()[1]
     token, ticket = secrets.token_hex(16), secrets.token_hex(16)
     workers = Workers()
 
@@ -54,13 +51,30 @@ def _serve(databases: list[Path], reports: Path, here: socket.socket) -> None:
             super().handle_exit(*given)
 
     datasette = limited_datasette(
-        databases, workers, metadata=metadata,
-        plugins_dir=str(browse / "plugins"), static_mounts=[("reports", str(reports.resolve()))])
+        databases, workers, metadata=_describe(reports), plugins_dir=str(BROWSE / "plugins"),
+        static_mounts=[("reports", str(reports.resolve())), ("shop", str(BROWSE / "static"))])
     app = guarded(own_sql_waits(datasette.app()), token, ticket, port)
     address = f"http://{HOST}:{port}/?token="
     _show(address + token, address + ticket)
     with suppress(KeyboardInterrupt):  # the server has ended, and passes it on
         Server(uvicorn.Config(app, log_level="warning", lifespan="on", ws="none")).run(sockets=[here])
+
+
+def _describe(reports: Path) -> dict[str, Any]:
+    """Return what Datasette shows besides the tables: the questions, and what the catalog says of tables."""
+    from datasette.utils import parse_metadata
+
+    from lib.report.catalog import read_catalog
+
+    metadata = parse_metadata((BROWSE / "metadata.yml").read_text(encoding="utf-8"))
+    for table in read_catalog(reports).get("tables", []):
+        tables = metadata["databases"][table["layer"]]["tables"]
+        columns = {column["name"]: column["meaning"] for column in table["columns"] if column["meaning"]}
+        tables.setdefault(table["name"], {}).update(description=table["grain"], columns=columns)
+    for question in questions().values():
+        queries = metadata["databases"][question.database].setdefault("queries", {})
+        queries[question.name] = {"title": question.title, "description": question.about, "sql": question.sql}
+    return metadata
 
 
 def _databases(warehouse: Path) -> list[Path]:

@@ -5,7 +5,6 @@ error in XlsxWriter's mode for constant memory.
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.errors import UsageError
 from lib.explore.readonly import Database, Selection
-from lib.explore.table import decimals
+from lib.explore.table import decimals, is_counted
 from lib.explore.typed import batches, find_types
 from lib.storage.temporary import use_temporary_folder
 
@@ -30,7 +29,6 @@ CALENDAR = (1900, 3)  # the first month in which all programs agree on the days
 OPTIONS = {"constant_memory": True, "remove_timezone": True, "strings_to_formulas": False,
            "strings_to_urls": False, "strings_to_numbers": False}
 DAY, MOMENT = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss.000"
-COUNTS_NOTHING = re.compile(r"(.*_)?(id|row|year)")  # columns whose whole numbers are names
 NARROWEST, WIDEST = 8, 60  # of a column, in characters
 BUTTON = 4  # characters that the filter's button hides
 NAME_BYTES = 62  # of a sheet's name, which is at most 31 characters of UTF-16
@@ -108,12 +106,14 @@ def _write_sheet(book: "Workbook", name: str, schema: "pa.Schema", count: int,
 
 def _number_format(column: str, value: Any) -> str | None:
     """Return how Excel shows a value: amounts with their cents, counts and quantities as `query` does."""
+    if isinstance(value, str):  # most are
+        return None
     if isinstance(value, date):
         return MOMENT if isinstance(value, datetime) else DAY
     if not isinstance(value, int | float) or abs(value) > EXACT:
         return None
     if isinstance(value, int):
-        return None if COUNTS_NOTHING.fullmatch(column) else "#,##0"
+        return "#,##0" if is_counted(column) else None
     return f"#,##0.{'0' * decimals(column, [value])}".rstrip(".")
 
 
@@ -134,11 +134,11 @@ def _characters(column: "pa.Array") -> int:
 
 def _value(value: Any) -> Any:
     """Return a value as a cell of Excel can hold it: text where a number or a date would not survive."""
-    if isinstance(value, bytes):
-        return value.hex()
     if isinstance(value, str):
         is_markup = value.startswith("<r>") and value.endswith("</r>")  # of XlsxWriter's own
         return f"'{value}" if is_markup else value
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, float):  # of which XlsxWriter would write 9929.14 as 9929.139999999999
         return Decimal(repr(value)) if math.isfinite(value) else str(value)
     is_early = isinstance(value, date) and (value.year, value.month) < CALENDAR

@@ -19,6 +19,7 @@ from datasette.database import Database, QueryInterrupted, Results
 from datasette.views.base import DatasetteError
 
 from lib.explore import worker
+from lib.explore.readonly import is_technical
 from lib.steps import PROJECT
 from lib.storage.sql import file_uri, quote
 
@@ -95,6 +96,9 @@ class LimitedDatabase(Database):
         super().__init__(datasette, str(path))
         self._uri = file_uri(path, "mode=ro")
         self._workers = workers
+
+    async def hidden_table_names(self) -> list[str]:
+        return list(filter(is_technical, await self.table_names()))
 
     async def execute(self, sql, params=None, truncate=False, custom_time_limit=None, page_size=None,
                       log_sql_errors=True) -> Results:

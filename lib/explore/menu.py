@@ -1,10 +1,11 @@
-"""The menu of `query`: databases, tables, rows, the user's own SELECT, files.
+"""The menu of `query`: questions, databases, tables, rows, the user's own SELECT, files.
 
 Every answer opens the database again, so the menu holds no database open while it waits.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -14,10 +15,20 @@ from prompt_toolkit.shortcuts import choice, prompt
 
 from lib.errors import PipelineError
 from lib.explore.export import export, export_tables
-from lib.explore.readonly import DATABASES, Database, Selection, count_rows, open_database, select
+from lib.explore.questions import Question, question_named, questions
+from lib.explore.readonly import (
+    DATABASES,
+    Database,
+    Selection,
+    count_rows,
+    is_technical,
+    open_database,
+    select,
+)
 from lib.explore.table import show
 
 BACK = ""
+QUESTIONS = "questions"
 FILES = {"csv": "write them to a CSV file", "parquet": "write them to a Parquet file",
          "xlsx": "write them to an Excel file"}
 KEYWORDS = ("select", "from", "where", "group by", "order by", "having", "limit", "join", "left join", "on",
@@ -39,15 +50,36 @@ def ask(warehouse: Path) -> None:
     print("Nothing that you do here changes the databases. Enter chooses, Escape goes back.")
     with suppress(EOFError):
         name = BACK
-        while name := _choose("Database", [(name, f"{name}.db") for name in there], "leave", name):
-            _try(lambda name=name: _ask_table(warehouse, name, typed))
+        options = [(QUESTIONS, "questions that people ask every day"), *((name, f"{name}.db") for name in there)]
+        while name := _choose("What do you want to see?", options, "leave", name):
+            if name == QUESTIONS:
+                _try(lambda: _ask_question(warehouse, typed))
+            else:
+                _try(lambda name=name: _ask_table(warehouse, name, typed))
+
+
+def _ask_question(warehouse: Path, typed: PromptSession[str]) -> None:
+    """Ask which question, and for the values of its parameters; show the answer."""
+    chosen = BACK
+    options = [(question.name, question.title) for question in questions().values()]
+    while chosen := _choose("Questions", options, "back", chosen):
+        question = question_named(chosen)
+        print(question.about)
+        values = {name: prompt(f"{name} ({about}): ").strip() for name, about in question.parameters.items()}
+
+        def answer(question: Question = question, values: dict[str, str] = values) -> None:
+            selection = question.selection(values)
+            _show(warehouse, question.database, selection)
+            _ask_rows(warehouse, question.database, selection, typed)
+
+        _try(answer)
 
 
 def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
     chosen = BACK
     while True:
         with open_database(warehouse, name) as database:
-            tables = database.tables
+            tables = dict(sorted(database.tables.items(), key=lambda table: is_technical(table[0])))
             width = max(map(len, tables), default=0)
             options = [(table.name, f"{table.name:<{width}}  {count_rows(database, table):>11,} rows")
                        for table in tables.values()]
@@ -60,8 +92,7 @@ def _ask_table(warehouse: Path, name: str, typed: PromptSession[str]) -> None:
         elif chosen == "xlsx":
             _try(lambda: _export(warehouse, name, f"{name}.xlsx", export_tables))
         else:
-            first = next(iter(tables), "sqlite_schema")
-            _ask_select(warehouse, name, f"select * from {first} limit 20", typed)
+            _ask_select(warehouse, name, Selection("selected", ""), typed)
 
 
 def _ask_rows(warehouse: Path, name: str, selection: Selection, typed: PromptSession[str]) -> None:
@@ -72,26 +103,26 @@ def _ask_rows(warehouse: Path, name: str, selection: Selection, typed: PromptSes
         if chosen == "show":
             _try(lambda: _show(warehouse, name, selection))
         elif chosen == "select":
-            return _ask_select(warehouse, name, selection.sql, typed)
+            return _ask_select(warehouse, name, selection, typed)
         else:
             _try(lambda chosen=chosen: _export(
                 warehouse, name, f"{selection.title}.{chosen}",
                 lambda database, path: f"{export(database, selection, path):,} rows"))
 
 
-def _ask_select(warehouse: Path, name: str, sql: str, typed: PromptSession[str]) -> None:
+def _ask_select(warehouse: Path, name: str, selection: Selection, typed: PromptSession[str]) -> None:
     """Take a SELECT, show its rows, and go on with it; one with a mistake can be corrected."""
     while True:
         with open_database(warehouse, name) as database:
             words = WordCompleter(_words(database), ignore_case=True)
         try:
-            sql = typed.prompt(f"{name}.db> ", default=sql, completer=words, complete_while_typing=True)
+            sql = typed.prompt(f"{name}.db> ", default=selection.sql, completer=words, complete_while_typing=True)
         except (KeyboardInterrupt, EOFError):
             return
         sql = sql.strip()
         if not sql:
             return
-        selection = Selection("selected", sql)
+        selection = replace(selection, title="selected", sql=sql, types={})
         if _try(lambda selection=selection: _show(warehouse, name, selection)):
             return _ask_rows(warehouse, name, selection, typed)
 

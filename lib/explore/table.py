@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ def _columns_of(type_: str) -> set[str]:
 # Reals that count things; all other reals are money.
 QUANTITIES = {"units", *_columns_of("number")}
 PRICES = _columns_of("price")  # exact, to six decimals
+NUMBERED = re.compile(r"(.*_)?(id|row|year)")  # columns whose whole numbers count nothing
 TYPE_NAMES = {str: "text", int: "integer", float: "real", bytes: "blob"}
 
 
@@ -86,6 +88,11 @@ def cell(value: Any, decimals: int = 2) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return "".join(letter if letter.isprintable() else _visible(letter) for letter in str(value))
+
+
+def is_counted(name: str) -> bool:
+    """Return whether the whole numbers of a column count something, so that they are shown as 12,345."""
+    return not NUMBERED.fullmatch(name)
 
 
 def decimals(name: str, values: Sequence[Any]) -> int:

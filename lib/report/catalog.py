@@ -47,10 +47,7 @@ def write_catalog(reports: Path, folder: Path, warehouse: Path) -> Path:
     """
     schemas = read_schemas(warehouse)
     made_from = _hash_what_it_is_made_from(schemas)
-    try:
-        model = json.loads((reports / MODEL).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        model = {}
+    model = read_catalog(reports)
     if model.get("made_from") != made_from:
         model = {"made_from": made_from, **build_catalog(schemas)}
         write_whole(reports / MODEL, json.dumps(model, indent=1, ensure_ascii=False))
@@ -58,6 +55,14 @@ def write_catalog(reports: Path, folder: Path, warehouse: Path) -> Path:
     return write_page(reports / "catalog.html", "catalog.html", model | {
         "graph": draw_lineage(model["tables"]), "docs": f"runs/{folder.name}/{DOCS}", "script": script,
         "script_hash": b64encode(hashlib.sha256(script.encode()).digest()).decode()})
+
+
+def read_catalog(reports: Path) -> dict[str, Any]:
+    """Return the catalog as data, as the last run left it in the reports folder; empty where none did."""
+    try:
+        return json.loads((reports / MODEL).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def read_schemas(warehouse: Path) -> Schemas:

@@ -109,12 +109,46 @@ def test_the_first_page_leads_to_the_databases_the_reports_and_the_daily_questio
         assert "<table" in site.get(links[text]) or "0 results" in site.get(links[text])
 
 
+def test_the_first_link_is_the_report_and_without_one_the_index(site: Site):
+    report, index = site.shop.reports / "report.html", site.shop.reports / "index.html"
+    report.write_text("how the shop is doing")
+    [first, *_] = re.findall(r'<li><a href="([^"]+)"', site.get("/"))
+    assert first == site.links("/")["The report"]
+    assert site.get(first) == site.get("/reports") == report.read_text()
+    report.unlink()
+    assert site.get(first) == site.get("/reports") == index.read_text()
+
+
 def test_every_table_is_shown_with_its_rows(site: Site):
     for layer in LAYERS:
         shown = {table["name"]: table["count"] for table in site.json(f"/{layer}.json")["tables"]}
         tables = [table for (table,) in site.shop.query(
             layer, "select name from sqlite_schema where type = 'table' and name not like 'sqlite%'")]
         assert shown == dict(zip(tables, site.shop.counts(layer, *tables), strict=True))
+
+
+def test_bookkeeping_is_hidden_and_can_be_reached(site: Site):
+    hidden = {layer: {table["name"] for table in site.json(f"/{layer}.json")["tables"] if table["hidden"]}
+              for layer in LAYERS}
+    assert hidden["gold"] == {"layer_commits", "checksums", "balances"}
+    assert {"layer_commits", "confirmations"} < hidden["raw"] and "deliveries" not in hidden["raw"]
+    assert hidden["audit"] == {"pipeline_manifest"}
+    assert "layer_commits" not in site.get("/gold") and "balances" in site.get("/gold?_show_hidden=1")
+    assert site.rows("/gold/layer_commits.json")
+
+
+def test_a_table_says_what_its_rows_and_its_columns_mean(site: Site):
+    catalog = json.loads((site.shop.reports / "catalog.json").read_text())
+    shown = [table for table in catalog["tables"] if (table["layer"], table["name"]) in {
+        ("gold", "reporting_sales_wide"), ("curated", "dim_customers"), ("raw", "payments")}]
+    for table in shown:
+        page = unescape(site.get(f"/{table['layer']}/{table['name']}?_size=1"))
+        assert table["grain"] in page
+        for column in table["columns"]:
+            name, meaning = column["name"], column["meaning"]
+            assert f"<dt>{name}</dt><dd>{meaning}</dd>" in page
+            assert f'data-column-description="{meaning}" class="col-{name}"' in page or name == "row_id"
+    assert len(shown) == 3
 
 
 @pytest.mark.parametrize("database, name", QUERIES)
@@ -202,13 +236,15 @@ def test_a_run_leads_to_its_page_and_from_there_to_notebooks_and_data_docs(site:
     assert any("data_docs/index.html" in target for target in linked)
     for target in linked:
         assert site.get(target)
-    assert site.get("/reports") == site.get("/reports/") == (site.shop.reports / "index.html").read_text()
 
 
-def test_money_is_shown_with_its_cents_and_hostile_text_as_text(site: Site):
-    sql = "select 5.0 as price, 2.0 as quantity, char(60) || 1 as customer_id, char(60) || 2 as batch_id"
+def test_money_is_shown_with_its_cents_counts_with_commas_and_hostile_text_as_text(site: Site):
+    sql = ("select 5.0 as price, 2.0 as quantity, 12345 as orders, 12345 as row_id, "
+           "char(60) || 1 as customer_id, char(60) || 2 as batch_id")
     page = f"/gold?sql={quote(sql)}"
-    assert (cell(site, page, "price"), cell(site, page, "quantity")) == ("5.00", "2")
+    numbers = [re.sub("<.*?>", "", cell(site, page, name))
+               for name in ("price", "quantity", "orders", "row_id")]
+    assert numbers == ["5.00", "2", "12,345", "12345"]
     assert ">&lt;1</a>" in cell(site, page, "customer_id") and ">&lt;2</a>" in cell(site, page, "batch_id")
 
 
@@ -402,6 +438,33 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     driver = webdriver.Chrome(options, webdriver.ChromeService(needed("chromedriver")))
     yield driver
     driver.quit()
+
+
+@pytest.mark.parametrize("page, text, number", [
+    ("/gold/reporting_customer_stats?_size=3", "last_name", "lifetime_value"),
+    ("/gold/reporting_customer_stats?_size=3", "value_tier", "orders"),
+    ("/gold/best_customers", "last_name", "orders"),
+    ("/curated/fact_orders/1", "status", "total_amount")])
+def test_numbers_stand_to_the_right_and_text_to_the_left(page: str, text: str, number: str, site: Site,
+                                                         browser: webdriver.Chrome):
+    browser.get(site.opening)
+    browser.get(urljoin(site.address, page))
+
+    def alignment(column: str) -> str:
+        return browser.find_element(By.CSS_SELECTOR, f"td.col-{column}").value_of_css_property("text-align")
+
+    assert (alignment(text), alignment(number)) == ("left", "right")
+
+
+def test_a_column_is_explained_on_hover_and_all_behind_a_click(site: Site, browser: webdriver.Chrome):
+    browser.get(site.opening)
+    browser.get(f"{site.address}/gold/sales_summary_daily?_size=3")
+    header = browser.find_element(By.CSS_SELECTOR, "th.col-units")
+    assert header.get_attribute("title").startswith("Units on the lines of orders that were not cancelled")
+    meanings = browser.find_element(By.CSS_SELECTOR, "dl.column-descriptions")
+    assert not meanings.is_displayed()
+    browser.find_element(By.XPATH, "//summary[.='What the columns mean']").click()
+    assert meanings.is_displayed() and header.get_attribute("title") in meanings.text
 
 
 @pytest.mark.parametrize("host, path", [
