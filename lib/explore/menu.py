@@ -50,7 +50,8 @@ def ask(warehouse: Path) -> None:
     print("Nothing that you do here changes the databases. Enter chooses, Escape goes back.")
     with suppress(EOFError):
         name = BACK
-        options = [(QUESTIONS, "questions that people ask every day"), *((name, f"{name}.db") for name in there)]
+        options = [(QUESTIONS, "questions that people ask every day"),
+                   *((name, f"{name}.db") for name in there)]
         while name := _choose("What do you want to see?", options, "leave", name):
             if name == QUESTIONS:
                 _try(lambda: _ask_question(warehouse, typed))
@@ -116,7 +117,8 @@ def _ask_select(warehouse: Path, name: str, selection: Selection, typed: PromptS
         with open_database(warehouse, name) as database:
             words = WordCompleter(_words(database), ignore_case=True)
         try:
-            sql = typed.prompt(f"{name}.db> ", default=selection.sql, completer=words, complete_while_typing=True)
+            sql = typed.prompt(f"{name}.db> ", default=selection.sql, completer=words,
+                               complete_while_typing=True)
         except (KeyboardInterrupt, EOFError):
             return
         sql = sql.strip()

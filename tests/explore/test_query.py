@@ -420,7 +420,7 @@ def test_the_menu_leads_to_tables_rows_a_select_and_files(terminal, tmp_path: Pa
     child = terminal()
     child.expect("Nothing that you do here changes the databases")
     child.expect("leave")
-    child.send("3\r")
+    child.send("4\r")
     child.expect(r"reporting_sales_wide +3,064 rows")
     child.expect(r"(\d+)\. sales_summary_daily +60 rows")
     table = child.match[1]
@@ -476,10 +476,35 @@ def test_the_menu_leads_to_tables_rows_a_select_and_files(terminal, tmp_path: Pa
     assert parquet.read_table(tmp_path / "two.parquet").num_rows == len(sheet(tmp_path / "two.xlsx")) == 2
 
 
+def test_the_menu_asks_a_question_with_its_parameters(terminal):
+    child = terminal()
+    child.expect("leave")
+    child.send("1\r")
+    child.expect(r"(\d+)\. Net sales by category")
+    number = int(child.match[1])
+    child.expect("back")
+    child.send("\x1b[B" * (number - 1) + "\r")  # a key for each line: only nine have a number that is one
+    child.expect(r"month \(a month, such as 2025-12")
+    child.send("2025-11\r")
+    child.expect(r"first \(")
+    child.send("\r")
+    child.expect(r"last \(")
+    child.send("\r")
+    child.expect("Furniture")
+    child.expect("change the SELECT")
+    child.send("\x1b")
+    child.expect("Questions")
+    child.expect("back")
+    child.send("\x1b")
+    child.expect("leave")
+    child.send("\x1b")
+    assert ended(child) == 0
+
+
 def test_ctrl_c_leaves_the_menu_and_stops_a_select(terminal):
     child = terminal()
     child.expect("leave")
-    child.send("3\r")
+    child.send("4\r")
     child.expect(r"(\d+)\. write a SELECT")
     typing = child.match[1]
     child.expect("back")
