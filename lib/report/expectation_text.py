@@ -11,6 +11,7 @@ from lib.step.suites import describe
 from lib.steps import SUITES
 
 RULE = re.compile(r"(?:gate (?P<suite>\w+): )?(?P<rule>expect_\w+\([^()]*\))")  # in a message, or alone
+# The rules of the quarantine that are no expectations.
 OTHER_RULES = {"repeated_key": "one key on several rows that differ", "repeated_header": "the header again",
                "total_row": "a row of totals", "nul_byte": "a NUL byte", "quote": "a misplaced quote",
                "field_count": "too few or too many fields"}
@@ -81,12 +82,10 @@ def _spell_out(expectation: str, texts: dict[str, str]) -> str:
 
 
 def find_words(rule: str, suite: str = "") -> str:
-    """Return a rule in words, by its technical name; "" if the suites have no such rule, or several.
+    """Return an expectation in words, by its technical name; "" if the suites have none of it, or several.
 
     `suite` may also be the table of raw that the suite is about.
     """
-    if rule in OTHER_RULES:
-        return OTHER_RULES[rule]
     state = tuple((path, path.stat().st_mtime_ns) for path in sorted(SUITES.glob("*.json")))
     words = _read_words(state).get(rule, {})
     found = {words[name] for name in (suite, f"raw_{suite}") if name in words} or set(words.values())

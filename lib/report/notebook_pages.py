@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import FileSystemLoader
 from markupsafe import Markup
 
-from lib.report.expectation_text import RULE
+from lib.report.expectation_text import OTHER_RULES, RULE
 from lib.report.pages import QUANTITIES, TEMPLATES, as_image, format_value, in_words, write_page
 
 REPORT = "report.ipynb"  # the business report, whose page is the first that people open
@@ -150,8 +150,8 @@ def _arrange_tables(text: str) -> Markup:
             if header.text:
                 header["scope"] = "col" if header.find_parent("thead") else "row"
         if len({len(row) for row in rows}) == 1:  # else cells span columns
-            for row in rows:
-                _put_into_words(row)
+            for row in rows[1:]:
+                _put_into_words(rows[0], row)
             left_out = [name for column in zip(*rows, strict=True) if (name := _arrange_column(*column))]
             if not table(["td", "th"]):
                 table.parent.replace_with(BeautifulSoup('<p class="none">None.</p>', "html.parser"))
@@ -197,12 +197,12 @@ def _as_number(text: str, column: str) -> str:
     return f"{sign}{int(whole):,}{decimals}" if text else ""
 
 
-def _put_into_words(row: list[Any]) -> None:
+def _put_into_words(names: list[Any], row: list[Any]) -> None:
     """Name the rules in a row of the gates or of the quarantine, which begins with a suite or its table."""
     from bs4 import BeautifulSoup
 
-    for cell in row[1:]:
-        if RULE.fullmatch(cell.text):
+    for name, cell in zip(names, row, strict=True):
+        if RULE.fullmatch(cell.text) or (name.text == "rule" and cell.text in OTHER_RULES):
             words = in_words(cell.text, row[0].text)
             cell.clear()
             cell.append(BeautifulSoup(words, "html.parser"))

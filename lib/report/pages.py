@@ -17,7 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
-from lib.report.expectation_text import RULE, find_words
+from lib.report.expectation_text import OTHER_RULES, RULE, find_words
 from lib.report.graph import draw_steps
 from lib.report.run_records import (
     BECAME,
@@ -105,8 +105,8 @@ def in_words(text: str, suite: str = "") -> Markup:
             quoted = words if name == text else f"“{words}”"
             parts += [escape(text[end:match.start("rule")]), NAMED.format(name, quoted)]
             end = match.end()
-    if not parts and (words := find_words(text, suite)):
-        return NAMED.format(text, words)
+    if text in OTHER_RULES:
+        return NAMED.format(text, OTHER_RULES[text])
     return Markup("").join([*parts, escape(text[end:])])
 
 

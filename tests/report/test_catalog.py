@@ -182,7 +182,6 @@ def test_a_rule_is_found_in_words_by_its_technical_name(monkeypatch, tmp_path: P
     assert find_words(columns) == "" and "payment_id" in find_words(columns, "payments")
     churn_risk = "expect_column_values_to_be_in_set(churn_risk)"
     assert find_words(churn_risk) == "churn_risk must be one of LOW, MEDIUM, HIGH"
-    assert find_words("repeated_key") == "one key on several rows that differ"
     assert find_words("a rule of nobody") == ""
     monkeypatch.setattr(expectation_text, "SUITES", tmp_path)
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")

@@ -438,6 +438,17 @@ def test_a_notebook_page_shows_results_first_the_last_one_on_top_and_then_how_th
     assert [text for _, text in headings()] == ["Title", "Rules", "Gates", "Chart", "Record"]
 
 
+def test_a_rule_of_the_quarantine_stands_in_words(tmp_path):
+    group = {"table": "orders", "reason": "Why", "rows": 1, "samples": []}
+    rules = ("repeated_key", "expect_column_values_to_not_be_null(order_id)", "of_my_own")
+    raw = step("raw", rows_quarantined=3, quarantine=[group | {"rule": rule} for rule in rules])
+    folder = save(tmp_path, "20260101T000000.000000", result("20260101", steps=[raw]))
+    page = Page(pages.write_run_page(folder))
+    assert ("orders 1 one key on several rows that differ Why orders 1 order_id must not be empty Why "
+            "orders 1 of_my_own Why") in page.text
+    assert [named["title"] for named in page.all("span") if "title" in named] == list(rules[:2])
+
+
 def test_a_run_page_draws_its_steps_with_their_tables(reports):
     page = Page(reports / "runs" / "20260103T120000.000000" / "index.html")
     title = "The steps of this run and their tables raw to facts; facts to gold"

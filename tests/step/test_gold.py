@@ -12,6 +12,7 @@ from pathlib import Path
 import oracle
 import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, PROJECT, Shop
+from page import Page
 from warm_runs import WarmRuns
 
 from lib.runner.result import RunResult
@@ -123,6 +124,14 @@ def test_sales_of_lines_are_sales_of_days_to_the_cent(loaded: Shop):
     assert [loaded.query("gold", query) for query in (by_line, by_day, by_customer)] == [[("393249.07",)]] * 3
     rest = "select printf('%.2f', sum(total_sales - net_sales - cancelled_amount)) from sales_summary_daily"
     assert loaded.query("gold", rest) == [("0.00",)]
+
+
+def test_control_totals_of_rows_are_whole_numbers_and_those_of_money_have_cents(loaded: Shop):
+    page, = (loaded.reports / "runs").glob("*/4_gold.html")
+    text = Page(page).text
+    assert "orders of days 1,000 1,000" in text and "orders of customers 1,000 1,000" in text
+    assert "order lines 3,064 3,064" in text
+    assert re.search(r"total sales [\d,]+\.\d\d [\d,]+\.\d\d orders", text)
 
 
 def test_a_gold_table_that_does_not_agree_with_another_is_not_published(small: Shop, run):

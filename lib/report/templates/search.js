@@ -6,7 +6,8 @@ const tables = [...document.querySelectorAll("section.table")].map(section => ({
   rows: [...section.querySelectorAll(".entry")].map(row => ({row, text: textOf(section, row)}))}));
 const layers = [...document.querySelectorAll(".layer")];
 function textOf(section, row) {
-  return `${section.id} ${section.querySelector("h3").textContent} ${row.textContent}`.toLowerCase();
+  const names = [...row.querySelectorAll("[title]")].map(named => named.title).join(" ");
+  return `${section.id} ${section.querySelector("h3").textContent} ${row.textContent} ${names}`.toLowerCase();
 }
 function search() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
