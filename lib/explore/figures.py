@@ -42,6 +42,13 @@ def changed(name: str, value: Any, before: Any) -> str:
     return f"{sign}{abs(100 * difference / before):,.1f} %" if before else f"{sign}from 0"
 
 
+def in_short(name: str, values: pd.Series) -> dict[str, str]:
+    """Return a figure of one period with its change; `values` are those of the period and those before."""
+    change = changed(str(values.name), values["now"], values.get("before"))
+    return {"name": name, "shown": shown(str(values.name), values["now"]),
+            "note": "" if change == NONE else f"{change} vs. before"}
+
+
 def key_figures(frame: pd.DataFrame, names: Sequence[str], definitions: Mapping[str, str]) -> str:
     """Return a table in HTML: a row for each figure with its definition, a column for each period.
 

@@ -89,18 +89,22 @@ class Report:
                          "set aside or deliveries are overdue.")
         return HTML(f"<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>")
 
-    def record(self, answer: pd.DataFrame, name: str) -> dict[str, Any]:
-        """Return one figure of each period in short, for the index of the reports and for alerts."""
-        found = []
-        for period, rows in answer.groupby("period", sort=False):
-            values = dict(zip(rows["compared"], rows[name], strict=True))
-            change = figures.changed(name, values["now"], values.get("before"))
-            found.append({
-                "name": _in_words(self.day) if period == "the day" else figures.in_words(period),
-                "shown": figures.shown(name, values["now"]),
-                "note": "" if change == figures.NONE else f"{change} vs. before"})
-        return {"step": "report", "day": self.day, "title": f"{figures.in_words(name)} up to {self.day}",
-                "figures": found}
+    def record(self, answer: pd.DataFrame, names: list[str]) -> dict[str, Any]:
+        """Return the report in short, for the index of the reports and for alerts.
+
+        `figures` has the first of the names for each period, and `of_the_day` all others for the first one.
+        """
+        first, *others = names
+        periods = {period: rows.set_index("compared")
+                   for period, rows in answer.groupby("period", sort=False)}
+        day = next(iter(periods.values()))
+        return {"step": "report", "day": self.day, "title": f"{figures.in_words(first)} up to {self.day}",
+                "figures": [figures.in_short(self._name(period), rows[first])
+                            for period, rows in periods.items()],
+                "of_the_day": [figures.in_short(figures.in_words(name), day[name]) for name in others]}
+
+    def _name(self, period: str) -> str:
+        return _in_words(self.day) if period == "the day" else figures.in_words(period)
 
 
 def open_report(warehouse: str, day: str = "", as_of: str = "") -> Report:

@@ -164,9 +164,9 @@ def _describe_figures(told: dict[str, Any], options: Options, result: RunResult 
     except FileNotFoundError:
         return None
     figures = [f"{figure['name']}: {figure['shown']}" + (f" ({figure['note']})" if figure["note"] else "")
-               for figure in report["figures"]]
+               for figure in (*report["figures"], *report["of_the_day"])]
     page = (options.reports / FIGURES).with_suffix(".html")
-    return _message(f"{report['title']}, {report['day']}", [*figures, "", f"report: {page}"], "info")
+    return _message(report["title"], [*figures, "", f"report: {page}"], "info")
 
 
 def _first_sentence(text: str) -> str:

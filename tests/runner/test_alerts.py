@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import uuid
@@ -33,7 +34,8 @@ READABLE = [ORDERS, *(f"N{n},C1,2025-01-03,,1.5{n},placed" for n in range(1, 6))
 STRAY = "ordres.csv: did you mean orders.csv?"
 FIGURES = {"day": "2025-01-02", "title": "The shop's sales", "figures": [
     {"name": "Sales", "shown": "12,345.67", "note": "+4.1% on the day before"},
-    {"name": "Orders", "shown": "3", "note": ""}]}
+    {"name": "Orders", "shown": "3", "note": ""}],
+    "of_the_day": [{"name": "Units", "shown": "7", "note": ""}]}
 
 
 @pytest.fixture(scope="module")
@@ -160,18 +162,28 @@ def test_the_digest_is_sent_by_the_first_run_of_a_day_that_changed_gold(small: S
     small.reports.mkdir(exist_ok=True)
     (small.reports / "report.json").write_text(json.dumps(FIGURES))
     [(title, body)] = run()
-    assert title == "The shop's sales, 2025-01-02"
-    assert body == ("Sales: 12,345.67 (+4.1% on the day before)\nOrders: 3\n\n"
+    assert title == "The shop's sales"
+    assert body == ("Sales: 12,345.67 (+4.1% on the day before)\nOrders: 3\nUnits: 7\n\n"
                     f"report: {small.reports / 'report.html'}")
     assert run() == []
     assert run(hours=24) == []  # nothing has changed: a later run of this day may have more to say
     small.deliver("orders_2.csv", *READABLE)
     [(title, _)] = run(hours=24)
-    assert title == "The shop's sales, 2025-01-02"
+    assert title == "The shop's sales"
     assert run(hours=24) == []
     assert run(hours=48) == []
     [(title, _)] = run(hours=72)  # after a day without a change
-    assert title == "The shop's sales, 2025-01-02"
+    assert title == "The shop's sales"
+
+
+def test_the_digest_has_the_figures_of_the_report_that_a_run_has_left(small: Shop, loaded: Shop, run):
+    small.reports.mkdir(exist_ok=True)
+    shutil.copy(loaded.reports / "report.json", small.reports)
+    [(title, body)] = run(digest=True)
+    assert title == "Net sales up to 2025-12-30"
+    names = [line.partition(":")[0] for line in body.splitlines()]
+    assert names[:5] == ["Tuesday, 30 December 2025", "Last 7 days", "Last 28 days", "Month so far", "Orders"]
+    assert "Returning customers" in names
 
 
 def test_the_figures_are_only_sent_on_request_and_not_after_a_failure(small: Shop, run):
