@@ -93,8 +93,12 @@ def _write_sheet(book: "Workbook", name: str, schema: "pa.Schema", count: int,
         rows = zip(*(column.to_pylist() for column in batch), strict=True)
         for number, row in enumerate(rows, written + 1):
             for place, (column, value) in enumerate(zip(schema.names, row, strict=True)):
-                style = _number_format(column, value)
-                if sheet.write(number, place, _value(value), style and styled(style)):
+                if isinstance(value, str):  # most are, and `write` would try other types first
+                    error = sheet.write_string(number, place, _value(value))
+                else:
+                    style = _number_format(column, value)
+                    error = sheet.write(number, place, _value(value), style and styled(style))
+                if error:
                     raise UsageError(f"{name}: {column} of row {number:,} is too long for a cell of Excel, "
                                      "which holds 32,767 characters. Write a .csv or .parquet file.")
         written += len(batch)
@@ -106,8 +110,6 @@ def _write_sheet(book: "Workbook", name: str, schema: "pa.Schema", count: int,
 
 def _number_format(column: str, value: Any) -> str | None:
     """Return how Excel shows a value: amounts with their cents, counts and quantities as `query` does."""
-    if isinstance(value, str):  # most are
-        return None
     if isinstance(value, date):
         return MOMENT if isinstance(value, datetime) else DAY
     if not isinstance(value, int | float) or abs(value) > EXACT:
