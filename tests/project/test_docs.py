@@ -196,7 +196,7 @@ def test_every_command_of_a_page_has_a_verb_and_options_that_exist(page: str):
     for words in commands_of(PAGES[page]):
         verb = words[0] if words and not words[0].startswith("-") else "run"
         assert verb in verbs(), f"{page}: {words}"
-        known = {option.partition(" ")[0] for option in options_of(verb)}
+        known = {"--help", *(option.partition(" ")[0] for option in options_of(verb))}
         asked = [name for option, name in pairwise(words) if option == "--ask" and not name.startswith("-")]
         known |= {f"--{name}" for question in asked for name in questions.question_named(question).parameters}
         assert {word for word in words if word.startswith("--")} <= known, f"{page}: {words}"
