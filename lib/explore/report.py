@@ -17,6 +17,7 @@ from lib.explore.readonly import open_database, select
 from lib.report.meanings import read_meanings
 
 STALE_DAYS = 7  # without an order, after which the report is about the last day that has one
+COMPARED_DAYS = 55  # before the report's own: 28 days, and the 28 before them
 ABOUT_DAYS = """
     select min(order_date), max(order_date), coalesce(max(iif(order_date <= :today, order_date, null)),
         max(order_date)) from sales_summary_daily"""
@@ -61,6 +62,8 @@ class Report:
         if late > STALE_DAYS:
             about += (f" **The last order is of {self.newest}, {late} days before this report was made: so "
                       "it is about that day, and not about yesterday.**")
+        if self.first > self.back(COMPARED_DAYS):
+            about += f" The first order is of {self.first}, so the 28 days before the last 28 are incomplete."
         return Markdown(f"{name}\n\n{about}")
 
     def key_figures(self, answer: pd.DataFrame, names: list[str]) -> HTML:

@@ -91,7 +91,7 @@ def export_report(notebook: Path) -> Path:
     reports = notebook.parents[2]
     return write_page(reports / "report.html", "report.html", {
         "cells": _render_cells(book, book.cells, exclude_input=True), "batch_id": notebook.parent.name,
-        "file": notebook.name, "has_catalog": (reports / "catalog.html").exists()})
+        "file": notebook.name})
 
 
 def _arrange_cells(cells: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:

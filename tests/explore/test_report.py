@@ -263,6 +263,8 @@ def test_a_shop_of_any_days_has_a_report_also_one_without_orders(days: list[str]
     assert next(iter(now["orders"])) == (report.day in days)
     title = report.title().data
     assert ("There are no orders yet" in title) == (not days)
+    is_young = days in (["2025-03-31"], ["9999-12-31"])
+    assert ("the 28 days before the last 28 are incomplete" in title) == is_young
 
 
 def test_the_report_is_made_by_hand_for_any_day_and_periods(two_years: Shop):
