@@ -41,7 +41,7 @@ def test_a_run_that_was_killed_in_a_step_gets_its_pages_from_the_next_run(used: 
     assert run["verdict"] == "died" and re.search(f"{folder.name} died in step gold", run["error"])
     assert f"written by run {latest(used).name}" in run["notes"][0]
     page = Page(folder / "index.html")
-    assert "1 rows delivered" in page.text
+    assert "1 row delivered" in page.text
     assert "orders_2.csv: status has values never seen before: 'LOST'" in page.text
     links = {link["href"] for link in page.all("a")}
     assert {"1_raw.html", "3_facts.html"} <= links
