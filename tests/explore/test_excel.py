@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import LAYERS, Shop
+from python_calamine import CalamineWorkbook
 
 from lib.cli.main import main
 from lib.explore.export import export
@@ -136,20 +137,24 @@ SHOWN = {  # by the name of a column: values, and what they show
     "last_date": {"1900-03-01": "1900-03-01", "9999-12-31": "9999-12-31", "1850-01-01": "1850-01-01",
                   "1900-02-28": "1900-02-28"},
     "bytes": {b"\0\xff": "00ff"},
+    "=1+1": {1: "1"},
 }
 
 
 def test_each_kind_of_value_shows_what_people_expect_and_no_text_runs(ask, tmp_path: Path):
     with closing(sqlite3.connect(tmp_path / "gold.db")) as gold, gold:
         for name, values in SHOWN.items():
-            gold.execute(f"create table with_{name} (place integer primary key, {name})")
-            gold.executemany(f"insert into with_{name} ({name}) values (?)", [(value,) for value in values])
+            gold.execute(f'create table "with {name}" (place integer primary key, "{name}")')
+            gold.executemany(f'insert into "with {name}" ("{name}") values (?)', zip(values))
     ask("gold", "--export", str(tmp_path / "x.xlsx"), warehouse=tmp_path)
     sheets = opened(tmp_path / "x.xlsx")
-    found = {name: [cell for _, cell in sheets[f"with_{name}"][1:]] for name in SHOWN}
+    found = {name: [cell for _, cell in sheets[f"with {name}"][1:]] for name in SHOWN}
     assert {name: [cell.shown for cell in cells] for name, cells in found.items()} == {
         name: list(values.values()) for name, values in SHOWN.items()}
     assert {cell.type for cell in found["customer_id"]} == {"string"}
+    assert sheets["with =1+1"][0][1] == Cell("string", None, "=1+1")
+    amounts = CalamineWorkbook.from_path(tmp_path / "x.xlsx").get_sheet_by_name("with net_sales").to_python()
+    assert amounts[1][1] == 9929.14  # exactly, which LibreOffice would not show
     # Before March 1900, Excel and other programs disagree about the days: they are text.
     assert [cell.type for cell in found["last_date"]] == ["date", "date", "string", "string"]
 
