@@ -6,4 +6,4 @@
 select churn_risk, value_tier, count(*) as customers, round(sum(lifetime_value), 2) as lifetime_value
 from reporting_customer_stats
 group by churn_risk, value_tier
-order by min(days_since_last_order), min(lifetime_value) desc
+order by min(case churn_risk when 'HIGH' then 1 when 'MEDIUM' then 2 else 3 end), max(lifetime_value) desc

@@ -5,6 +5,7 @@
 --   first: the first day. Without one, 27 days before the last
 --   last: the last day. Without one, the last day that has an order
 -- columns:
+--   units: Units of the period, returns taken off.
 --   before: Net sales of as many days right before the period.
 --   change: Net sales of the period minus those of the period before.
 with asked as (
@@ -26,6 +27,7 @@ sold as (
     where is_sale = 1 and customer_id is not null
     group by customer_id
 ),
+-- Nothing has moved against days before the shop's first order.
 ranked as (
     select *, row_number() over (order by change desc, customer_id) as risen,
         row_number() over (order by change, customer_id) as fallen
@@ -33,5 +35,6 @@ ranked as (
 )
 select customer_id, first_name, last_name, units, net_sales, before, change
 from ranked
-where (change > 0 and risen <= 10) or (change < 0 and fallen <= 10)
+where ((change > 0 and risen <= 10) or (change < 0 and fallen <= 10))
+    and (select first from spans where back = 1) >= (select min(order_date) from sales_summary_daily)
 order by change desc, customer_id

@@ -8,10 +8,12 @@
 -- columns:
 --   period: Which days are counted.
 --   compared: The period itself (now), as many days right before it (before), or 364 days earlier, on the
---     same weekdays (a year before). The month so far is beside the same days of the month before and of the
---     same month a year before. What began before the shop's first order is left out.
+--     same weekdays (a year before). A single day is also beside the same weekday a week before. The month so
+--     far is beside the same days of the month before and of the same month a year before. What began before
+--     the shop's first order is left out.
 --   first_day: The first day of the period.
 --   last_day: The last day of the period.
+--   orders: Orders placed in the period, cancelled orders included.
 --   average_order: Net sales divided by the orders that were not cancelled.
 --   discount_share: Discounts divided by gross sales.
 --   returned_share: Returned amount divided by net sales before returns.
@@ -34,6 +36,7 @@ spans as (
     from asked, (
         select days, 'now' as compared, 0 as back from lengths
         union all select days, 'before', days from lengths
+        union all select days, 'a week before', 7 from lengths where days = 1
         union all select days, 'a year before', 364 from lengths)
     union all
     select 1000000, 'month so far', compared, first_day,
@@ -87,4 +90,4 @@ left join sold using (place, compared)
 left join met using (place, compared)
 left join won using (place, compared)
 where span.last_day is not null
-order by place, compared = 'a year before', compared = 'before'
+order by place, compared = 'a year before', compared = 'a week before', compared = 'before'

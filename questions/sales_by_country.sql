@@ -6,8 +6,11 @@
 --   first: the first day, instead of a month
 --   last: the last day, instead of a month
 -- columns:
+--   orders: Orders with such lines that were not cancelled.
+--   units: Units on these lines, returns taken off.
 --   share: Its part of the net sales of the period.
---   before: Net sales of as many days right before the period.
+--   before: Net sales of as many days right before the period; empty if the first order came later.
+--   change: Net sales of the period minus those before.
 --   year_before: Net sales of the same weekdays a year (364 days) before; empty where there are none.
 with asked as (
     select coalesce(nullif(:first, ''), month || '-01') as first,
@@ -25,13 +28,16 @@ sold as (
     select coalesce(nullif(country, ''), '(no country)') as country,
         count(distinct iif(back = 0, order_id, null)) as orders, sum(iif(back = 0, quantity, 0)) as units,
         round(sum(iif(back = 0, net_amount, 0)), 2) as net_sales,
-        round(sum(iif(back = 1, net_amount, 0)), 2) as before,
+        round(sum(iif(back = 1, net_amount, 0)), 2) as earlier,
         round(sum(iif(back = 2, net_amount, null)), 2) as year_before
     from spans cross join reporting_sales_wide on order_date between first and last
     where is_sale = 1
     group by 1
 )
-select country, orders, units, net_sales, net_sales / nullif(sum(net_sales) over (), 0) as share, before,
-    year_before
-from sold
+select country, orders, units, net_sales, net_sales / nullif(sum(net_sales) over (), 0) as share,
+    iif(is_comparable, earlier, null) as before,
+    iif(is_comparable, round(net_sales - earlier, 2), null) as change, year_before
+from sold, (
+    select (select first from spans where back = 1) >= min(order_date) as is_comparable
+    from sales_summary_daily)
 order by net_sales desc, country

@@ -83,6 +83,7 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
         figures["total_sales"] += money(order["total_amount"])
         figures["cancelled_orders"] += key in cancelled
         figures["payments_received"] += paid[key]
+        figures["open_amount"] += 0 if key in cancelled else money(order["total_amount"]) - paid[key]
         if order["customer_id"]:
             by_customer[order["customer_id"]].append(key)
     stats = {}
@@ -104,7 +105,7 @@ def gold(sources: dict[str, dict[str, dict]], as_of: str) -> dict[str, dict[str,
 def day(daily: dict[str, dict], name: str) -> dict:
     return daily.setdefault(name, {"orders": 0, "cancelled_orders": 0} | dict.fromkeys(
         ("total_sales", "units", "gross_sales", "discounts", "net_sales", "returned_amount",
-         "cancelled_amount", "payments_received"), Decimal(0)))
+         "cancelled_amount", "payments_received", "open_amount"), Decimal(0)))
 
 
 def upper(text: str | None) -> str | None:

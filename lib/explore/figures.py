@@ -10,8 +10,10 @@ import pandas as pd
 from lib.report.pages import format_value
 
 NONE = "–"
+CHANGE = "change"  # the name of a column of differences, which are shown with an arrow
 SHARE = "share"  # ends the name of a column of shares, which are shown as percentages
-SINCE = {"before": "before", "a year before": "last year"}  # in the changes of key figures
+# How the periods of key figures are named that stand beside one.
+SINCE = {"before": "before", "a week before": "a week before", "a year before": "last year"}
 
 
 def in_words(name: str) -> str:
@@ -26,6 +28,8 @@ def shown(name: str, value: Any) -> str:
         return NONE
     if name.endswith(SHARE):
         return f"{100 * value:,.1f} %"
+    if name == CHANGE:
+        return f"{_sign(value)}{format_value(abs(value), name)}"
     return format_value(value, name)
 
 
@@ -34,19 +38,23 @@ def changed(name: str, value: Any, before: Any) -> str:
     if NONE in (shown(name, value), shown(name, before)):
         return NONE
     difference = value - before
-    sign = "▲ " if difference > 0 else "▼ " if difference < 0 else "= "
     if name.endswith(SHARE):
-        return f"{sign}{abs(100 * difference):,.1f} points"
-    if not difference:
-        return "= 0.0 %"
-    return f"{sign}{abs(100 * difference / before):,.1f} %" if before else f"{sign}from 0"
+        points = round(100 * difference, 1)
+        return f"{_sign(points)}{abs(points):,.1f} points"
+    if not before:
+        return "= 0.0 %" if not difference else f"{_sign(difference)}from 0"
+    percent = round(100 * difference / abs(before), 1)
+    return f"{_sign(percent)}{abs(percent):,.1f} %"
+
+
+def _sign(difference: float) -> str:
+    return "▲ " if difference > 0 else "▼ " if difference < 0 else "= "
 
 
 def in_short(name: str, values: pd.Series) -> dict[str, str]:
     """Return a figure of one period with its change; `values` are those of the period and those before."""
-    change = changed(str(values.name), values["now"], values.get("before"))
     return {"name": name, "shown": shown(str(values.name), values["now"]),
-            "note": "" if change == NONE else f"{change} vs. before"}
+            "note": next(iter(_changes(str(values.name), values.to_dict())), "")}
 
 
 def key_figures(frame: pd.DataFrame, names: Sequence[str], definitions: Mapping[str, str]) -> str:
@@ -57,14 +65,16 @@ def key_figures(frame: pd.DataFrame, names: Sequence[str], definitions: Mapping[
     """
     periods = {period: rows.set_index("compared").to_dict("index")
                for period, rows in frame.groupby("period", sort=False)}
-    heads = "".join(f"<th>{escape(in_words(period))}<div class='soft'>{_days(rows['now'])}</div></th>"
-                    for period, rows in periods.items())
+    heads = "".join(f"<th class='number'>{escape(in_words(period))}"
+                    f"<div class='soft'>{_days(rows['now'])}</div></th>" for period, rows in periods.items())
     lines = []
     for name in names:
-        cells = "".join(f"<td class='number'>{_compared(name, rows)}</td>" for rows in periods.values())
+        cells = "".join(f"<td class='number' data-label='{escape(in_words(period))}'>"
+                        f"{_compared(name, rows)}</td>" for period, rows in periods.items())
         about = f"<div class='soft definition'>{escape(definitions.get(name, ''))}</div>"
         lines.append(f"<tr><th>{in_words(name)}{about}</th>{cells}</tr>")
-    return f"<table><thead><tr><th>Figure</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return (f"<table class='key'><thead><tr><th>Figure</th>{heads}</tr></thead>"
+            f"<tbody>{''.join(lines)}</tbody></table>")
 
 
 def table(frame: pd.DataFrame, definitions: Mapping[str, str]) -> str:
@@ -86,7 +96,14 @@ def _days(row: Mapping[str, Any]) -> str:
 
 
 def _compared(name: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    now = rows["now"][name]
-    changes = {earlier: changed(name, now, rows[earlier][name]) for earlier in rows if earlier != "now"}
-    return shown(name, now) + "".join(f"<div class='soft'>{change} vs. {SINCE[earlier]}</div>"
-                                      for earlier, change in changes.items() if change != NONE)
+    values = {compared: row[name] for compared, row in rows.items()}
+    return "".join(f"<div{kind}>{text}</div>" for kind, text in [
+        ("", shown(name, values["now"])), *((" class='soft'", change) for change in _changes(name, values))])
+
+
+def _changes(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Return how a figure differs from those of the periods that stand beside it, and what those were."""
+    changes = {earlier: changed(name, values["now"], values[earlier])
+               for earlier in SINCE if earlier in values}
+    return [f"{change} vs. {shown(name, values[earlier])} {SINCE[earlier]}"
+            for earlier, change in changes.items() if change != NONE]

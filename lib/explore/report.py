@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from lib.explore import figures
 from lib.explore.questions import question_named
 from lib.explore.readonly import open_database, select
 from lib.report.meanings import read_meanings
+from lib.report.pages import in_words, used
 
 STALE_DAYS = 7  # without an order, after which the report is about the last day that has one
-COMPARED_DAYS = 55  # before the report's own: 28 days, and the 28 before them
 ABOUT_DAYS = """
     select min(order_date), max(order_date), coalesce(max(iif(order_date <= :today, order_date, null)),
         max(order_date)) from sales_summary_daily"""
@@ -55,42 +54,43 @@ class Report:
         """Return the title, and what a reader must know before the first figure."""
         if not self.newest:
             return Markdown("# Sales\n\nThere are no orders yet.")
-        name = f"# Sales up to {_in_words(self.day)}"
-        currency = f"All amounts are in {SHOP.currency}. " if SHOP.currency else ""
-        about = f"{currency}Days are those of the shop, in the time zone {SHOP.timezone}."
         late = (date.fromisoformat(self.today) - date.fromisoformat(self.day)).days
-        if late > STALE_DAYS:
-            about += (f" **The last order is of {self.newest}, {late} days before this report was made: so "
-                      "it is about that day, and not about yesterday.**")
-        if self.first > self.back(COMPARED_DAYS):
-            about += f" The first order is of {self.first}, so the 28 days before the last 28 are incomplete."
-        return Markdown(f"{name}\n\n{about}")
+        return Markdown("\n".join([
+            f"# Sales up to {_in_words(self.day)}", "",
+            f"All amounts are in {SHOP.currency}." if SHOP.currency else "",
+            f"Days are those of the shop, in the time zone {SHOP.timezone}.",
+            f"The first order is of {self.first}: nothing is compared with what was before it, and customers "
+            "from before it count as new.",
+            f"**The last order is of {self.newest}, {late} days before this report was made, so it is about "
+            "that day and not about yesterday. Only customers at risk are counted up to the day of the run.**"
+            if late > STALE_DAYS else ""]))
 
     def key_figures(self, answer: pd.DataFrame, names: list[str]) -> HTML:
         """Return figures, each with its definition, for each period beside the earlier ones."""
         return HTML(figures.key_figures(answer, names, answer.attrs["definitions"]))
 
     def table(self, answer: pd.DataFrame) -> HTML:
-        """Return an answer as a table; columns that are empty in all rows are left out."""
-        return HTML(figures.table(answer.dropna(axis="columns", how="all"), answer.attrs["definitions"]))
+        """Return an answer as a table; columns that are 0 or empty in all rows are left out."""
+        rows = answer.astype(object).where(answer.notna(), None).to_dict("records")
+        return HTML(figures.table(answer[used(answer, rows)], answer.attrs["definitions"]))
 
     def trust(self, batch_id: str, set_aside: int, warnings: list[str]) -> HTML:
         """Return what a reader has to know about the data behind the figures; no `batch_id`: made by hand."""
         recent = self.ask("sales_by_day", first=self.back(27), last=self.day)
         quiet = list(recent.loc[recent["orders"] == 0, "order_date"])
-        facts = [f"Gold was last changed on {self.committed.partition('.')[0]} UTC.",
+        facts = [f"The figures were last updated on {self.committed.partition('.')[0]} UTC.",
                  f"The last order is of {self.newest}." if self.newest else "There are no orders yet."]
         if quiet:
             facts.append(f"{len(quiet)} of the last {len(recent)} days have no order: {', '.join(quiet[-5:])}"
                          f"{' and others' if len(quiet) > 5 else ''}.")
         if batch_id:
             facts.append(f"{set_aside:,} rows are set aside, and not in these figures, until a corrected "
-                         "file replaces them." if set_aside else "No row is set aside.")
+                         "file replaces them." if set_aside else "No delivered row is left out.")
             facts += warnings or ["The run that made this report had no warnings."]
         else:
             facts.append("This report was made by hand. python run_pipeline.py status says whether rows are "
                          "set aside or deliveries are overdue.")
-        return HTML(f"<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>")
+        return HTML(f"<ul>{''.join(f'<li>{in_words(fact)}</li>' for fact in facts)}</ul>")
 
     def record(self, answer: pd.DataFrame, names: list[str]) -> dict[str, Any]:
         """Return the report in short, for the index of the reports and for alerts.
@@ -101,13 +101,12 @@ class Report:
         periods = {period: rows.set_index("compared")
                    for period, rows in answer.groupby("period", sort=False)}
         day = next(iter(periods.values()))
-        return {"step": "report", "day": self.day, "title": f"{figures.in_words(first)} up to {self.day}",
-                "figures": [figures.in_short(self._name(period), rows[first])
+        title = f"{figures.in_words(first)} up to {_in_words(self.day)}"
+        return {"step": "report", "day": self.day,
+                "title": f"{title}, in {SHOP.currency}" if SHOP.currency else title,
+                "figures": [figures.in_short(figures.in_words(period), rows[first])
                             for period, rows in periods.items()],
                 "of_the_day": [figures.in_short(figures.in_words(name), day[name]) for name in others]}
-
-    def _name(self, period: str) -> str:
-        return _in_words(self.day) if period == "the day" else figures.in_words(period)
 
 
 def open_report(warehouse: str, day: str = "", as_of: str = "") -> Report:

@@ -53,7 +53,8 @@ def write_catalog(reports: Path, folder: Path, warehouse: Path) -> Path:
         write_whole(reports / MODEL, json.dumps(model, indent=1, ensure_ascii=False))
     script = (TEMPLATES / "search.js").read_text(encoding="utf-8")
     return write_page(reports / "catalog.html", "catalog.html", model | {
-        "graph": draw_lineage(model["tables"]), "docs": f"runs/{folder.name}/{DOCS}", "script": script,
+        "graph": draw_lineage(model["tables"]), "docs": f"runs/{folder.name}/{DOCS}",
+        "has_report": (reports / "report.html").exists(), "script": script,
         "script_hash": b64encode(hashlib.sha256(script.encode()).digest()).decode()})
 
 

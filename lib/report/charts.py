@@ -6,6 +6,7 @@ A chart that cannot be drawn is a note in its place: a picture must not fail the
 import io
 import textwrap
 from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from functools import wraps
 from html import escape
 from typing import Any
@@ -52,6 +53,16 @@ def _note(title: str, text: str) -> str:
     view = f'viewBox="0 0 {72 * WIDTH:.0f} {14 * len(lines) + 8}"'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} {style}>'
             f"<title>{escape(title)}</title>{rows}</svg>")
+
+
+def every_day(values: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of days with zeros for the days between that have none; days that span more than a year as
+    they are."""
+    days = sorted(map(date.fromisoformat, values.index))
+    if not days or days[-1] - days[0] > timedelta(366):
+        return values
+    every = [(days[0] + timedelta(number)).isoformat() for number in range((days[-1] - days[0]).days + 1)]
+    return values.reindex(pd.Index(every, name=values.index.name), fill_value=0.0)
 
 
 @_or_note

@@ -26,8 +26,8 @@ OUTPUTS = ["application/json", "image/svg+xml", "image/png", "text/html", "text/
 TAGS = {"a", "blockquote", "br", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol",
         "p", "pre", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"}
 SPANS = ["colspan", "rowspan"]
-ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class"], "td": [*SPANS, "class"],
-              "th": [*SPANS, "class", "title"]}
+ATTRIBUTES = {"a": ["href"], "div": ["class"], "span": ["class", "title"], "table": ["class"],
+              "td": [*SPANS, "class", "data-label"], "th": [*SPANS, "class", "title"]}
 SCROLLING = {"class": "scroll", "tabindex": "0", "role": "group", "aria-label": "Table"}
 RESULT = "result"  # the tag
 LEFT_OUT = Markup('<p class="soft"><small>Not shown, as they are 0 or empty in every row: {}.</small></p>')
@@ -149,7 +149,8 @@ def _arrange_tables(text: str) -> Markup:
             header.name = "th" if header.text else "td"
             if header.text:
                 header["scope"] = "col" if header.find_parent("thead") else "row"
-        if len({len(row) for row in rows}) == 1:  # else cells span columns
+        is_arranged = table.find(class_="number")  # by who made it
+        if len({len(row) for row in rows}) == 1 and not is_arranged:  # else cells span columns
             for row in rows[1:]:
                 _put_into_words(rows[0], row)
             left_out = [name for column in zip(*rows, strict=True) if (name := _arrange_column(*column))]

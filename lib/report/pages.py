@@ -52,6 +52,7 @@ def write_run_page(folder: Path) -> Path:
     suites = {gate["suite"] for gate in run.get("gates", [])}
     return write_page(folder / "index.html", "run.html", {
         "run": run, "has_catalog": (folder.parents[1] / "catalog.html").exists(),
+        "has_report": (folder.parents[1] / "report.html").exists(),
         "graph": draw_steps(run["steps"], run["tables"]) if "steps" in run else "",
         "results": {suite: link_results(folder, suite) for suite in suites}})
 

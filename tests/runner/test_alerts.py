@@ -180,9 +180,9 @@ def test_the_digest_has_the_figures_of_the_report_that_a_run_has_left(small: Sho
     small.reports.mkdir(exist_ok=True)
     shutil.copy(loaded.reports / "report.json", small.reports)
     [(title, body)] = run(digest=True)
-    assert title == "Net sales up to 2025-12-30"
+    assert title == "Net sales up to Tuesday, 30 December 2025"
     names = [line.partition(":")[0] for line in body.splitlines()]
-    assert names[:5] == ["Tuesday, 30 December 2025", "Last 7 days", "Last 28 days", "Month so far", "Orders"]
+    assert names[:5] == ["The day", "Last 7 days", "Last 28 days", "Month so far", "Orders"]
     assert "Returning customers" in names
 
 
