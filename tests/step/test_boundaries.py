@@ -57,6 +57,16 @@ def test_a_cancelled_order_counts_in_no_sale_and_no_lifetime_value(small: Shop, 
         (1, 1, 14.0, 0.0, 14.0)]
 
 
+def test_a_cancelled_order_owes_nothing_and_others_owe_what_was_not_received(small: Shop, run):
+    owed = "select open_amount from sales_summary_daily order by order_date"
+    assert small.query("gold", owed) == [(0.0,), (10.0,)]  # O1 is paid, O2 is not
+    small.deliver("orders_2.csv", ORDERS, "O1,C1,2025-01-01,,15.00,placed",
+                  "O2,C2,2025-01-02,,10.00,cancelled")
+    small.deliver("payments_2.csv", PAYMENTS, "Y2,O2,2025-01-02,card,SUCCESS,4.00")
+    run()
+    assert small.query("gold", owed) == [(1.0,), (0.0,)]
+
+
 @pytest.mark.parametrize(("status", "received"), [
     ("success", 19.0), ("PENDING", 14.0), ("FAILED", 14.0), ("REFUNDED", 14.0), ("", 14.0)])
 def test_only_payments_that_succeeded_count_as_received(small: Shop, run, status: str, received: float):
