@@ -139,6 +139,15 @@ def test_the_catalog_is_searched_by_keyboard(browser, shop):
     assert shown_columns(browser) == everything
 
 
+@pytest.mark.parametrize(("word", "column"), [
+    ("revenue", "sales_summary_daily.net_sales"), ("Turnover", "sales_summary_daily.net_sales"),
+    ("receivables", "sales_summary_daily.open_amount"), ("AOV", "reporting_customer_stats.average_order_value")])
+def test_the_catalog_is_searched_by_the_words_that_people_use(browser, shop, word: str, column: str):
+    show(browser, shop.reports / "catalog.html", 1280, "light")
+    browser.find_element(By.ID, "search").send_keys(word)
+    assert f"gold.{column}" in shown_columns(browser) and len(shown_columns(browser)) < 3
+
+
 def test_a_link_in_the_catalog_shows_a_column_that_the_search_had_hidden(browser, shop):
     show(browser, shop.reports / "catalog.html", 1280, "light")
     browser.find_element(By.ID, "search").send_keys("gold net_sales")
