@@ -141,7 +141,8 @@ def test_the_catalog_is_searched_by_keyboard(browser, shop):
 
 @pytest.mark.parametrize(("word", "column"), [
     ("revenue", "sales_summary_daily.net_sales"), ("Turnover", "sales_summary_daily.net_sales"),
-    ("receivables", "sales_summary_daily.open_amount"), ("AOV", "reporting_customer_stats.average_order_value")])
+    ("receivables", "sales_summary_daily.open_amount"),
+    ("AOV", "reporting_customer_stats.average_order_value")])
 def test_the_catalog_is_searched_by_the_words_that_people_use(browser, shop, word: str, column: str):
     show(browser, shop.reports / "catalog.html", 1280, "light")
     browser.find_element(By.ID, "search").send_keys(word)
