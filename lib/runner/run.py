@@ -241,8 +241,8 @@ class _Run:
             _get_ready(self.options, self.result)
             self._begin_manifest()
         # After gold, one more kernel makes the business report.
-        is_last = spec.name == max(self.options.steps, key=list(STEPS).index) and (
-            self.is_replay or spec.name != "gold")
+        makes_report = spec.name == "gold" and self.options.engine == "sqlite" and not self.is_replay
+        is_last = spec.name == max(self.options.steps, key=list(STEPS).index) and not makes_report
         parameters = notebook_parameters(self.options, self.result, spec, is_full)
         with (progress.follow(self.folder, partial(self.notify, "step_progress", **_number(spec))),
               keep_found(self.result.deliveries, self.folder) if spec.reads == "source" else nullcontext()):
