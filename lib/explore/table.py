@@ -27,7 +27,7 @@ def _columns_of(type_: str) -> set[str]:
 # Reals that count things; all other reals are money.
 QUANTITIES = {"units", *_columns_of("number")}
 PRICES = _columns_of("price")  # exact, to six decimals
-NUMBERED = re.compile(r"(.*_)?(id|row|year)")  # columns whose whole numbers count nothing
+NUMBERED = re.compile(r"(.*_)?(id|key|row|year)")  # columns whose whole numbers count nothing
 TYPE_NAMES = {str: "text", int: "integer", float: "real", bytes: "blob"}
 
 

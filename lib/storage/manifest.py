@@ -152,7 +152,7 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
     return {
         "git": _git(),
         "lib": _hash_files(PROJECT.glob("lib/**/*.py")),
-        "notebooks": {path.name: _hash_files([path]) for path in sorted(NOTEBOOKS.glob("*.ipynb"))},
+        "notebooks": {step.notebook: _hash_files([NOTEBOOKS / step.notebook]) for step in STEPS.values()},
         "suites": {path.stem: _hash_files([path]) for path in sorted(SUITES.glob("*.json"))},
         "contract": _hash_files(sorted(CONTRACT.rglob("*.yaml"))),
         "lock": _hash_files([PROJECT / LOCKS[engine]]),
