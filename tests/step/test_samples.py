@@ -17,7 +17,7 @@ def test_a_changed_row_is_shown_with_the_columns_that_differ(small: Shop, run):
     changed = [{"key": "O1", "columns": {"total_amount": [14.0, 15.5], "status": ["PLACED", "PAID"]}}]
     assert seen["fact_orders"] == {"changed": changed, "added": [], "removed": []}
     assert seen["sales_summary_daily"]["changed"] == [
-        {"key": "2025-01-01", "columns": {"total_sales": [14.0, 15.5]}}]
+        {"key": "2025-01-01", "columns": {"total_sales": [14.0, 15.5], "open_amount": [0.0, 1.5]}}]
     assert [row["key"] for row in seen["reporting_sales_wide"]["changed"]] == ["L1", "L2"]
 
 
