@@ -21,7 +21,8 @@ sold as (
         count(distinct order_id) as orders, sum(quantity) as units, round(sum(net_amount), 2) as net_sales,
         max(iif(quantity > 0, order_date, null)) as last_order_date
     from asked cross join reporting_sales_wide on order_date between first and last
-    where is_sale = 1 and product_id is not null
+    -- The + keeps SQLite from making an index of all sales first.
+    where +is_sale = 1 and product_id is not null
     group by product_id
 )
 select product_id, product_name, category, orders, units, net_sales,

@@ -21,7 +21,7 @@ select product_id, max(product_name) as product_name, max(category) as category,
     sum(iif(quantity < 0, -net_amount, 0)) / nullif(sum(iif(quantity < 0, 0, net_amount)), 0)
         as returned_share
 from asked cross join reporting_sales_wide on order_date between first and last
-where is_sale = 1
+where +is_sale = 1
 group by product_id
 having returned_units > 0
 order by returned_amount desc, product_id
