@@ -59,12 +59,19 @@ sold as (
     from comparable as span join sales_summary_daily on order_date between span.first_day and span.last_day
     group by place, compared
 ),
+-- Each line is read once, although the periods overlap.
+visits as materialized (
+    select distinct day.order_date, line.customer_id, stats.first_order_date
+    from (select distinct order_date from comparable
+          join sales_summary_daily on order_date between first_day and last_day) as day
+    cross join reporting_sales_wide as line on line.order_date = day.order_date
+    join reporting_customer_stats as stats on stats.customer_id = line.customer_id
+),
 met as (
-    select place, compared,
-        count(distinct iif(first_order_date < span.first_day, customer_id, null)) as known
+    select place, compared, count(distinct customer_id) as known
     from comparable as span
-    cross join reporting_sales_wide on order_date between span.first_day and span.last_day
-    join reporting_customer_stats using (customer_id)
+    join visits on order_date between span.first_day and span.last_day
+        and visits.first_order_date < span.first_day
     group by place, compared
 ),
 won as (
