@@ -2,11 +2,25 @@
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 # root may write anywhere; without these capabilities, permissions count for root, too
 WITHOUT_ROOTS_POWERS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search",
                         "--inh-caps=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def copy_with_environment(project: Path, folder: Path) -> None:
+    """Copy the project, with an environment of its own that has the packages of this one."""
+    left_out = (".git", ".venv*", "reports", "warehouse", "__pycache__", "tests")
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns(*left_out))
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
 
 
 def refused(done: subprocess.CompletedProcess, *words: str) -> str:

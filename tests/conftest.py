@@ -110,6 +110,19 @@ def loaded(tmp_path_factory) -> Shop:
 
 
 @pytest.fixture
+def ask(loaded: Shop, capsys):
+    """Ask the loaded warehouse as a script would; return stdout, or stderr where an error is expected."""
+    def run(*arguments: str, expect: int = 0, warehouse: Path = loaded.warehouse) -> str:
+        from lib.cli.main import main
+
+        code = main(["query", *arguments, "--warehouse", str(warehouse)])
+        printed = capsys.readouterr()
+        assert code == expect, printed.err
+        return printed.err if expect else printed.out
+    return run
+
+
+@pytest.fixture
 def used(loaded: Shop, tmp_path: Path) -> Shop:
     """A copy of the sample after its first run, which a test may change."""
     shutil.copytree(loaded.folder, tmp_path / "used")

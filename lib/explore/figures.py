@@ -16,7 +16,7 @@ SHARE = "share"  # ends the name of a column of shares, which are shown as perce
 SINCE = {"before": "before", "a week before": "a week before", "a year before": "last year"}
 
 
-def in_words(name: str) -> str:
+def heading(name: str) -> str:
     """Return the name of a column in words: "Net sales" for net_sales."""
     words = name.replace("_", " ").removesuffix(" id")
     return words[:1].upper() + words[1:]
@@ -65,14 +65,14 @@ def key_figures(frame: pd.DataFrame, names: Sequence[str], definitions: Mapping[
     """
     periods = {period: rows.set_index("compared").to_dict("index")
                for period, rows in frame.groupby("period", sort=False)}
-    heads = "".join(f"<th class='number'>{escape(in_words(period))}"
+    heads = "".join(f"<th class='number'>{escape(heading(period))}"
                     f"<div class='soft'>{_days(rows['now'])}</div></th>" for period, rows in periods.items())
     lines = []
     for name in names:
-        cells = "".join(f"<td class='number' data-label='{escape(in_words(period))}'>"
+        cells = "".join(f"<td class='number' data-label='{escape(heading(period))}'>"
                         f"{_compared(name, rows)}</td>" for period, rows in periods.items())
         about = f"<div class='soft definition'>{escape(definitions.get(name, ''))}</div>"
-        lines.append(f"<tr><th>{in_words(name)}{about}</th>{cells}</tr>")
+        lines.append(f"<tr><th>{heading(name)}{about}</th>{cells}</tr>")
     return (f"<table class='key'><thead><tr><th>Figure</th>{heads}</tr></thead>"
             f"<tbody>{''.join(lines)}</tbody></table>")
 
@@ -82,7 +82,7 @@ def table(frame: pd.DataFrame, definitions: Mapping[str, str]) -> str:
     if frame.empty:
         return "<div class='none'>None.</div>"
     kinds = {name: " class='number'" if pd.api.types.is_numeric_dtype(frame[name]) else "" for name in frame}
-    heads = "".join(f"<th title='{escape(definitions.get(name, ''))}'{kind}>{escape(in_words(name))}</th>"
+    heads = "".join(f"<th title='{escape(definitions.get(name, ''))}'{kind}>{escape(heading(name))}</th>"
                     for name, kind in kinds.items())
     lines = ["".join(f"<td{kinds[name]}>{escape(shown(name, value))}</td>" for name, value in row.items())
              for row in frame.astype(object).to_dict("records")]

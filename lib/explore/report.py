@@ -54,9 +54,9 @@ class Report:
         """Return the title, and what a reader must know before the first figure."""
         if not self.newest:
             return Markdown("# Sales\n\nThere are no orders yet.")
-        late = (date.fromisoformat(self.today) - date.fromisoformat(self.day)).days
+        late = _days_between(self.day, self.today)
         return Markdown("\n".join([
-            f"# Sales up to {_in_words(self.day)}", "",
+            f"# Sales up to {_written_out(self.day)}", "",
             f"All amounts are in {SHOP.currency}." if SHOP.currency else "",
             f"Days are those of the shop, in the time zone {SHOP.timezone}.",
             f"The first order is of {self.first}: nothing is compared with what was before it, and customers "
@@ -101,12 +101,12 @@ class Report:
         periods = {period: rows.set_index("compared")
                    for period, rows in answer.groupby("period", sort=False)}
         day = next(iter(periods.values()))
-        title = f"{figures.in_words(first)} up to {_in_words(self.day)}"
+        title = f"{figures.heading(first)} up to {_written_out(self.day)}"
         return {"step": "report", "day": self.day,
                 "title": f"{title}, in {SHOP.currency}" if SHOP.currency else title,
-                "figures": [figures.in_short(figures.in_words(period), rows[first])
+                "figures": [figures.in_short(figures.heading(period), rows[first])
                             for period, rows in periods.items()],
-                "of_the_day": [figures.in_short(figures.in_words(name), day[name]) for name in others]}
+                "of_the_day": [figures.in_short(figures.heading(name), day[name]) for name in others]}
 
 
 def open_report(warehouse: str, day: str = "", as_of: str = "") -> Report:
@@ -136,5 +136,5 @@ def _days_between(first: str, last: str) -> int:
     return (date.fromisoformat(last) - date.fromisoformat(first)).days
 
 
-def _in_words(day: str) -> str:
+def _written_out(day: str) -> str:
     return f"{date.fromisoformat(day):%A, %-d %B %Y}"

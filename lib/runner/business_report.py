@@ -6,11 +6,12 @@ from typing import Any
 
 from lib.clock import day_in
 from lib.contract import SHOP
+from lib.errors import PipelineError
 from lib.report.notebook_pages import REPORT
 from lib.runner import notebooks
 from lib.runner.reporting import Exporter
 from lib.runner.result import RunResult
-from lib.steps import Options
+from lib.steps import NOTEBOOKS, Options
 from lib.storage import lookup
 from lib.storage.files import write_whole
 
@@ -29,9 +30,10 @@ def make_report(options: Options, result: RunResult, exporter: Exporter,
     """
     folder = options.reports / "runs" / result.batch_id
     try:
-        notebooks.check_parameters(notebooks.NOTEBOOKS / REPORT, report_parameters(options, result))
-        executed = notebooks.execute_notebook(REPORT, folder, report_parameters(options, result), kernel)
-    except (notebooks.NotebookFailed, notebooks.ParameterError) as error:
+        parameters = report_parameters(options, result)
+        notebooks.check_parameters(NOTEBOOKS / REPORT, parameters)
+        executed = notebooks.execute_notebook(REPORT, folder, parameters, kernel)
+    except PipelineError as error:
         return [f"the business report could not be made: {error} The data is published, and the report of an "
                 "earlier run stays."]
     exporter.export(folder / REPORT)

@@ -17,7 +17,6 @@ import pytest
 from conftest import LAYERS, Shop
 from python_calamine import CalamineWorkbook
 
-from lib.cli.main import main
 from lib.explore.export import export
 from lib.explore.readonly import Selection, is_technical, open_database
 
@@ -33,17 +32,6 @@ class Cell(NamedTuple):
 
 
 EMPTY = Cell(None, None, "")
-
-
-@pytest.fixture
-def ask(loaded: Shop, capsys):
-    """Ask the loaded warehouse; return stdout, or stderr where an error is expected."""
-    def run(*arguments: str, expect: int = 0, warehouse: Path = loaded.warehouse) -> str:
-        code = main(["query", *arguments, "--warehouse", str(warehouse)])
-        printed = capsys.readouterr()
-        assert code == expect, printed.err
-        return printed.err if expect else printed.out
-    return run
 
 
 def opened(file: Path, *options: str) -> dict[str, list[list[Cell]]]:

@@ -22,23 +22,11 @@ from documents import PAGES, blocks
 from pyarrow import parquet
 from python_calamine import CalamineWorkbook
 
-from lib.cli.main import main
 from lib.explore.readonly import Rows, open_database, select
 from lib.explore.table import PAGE, cell, pages
 
 ENDLESS = ("with recursive numbers(n) as (select 1 union all select n + 1 from numbers) "
            "select max(n) from numbers")
-
-
-@pytest.fixture
-def ask(loaded: Shop, capsys):
-    """Ask the loaded warehouse as a script would; return stdout, or stderr where an error is expected."""
-    def run(*arguments: str, expect: int = 0, warehouse: Path = loaded.warehouse) -> str:
-        code = main(["query", *arguments, "--warehouse", str(warehouse)])
-        printed = capsys.readouterr()
-        assert code == expect, printed.err
-        return printed.err if expect else printed.out
-    return run
 
 
 # What is shown

@@ -1,7 +1,6 @@
 """`make run` takes the sample as of the morning after its last day, and everything else as of now."""
 
 import os
-import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -9,6 +8,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from commands import copy_with_environment
 from conftest import ORDERS, PROJECT
 from documents import README, blocks
 
@@ -22,12 +22,7 @@ from morning import morning_after
 def project(tmp_path):
     """A copy of the project with an environment of its own, which has the packages of this one."""
     folder = tmp_path / "project"
-    left_out = (".git", ".venv*", "reports", "warehouse", "__pycache__", "tests")
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*left_out))
-    python = folder / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
+    copy_with_environment(PROJECT, folder)
     (folder / ".venv" / ".requirements").touch()
     return folder
 

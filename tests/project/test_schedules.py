@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import copy_with_environment
 from conftest import ORDERS, PROJECT, Shop
 from documents import ALL_PAGES, blocks, shown
 from warm_runs import WarmRuns
@@ -24,12 +25,7 @@ SERVICES = {block.partition("\n")[0].removeprefix("# "): block for block in bloc
 def server(tmp_path: Path) -> Path:
     """The project as on a server, with an environment that has the packages of this one."""
     folder = tmp_path / "srv" / "shop"
-    left_out = (".git", ".venv", "reports", "warehouse", "__pycache__", "tests")
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*left_out))
-    python = folder / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
+    copy_with_environment(PROJECT, folder)
     deliveries = tmp_path / "srv" / "deliveries"
     deliveries.mkdir()
     (deliveries / "orders.csv").write_text(f"{ORDERS}\nO1,C1,2026-01-05,web,1.00,placed\n")
