@@ -20,7 +20,8 @@ QUESTIONS = PROJECT / "questions"
 COMMENT = "--"
 
 
-def _is_day(value: str) -> bool:
+def is_day(value: str) -> bool:
+    """Return whether a text is a day as ISO 8601 writes it, such as 2025-12-30."""
     try:
         return date.fromisoformat(value).isoformat() == value
     except ValueError:
@@ -28,9 +29,9 @@ def _is_day(value: str) -> bool:
 
 
 # How the values of parameters are written, by their names.
-DAY = (_is_day, "a day such as 2025-12-30")
+DAY = (is_day, "a day such as 2025-12-30")
 WRITTEN = {"day": DAY, "first": DAY, "last": DAY, "today": DAY,
-           "month": (lambda value: _is_day(f"{value}-01"), "a month such as 2025-12"),
+           "month": (lambda value: is_day(f"{value}-01"), "a month such as 2025-12"),
            "periods": (re.compile(r"[1-9]\d{0,4}(,[1-9]\d{0,4})*").fullmatch, "days such as 1,7,28")}
 
 

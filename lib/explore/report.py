@@ -10,8 +10,9 @@ from IPython.display import HTML, Markdown
 
 from lib.clock import day_in, utc_now
 from lib.contract import SHOP
+from lib.errors import UsageError
 from lib.explore import figures
-from lib.explore.questions import question_named
+from lib.explore.questions import is_day, question_named
 from lib.explore.readonly import open_database, select
 from lib.report.meanings import read_meanings
 from lib.report.pages import in_words, used
@@ -113,8 +114,11 @@ def open_report(warehouse: str, day: str = "", as_of: str = "") -> Report:
     """Return a report about a day: by default the day before `as_of`, which by default is today in the shop.
 
     If there was no order for a week, the report is about the last day that has one. Raises UsageError when
-    there is no gold.
+    there is no gold, and for what is not a day.
     """
+    for name, given in {"day": day, "as_of": as_of}.items():
+        if given and not is_day(given):
+            raise UsageError(f"{name} is {given!r}. Write a day such as 2025-12-30, or leave it empty.")
     today = as_of or day_in(SHOP.timezone, utc_now())
     with open_database(Path(warehouse).resolve(), "gold") as database:
         first, newest, latest = next(select(database, ABOUT_DAYS, {"today": today}).rows)

@@ -1,7 +1,12 @@
-"""Make the business report of a run that has changed gold. It is no step: if it fails, that is a warning."""
+"""Make the business report when it is not that of gold as it is. It is no step: if it fails, that is a
+warning.
+"""
 
+import hashlib
 import json
+import os
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from lib.clock import day_in
@@ -11,9 +16,12 @@ from lib.report.notebook_pages import REPORT
 from lib.runner import notebooks
 from lib.runner.reporting import Exporter
 from lib.runner.result import RunResult
-from lib.steps import NOTEBOOKS, Options
+from lib.steps import NOTEBOOKS, PROJECT, Options
 from lib.storage import lookup
 from lib.storage.files import write_whole
+
+FIGURES = "report.json"  # in the reports: the report's figures, and what it was made from
+RULES = ("notebooks/report.ipynb", "notebooks/meanings.toml", "questions/*.sql")
 
 
 def has_changed_gold(options: Options, result: RunResult) -> bool:
@@ -22,9 +30,32 @@ def has_changed_gold(options: Options, result: RunResult) -> bool:
         step.name == "gold" and step.record and step.status == "SUCCESS" for step in result.steps)
 
 
+def is_outdated(options: Options) -> bool:
+    """Return whether gold, the report's notebook or a question has changed since the report was made.
+
+    A run may have been stopped before it could make it. If several warehouses share a folder of reports, that
+    of another one is not outdated.
+    """
+    now = _made_from(options)
+    try:
+        before = json.loads((options.reports / FIGURES).read_text(encoding="utf-8"))["made_from"]
+    except (OSError, ValueError, LookupError, TypeError):  # none, or one of an earlier release
+        return bool(now["gold"])
+    return before["warehouse"] == now["warehouse"] and before != now
+
+
+def _made_from(options: Options) -> dict[str, str]:
+    """Return what the report is made from: the warehouse, its last commit to gold, and the rules' hash."""
+    is_there = options.engine == "sqlite" and (options.warehouse / "gold.db").exists()
+    paths = sorted(path for pattern in RULES for path in PROJECT.glob(pattern))
+    return {"warehouse": os.path.relpath(options.warehouse, options.reports),  # both may move
+            "gold": lookup.last_timestamp(options.warehouse, "gold", "gold") if is_there else "",
+            "rules": hashlib.sha256(b"".join(map(Path.read_bytes, paths))).hexdigest()}
+
+
 def make_report(options: Options, result: RunResult, exporter: Exporter,
                 kernel: AbstractContextManager) -> list[str]:
-    """Execute the report's notebook, have its page made, and write its figures as `report.json`.
+    """Execute the report's notebook, have its page made, and write its figures.
 
     Returns what went wrong, for a warning. Raises OSError when the reports cannot be written.
     """
@@ -37,8 +68,8 @@ def make_report(options: Options, result: RunResult, exporter: Exporter,
         return [f"the business report could not be made: {error} The data is published, and the report of an "
                 "earlier run stays."]
     exporter.export(folder / REPORT)
-    record = notebooks.find_record(executed.cells, "report")
-    write_whole(options.reports / "report.json", json.dumps(record, indent=1, ensure_ascii=False))
+    record = notebooks.find_record(executed.cells, "report") | {"made_from": _made_from(options)}
+    write_whole(options.reports / FIGURES, json.dumps(record, indent=1, ensure_ascii=False))
     return []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lib.errors import first_line, remedy
 from lib.report import pages
+from lib.report.run_records import DOCS, list_folders
 from lib.runner import kernels
 from lib.runner.result import RunResult
 from lib.runner.retention import prune_runs
@@ -96,9 +97,13 @@ def put_manifests(result: RunResult, reports: Path, manifests: dict[str, str]) -
 def _finish_pages(result: RunResult, reports: Path, folder: Path, exporter: Exporter,
                   make_business_report: Callable[[Exporter], list[str]] | None) -> None:
     begun, log = time.perf_counter(), folder / EXPORT_LOG
-    exporter.start([("lib.report.data_docs:build_docs", folder),
-                    ("lib.report.trends:draw_trends", reports, folder, asdict(result)),
-                    ("lib.report.catalog:write_catalog", reports, folder, Path(result.warehouse))])
+    last_docs = folder
+    if any(step.notebook for step in result.steps):
+        exporter.start([("lib.report.data_docs:build_docs", folder),
+                        ("lib.report.trends:draw_trends", reports, folder, asdict(result))])
+    else:
+        last_docs = next((run for run in list_folders(reports) if (run / DOCS).exists()), folder)
+    exporter.start([("lib.report.catalog:write_catalog", reports, last_docs, Path(result.warehouse))])
     if make_business_report:
         result.notes += make_business_report(exporter)
     if not exporter.finish():

@@ -14,7 +14,7 @@ from lib.errors import DeliveryError, PipelineError, UsageError
 from lib.ingest import archive
 from lib.ingest.deliveries import Delivery, has_new_name, keep_found
 from lib.runner import kernels, notebooks
-from lib.runner.business_report import has_changed_gold, make_report
+from lib.runner.business_report import has_changed_gold, is_outdated, make_report
 from lib.runner.dead_runs import report_dead_runs
 from lib.runner.decide import (
     check_clock,
@@ -155,10 +155,16 @@ class _Run:
         if self.options.keep_archive and not error:
             self.result.notes += archive.prune(self.options.warehouse, self.options.keep_archive,
                                                self.result.now)
+        has_report = not self.is_replay and (has_changed_gold(self.options, self.result)
+                                             or is_outdated(self.options))
+        if has_report and not self.exporter:  # an earlier run was stopped, or the report's rules have changed
+            self.folder.mkdir(parents=True, exist_ok=True)
+            kernels.warm_up()
+            self.exporter = Exporter(self.folder)
         if self.exporter:
             self.notify("report_started")
         write_report(self.result, self.options.reports, self.exporter, self.options.keep_runs,
-                     self._make_business_report if has_changed_gold(self.options, self.result) else None)
+                     self._make_business_report if has_report else None)
         self._complete_manifests()
 
     def _make_business_report(self, exporter: Exporter) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,11 +12,13 @@ import in_process
 import nbformat
 import oracle
 import pytest
-from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, PROJECT, Shop
 
 from data.generate import generate
+from lib.errors import UsageError
 from lib.explore.report import Report, open_report
-from lib.steps import NOTEBOOKS
+from lib.runner.business_report import is_outdated
+from lib.steps import NOTEBOOKS, Options
 
 Span = tuple[str, str]
 
@@ -280,6 +283,33 @@ def test_the_report_is_made_by_hand_for_any_day_and_periods(two_years: Shop):
         figures = expected.key_figures((row["first_day"], row["last_day"]))
         assert same(row["net_sales"], figures["net_sales"])
     assert names["report"].trust("", 0, []).data.count("made by hand") == 1
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("day", "31.12.2025"), ("day", "20251231"), ("as_of", "yesterday")])
+def test_a_report_of_what_is_no_day_says_how_to_write_one(loaded: Shop, name: str, text: str):
+    with pytest.raises(UsageError, match=f"{name} is '{text}'. Write a day such as"):
+        open_report(str(loaded.warehouse), **{name: text})
+
+
+def test_the_report_is_outdated_when_a_question_or_the_gold_of_its_warehouse_has_changed(
+        loaded: Shop, tmp_path: Path, monkeypatch):
+    options = Options(loaded.source, loaded.warehouse, tmp_path)
+    assert is_outdated(options)
+    shutil.copy(loaded.reports / "report.json", tmp_path)  # of another warehouse, seen from there
+    assert not is_outdated(options)
+    options = Options(loaded.source, loaded.warehouse, loaded.reports)
+    assert not is_outdated(options)
+    monkeypatch.setattr("lib.storage.lookup.last_timestamp", lambda *_: "2030-01-01")
+    assert is_outdated(options)
+    monkeypatch.undo()
+    for name in ("notebooks", "questions"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    monkeypatch.setattr("lib.runner.business_report.PROJECT", tmp_path)
+    assert not is_outdated(options)
+    with (tmp_path / "questions" / "sales_by_day.sql").open("a") as question:
+        question.write("-- changed")
+    assert is_outdated(options)
 
 
 def test_the_report_says_what_its_run_has_reported(loaded: Shop):

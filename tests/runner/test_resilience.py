@@ -23,6 +23,9 @@ from commands import refused
 from conftest import LAYERS, PROJECT, SOAKED, Shop, new_shop
 from warm_runs import MARK, WarmRuns, left_after, processes
 
+from lib.runner.business_report import is_outdated
+from lib.steps import Options
+
 KILLS = 2 * int(os.environ.get("SOAK", "1"))  # at moments of a run, in addition to those at PLACES
 TABLES = {
     "raw": ("raw", ["customers", "products", "orders", "order_lines", "payments", "deliveries"]),
@@ -144,12 +147,13 @@ def assert_died(shop: Shop, dead: list[tuple], output: str) -> None:
 
 
 def assert_finished(delivered: Delivered, warm: WarmRuns) -> None:
-    """The next run does the rest: tables are as after one undisturbed load. Then there is nothing to do, and
-    verify finds nothing."""
+    """The next run does the rest: tables are as after one undisturbed load, and the report is that of gold.
+    Then there is nothing to do, and verify finds nothing."""
     shop, dead = delivered.shop, log_rows(delivered.shop, "RUNNING")
     done = warm.run(shop)
     assert content(shop) == delivered.after
     assert_died(shop, dead, done.stdout)
+    assert not is_outdated(Options(shop.source, shop.warehouse, shop.reports))
     assert log_rows(shop, "RUNNING") == []
     assert shop.query("audit", "select process_name from pipeline_watermark order by 1") == [
         ("dimensions",), ("facts",), ("gold",), ("raw",)]
