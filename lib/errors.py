@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-# Exit codes of a command; an exception of ours names its own. WARNED is only for `status`.
-DONE, FAILED, WARNED, INTERRUPTED = 0, 1, 4, 130
+# Exit codes of a command; an exception of ours names its own. WARNED is only for `status`, and
+# DIFFERENT for `preview`.
+DONE, FAILED, WARNED, DIFFERENT, INTERRUPTED = 0, 1, 4, 10, 130
 
 
 class PipelineError(Exception):

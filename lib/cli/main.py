@@ -16,6 +16,7 @@ from lib.errors import DONE, INTERRUPTED, UsageError, as_ours, closest, printabl
 NAME = "run_pipeline.py"
 VERBS = {  # each has a file in this folder, which this list does not import
     "plan": "say what a run would do and why, without doing it",
+    "preview": "say what the rules as they are now would do to all tables",
     "status": "say how things stand and what to do next",
     "adopt": "look at files as they are, and propose how to read them",
     "watch": "run whenever deliveries arrive, until Ctrl-C",

@@ -69,7 +69,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
             chain = [*records.check_chain(log), *records.check_known_runs(log, layers, options.reports)]
             last_state = [*_check_watermarks(log, layers), *records.check_last_state(log, layers)]
             open_runs, texts = records.read_open_runs(log), manifest.read_texts(log)
-            outdated, clock = _find_outdated(log, layers), _find_clock(log, layers)
+            outdated, clock = _find_outdated(log, layers), find_clock(log, layers)
         tables = {(name, table): layer.sums(table)
                   for name, layer in layers.items() for table in layer.tables()}
         contents = {table: tables[table][:2] for step in STEPS.values() for table in (
@@ -211,7 +211,7 @@ def _check_commits(layers: dict[str, Layer], table: Table, content: Content) -> 
                f"({last['rows_after']} rows): was it changed by hand?")
 
 
-def _find_clock(log: Connection, layers: dict[str, Layer]) -> tuple[str, str]:
+def find_clock(log: Connection, layers: dict[str, Layer]) -> tuple[str, str]:
     """Return the clock and `as_of` of the run that committed last to the last layer: gold counts by them."""
     *_, last = layers.values()
     batch_id = last.scalar("select batch_id from layer_commits order by commit_id desc limit 1")

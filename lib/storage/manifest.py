@@ -51,7 +51,8 @@ def begin(log: sqlite3.Connection, options: Options, batch_id: str, now: str) ->
     given = asdict(options)
     begun = {"batch_id": batch_id, "now": now, "started": utc_now(),
              "parameters": {name: given[name] for name in PARAMETERS}, "engine": options.engine,
-             **describe_code(options.engine), "watermarks_before": read_watermarks(log)}
+             **describe_code(options.engine), **_describe_rules(log),
+             "watermarks_before": read_watermarks(log)}
     log.execute("insert or ignore into pipeline_manifest (batch_id, begun) values (?, ?)",
                 [batch_id, _text(begun)])
 
@@ -103,6 +104,19 @@ def read_texts(log: sqlite3.Connection) -> dict[str, str]:
 def read_manifests(log: sqlite3.Connection) -> list[dict[str, Any]]:
     """Return the manifests of all runs that have ended, oldest first, as data."""
     return [json.loads(text) for text in read_texts(log).values()]
+
+
+def read_rule_texts(log: sqlite3.Connection, batch_id: str) -> dict[str, str]:
+    """Return the text of each file with rules, by path, as a run had it; files that no manifest has are left
+    out: a run of an earlier release has recorded none."""
+    texts: dict[str, str] = {}
+    for recorded, text in log.execute("select batch_id, coalesce(begun, manifest) from pipeline_manifest "
+                                      "order by manifest_id"):
+        of_run = json.loads(text)
+        texts |= of_run.get("rule_texts", {})
+        if recorded == batch_id:
+            return {path: texts[path] for path in of_run.get("rules", {}) if path in texts}
+    return {}
 
 
 def read_clock(log: sqlite3.Connection, batch_id: str | None = None) -> tuple[str, str]:
@@ -159,6 +173,26 @@ def describe_code(engine: str = "sqlite") -> dict[str, Any]:
         "versions": {"python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version} | {
             name: version(name) for name in PACKAGES[engine]},
     }
+
+
+def rule_files() -> dict[str, str]:
+    """Return the text of each file that holds rules, by its path in the project."""
+    paths = [*(NOTEBOOKS / step.notebook for step in STEPS.values()), *SUITES.glob("*.json"),
+             *CONTRACT.rglob("*.yaml")]
+    return {path.relative_to(PROJECT).as_posix(): path.read_text(encoding="utf-8", errors="replace")
+            for path in sorted(paths) if path.exists()}
+
+
+def _describe_rules(log: sqlite3.Connection) -> dict[str, Any]:
+    """Return the hash of each file with rules, and the text of those that the manifest before has not: so
+    the manifests together hold every text, once."""
+    last = log.execute("select coalesce(begun, manifest) from pipeline_manifest "
+                       "order by manifest_id desc limit 1").fetchone()
+    before = json.loads(last[0]).get("rules", {}) if last else {}
+    texts = rule_files()
+    rules = {path: hash_text(text) for path, text in texts.items()}
+    return {"rules": rules, "rule_texts": {path: text for path, text in texts.items()
+                                           if before.get(path) != rules[path]}}
 
 
 def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def run_tests(tests: Sequence[str]) -> int:
             os.dup2(output, 2)
             import pytest
 
-            # The one test that says a promise may need whole runs; of a file, those tests would take too long.
+            # The one test of a promise may need whole runs; of a file, those tests would take too long.
             several = [] if any("::" in test for test in tests) else ["-m", "not whole_run"]
             code = int(pytest.main([*QUICKLY, *several, *tests]))
         finally:
