@@ -8,6 +8,7 @@ from lib.preview.build import Preview
 from lib.preview.differences import ColumnDifference, SetAside, TableDifference, TotalDifference
 from lib.preview.rules import RuleChange
 from lib.report.pages import format_value, write_page
+from lib.steps import STEPS
 
 PAGE = "preview/index.html"  # in the reports
 LINES = 6  # of a changed rule on the terminal, which should fit a screen
@@ -55,7 +56,7 @@ def write_preview(preview: Preview, reports: Path) -> Path:
     return write_page(page, "preview.html", {
         "preview": preview, "conclusion": conclude(preview), "months": months, "measures": measures,
         "by_place": by_place, "control_totals": [total for total in preview.totals if not total.month],
-        "change": change_of, "has_catalog": (reports / "catalog.html").exists()})
+        "change": change_of, "of_step": _of_step, "has_catalog": (reports / "catalog.html").exists()})
 
 
 def change_of(total: TotalDifference) -> str:
@@ -71,7 +72,7 @@ def _number(text: str) -> int | float:
 def _rules(changes: tuple[RuleChange, ...]) -> list[str]:
     lines = []
     for change in changes:
-        lines.append(f"{change.file}{', ' if change.place else ''}{change.place} (step {change.step})")
+        lines.append(f"{change.file}{', ' if change.place else ''}{change.place} ({_of_step(change)})")
         found = [line for line in change.lines if line[:1] in "+-"]
         lines += [f"  {_clip(line)}" for line in found[:LINES]]
         if len(found) > LINES:
@@ -79,6 +80,11 @@ def _rules(changes: tuple[RuleChange, ...]) -> list[str]:
         elif not found:
             lines.append("  its text before is not on record: a run of an earlier release made the tables")
     return lines
+
+
+def _of_step(change: RuleChange) -> str:
+    applies = ": applies to deliveries that are read from now on"
+    return f"step {change.step}{applies if STEPS[change.step].reads == 'source' else ''}"
 
 
 def _tables(tables: tuple[TableDifference, ...]) -> list[str]:
