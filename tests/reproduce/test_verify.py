@@ -211,7 +211,10 @@ def test_verify_names_a_trigger_that_was_removed(trigger: str, eventful: Shop, f
         assert any(trigger in problem for problem in find_problems())
 
 
-def test_verify_misses_the_last_run_when_its_manifest_and_its_log_were_removed(eventful: Shop, find_problems):
+def test_verify_misses_the_last_run_when_its_manifest_and_its_log_were_removed(
+        eventful: Shop, find_problems, monkeypatch):
+    clocks: list[tuple[str, str]] = []
+    monkeypatch.setattr("lib.reproduce.verify._load_everything", lambda *given: clocks.append(given[-2:]))
     last = eventful.query("audit", "select max(batch_id) from pipeline_manifest")[0][0]
     with (changed := Changed(eventful, "audit")) as connection:
         connection.execute("delete from pipeline_manifest where batch_id = ?", [last])
@@ -220,6 +223,9 @@ def test_verify_misses_the_last_run_when_its_manifest_and_its_log_were_removed(e
         problems = find_problems()
     assert f"run {last}: its manifest is in its folder, and not in audit.db" in problems
     assert any(re.match(f"raw.deliveries: run {last} wrote to it", problem) for problem in problems)
+    committed = max(eventful.query(layer, "select max(committed_timestamp) from layer_commits")[0][0]
+                    for layer in ("raw", "curated", "gold"))
+    assert clocks == [(committed, "")]  # that of the last commit, as the run's own is not known any more
 
 
 def test_verify_names_what_was_changed_removed_or_added_in_the_folder_of_a_run(used: Shop):
