@@ -355,3 +355,16 @@ def replay_in_a_clone(shop: Shop, batch_id: str, into: Path, clone: Path) -> sub
 
 def without_run_ids(lines: list[str]) -> list[str]:
     return [re.sub(r"\d+T\d+\.\d+", "RUN", line) for line in lines]
+
+
+def test_the_manifest_names_the_commit_and_whether_files_were_changed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("lib.storage.manifest.PROJECT", tmp_path)
+    shutil.copy(PROJECT / "requirements.txt", tmp_path)
+    assert manifest.describe_code()["git"] is None  # no repository
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=A", "-c", "user.email=a@example.com",
+                                                 "commit", "-qm", "all"]):
+        subprocess.run(["git", "-C", tmp_path, *words], check=True)
+    git = manifest.describe_code()["git"]
+    assert re.fullmatch("[0-9a-f]{40}", git["commit"]) and git["is_clean"]
+    (tmp_path / "requirements.txt").write_text("changed")
+    assert manifest.describe_code()["git"] == git | {"is_clean": False}
