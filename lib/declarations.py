@@ -45,7 +45,7 @@ class Place:
 
     def __str__(self) -> str:
         *_, start = (0, *(i - 1 for i, part in enumerate(self.path.parts) if part == "contract"),
-                     *(i for i, part in enumerate(self.path.parts) if part == "questions"))
+                     *(i for i, part in enumerate(self.path.parts) if part in ("notebooks", "questions")))
         return "/".join(self.path.parts[start:]) if start else str(self.path)
 
     def compose(self, text: str | None = None) -> yaml.Node:
