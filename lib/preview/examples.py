@@ -17,7 +17,7 @@ from lib.contract import SHOP, SOURCES
 from lib.declarations import DeclarationError
 from lib.errors import closest
 from lib.ingest.deliveries import LISTED, Delivery
-from lib.report.examples import DAY, KEY, Example, Examples, Row, read_examples
+from lib.report.examples import DAY, KEY, Example, Examples, Row
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.result import RunResult
@@ -76,13 +76,11 @@ class _Outcome:
     gates: list[dict[str, Any]]
 
 
-def try_examples() -> Tried:
+def try_examples(examples: Examples) -> Tried:
     """Run the examples with the notebooks and suites as they are, and return what differs.
 
-    Nothing is left of their warehouse. Raises DeclarationError for a wrong file of examples, or for two of
-    them that cannot be told apart.
+    Nothing is left of their warehouse. Raises DeclarationError for two examples that cannot be told apart.
     """
-    examples = read_examples()
     cases = [_Case(example, f"example-{number}", (FIRST_DAY + timedelta(number)).isoformat())
              for number, example in enumerate(examples.examples, 1)
              if example.timezone in ("", SHOP.timezone)]

@@ -15,7 +15,10 @@ from typing import Any
 from markupsafe import Markup
 
 from lib.contract import CONTRACT
+from lib.errors import PipelineError
 from lib.report.descriptions import describe_table
+from lib.report.example_text import explain_columns
+from lib.report.examples import read_examples
 from lib.report.expectation_text import read_expectations
 from lib.report.graph import Box, draw_graph
 from lib.report.lineage import Column, Origin, find_origins
@@ -83,17 +86,24 @@ def read_schemas(warehouse: Path) -> Schemas:
 
 
 def build_catalog(schemas: Schemas) -> dict[str, Any]:
-    """Return the catalog as data: its tables, the checks across tables, and the problem with lineage, if any.
+    """Return the catalog as data: its tables, the checks across tables, and what of it could not be found.
 
     Where the code of a notebook cannot be followed, the catalog has no lineage, and the run still succeeds.
+    Where the file of examples is wrong, it has no examples.
     """
     meanings, synonyms = read_meanings(), read_synonyms()
     try:
         origins, problem = find_origins(), None
     except Exception as error:  # the notebooks' own code may raise anything
         origins, problem = {}, f"The lineage of columns could not be found: {type(error).__name__}: {error}"
+    try:
+        examples = explain_columns(read_examples().examples)
+    except PipelineError as error:
+        examples = {}
+        problem = " ".join(filter(None, [problem, f"The examples could not be read: {error}"]))
     rules = {path.stem: read_expectations(path) for path in sorted(SUITES.glob("*.json"))}
-    tables = [describe_table(layer, table, schemas[layer][table], meanings, synonyms, origins, rules)
+    tables = [describe_table(layer, table, schemas[layer][table], meanings, synonyms, origins, rules,
+                             examples)
               for layer in LAYERS for table in _order_tables(layer, schemas[layer], origins)]
     covered = {table["suite"] for table in tables}
     checks = [{"suite": suite, "rules": rules[suite]} for suite in rules if suite not in covered]

@@ -14,7 +14,8 @@ TYPE_NAMES = {"string": "text", "int64": "integer", "double": "real"}
 
 
 def describe_table(layer: str, name: str, columns: dict[str, str], meanings: dict, synonyms: dict,
-                   origins: dict[Column, Origin], rules: dict[str, list[dict]]) -> dict[str, Any]:
+                   origins: dict[Column, Origin], rules: dict[str, list[dict]],
+                   examples: dict[Column, list[dict]]) -> dict[str, Any]:
     """Return what the catalog says about a table; `rules` are the expectations of every suite."""
     suite = f"raw_{name}" if layer == "raw" else name
     of_table = rules.get(suite, [])
@@ -28,6 +29,7 @@ def describe_table(layer: str, name: str, columns: dict[str, str], meanings: dic
             "meaning": _meaning((layer, name, column), meanings, origins),
             "also": synonyms.get(layer, {}).get(name, {}).get(column),
             "rules": [rule for rule in of_table if column in _columns_of(rule, columns)],
+            "examples": examples.get((layer, name, column), []),
             **_describe_origin((layer, name, column), origins)} for column, type_ in columns.items()]}
 
 

@@ -2,12 +2,14 @@
 const box = document.getElementById("search");
 const summary = document.getElementById("found");
 const tables = [...document.querySelectorAll("section.table")].map(section => ({
-  section, fold: section.querySelector("details"),
+  section, fold: section.querySelector(":scope > details"),
   rows: [...section.querySelectorAll(".entry")].map(row => ({row, text: textOf(section, row)}))}));
 const layers = [...document.querySelectorAll(".layer")];
 function textOf(section, row) {
   const names = [...row.querySelectorAll("[title]")].map(named => named.title).join(" ");
-  return `${section.id} ${section.querySelector("h3").textContent} ${row.textContent} ${names}`.toLowerCase();
+  const examples = row.querySelector(".examples");  // whose words are about many columns
+  const text = examples ? row.textContent.replace(examples.textContent, "") : row.textContent;
+  return `${section.id} ${section.querySelector("h3").textContent} ${text} ${names}`.toLowerCase();
 }
 function search() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -32,7 +34,7 @@ function reveal() {
   if (!target) return;
   box.value = "";
   search();
-  const fold = target.closest("details") || target.querySelector("details");
+  const fold = target.closest("details") || target.querySelector(":scope > details");
   if (fold) fold.open = true;
   target.scrollIntoView();
 }
