@@ -103,8 +103,8 @@ def test_a_changed_rule_is_named_by_its_examples_with_the_cell_and_both_values(t
     failed = "\n".join(tried.failed)
     for named in (r"dim_customers\.last_name is 'mcDonald' instead of 'McDonald' for customers last_name "
                   r"'MCDONALD' .* See cell names-words of 2_dimensions\.ipynb",
-                  r"reporting_sales_wide\.payment_method is 'VOUCHER' instead of 'CARD' .* See cell gold-13 of "
-                  r"4_gold\.ipynb",
+                  r"reporting_sales_wide\.payment_method is 'VOUCHER' instead of 'CARD' .* See cell gold-13 "
+                  r"of 4_gold\.ipynb",
                   r"reporting_customer_stats\.value_tier is 'PLATINUM' instead of 'GOLD' for orders "
                   r"total_amount '4999\.99' .* See cell gold-19 of 4_gold\.ipynb"):
         assert re.search(f"^notebooks/examples.yaml, line \\d+: {named}", failed, re.MULTILINE), named
