@@ -227,6 +227,12 @@ def test_a_wrong_file_is_an_error_with_its_line_and_the_closest_name(wrong: str,
     assert abs(line - 1 - SMALL[:SMALL.index(before)].count("\n")) <= 5
 
 
+def test_the_examples_of_the_page_hold(try_text):
+    page = (PROJECT / "docs" / "change.md").read_text(encoding="utf-8")
+    [block] = [block for block in re.findall("```yaml\n(.*?)```", page, re.DOTALL) if "curated:" in block]
+    assert try_text(BASE + block) == Tried(3, [])
+
+
 @pytest.fixture(scope="module")
 def examples() -> Examples:
     return read_examples()
@@ -240,13 +246,15 @@ def test_every_cell_with_a_rule_has_an_example(examples: Examples):
                   if any(isinstance(part, ast.FunctionDef) for part in ast.parse(code).body)}
     of_gold = {name for name, code in cells.items() if "step.define(" in code or "step.batches(" in code}
     assert len(of_curated) >= 8 and len(of_gold) >= 5
-    assert of_curated | of_gold == {example.cell for example in examples.examples} - {""}
+    missing = (of_curated | of_gold) - {example.cell for example in examples.examples}
+    assert not missing, f"{missing} have no example in notebooks/examples.yaml"
 
 
 def test_every_column_that_is_cleaned_or_computed_has_an_example(examples: Examples):
     computed = {column for column, origin in find_origins().items() if origin.steps}
     assert len(computed) > 40
-    assert computed - explain_columns(examples.examples).keys() == set()
+    missing = computed - explain_columns(examples.examples).keys()
+    assert not missing, f"{missing} have no example in notebooks/examples.yaml"
 
 
 def test_every_rule_of_a_suite_that_sets_rows_aside_or_reports_them_has_an_example(examples: Examples):
@@ -258,6 +266,6 @@ def test_every_rule_of_a_suite_that_sets_rows_aside_or_reports_them_has_an_examp
             # Raw has set aside rows without a key, so that none gets to the suites of curated.
             is_key = name == next(iter(rules)) and path.stem.startswith(("dim_", "fact_"))
             if rule["on_failure"] == "quarantine" and not is_key:
-                assert (path.stem, name) in aside, f"{path.stem}: {name} has no example"
+                assert (path.stem, name) in aside, f"{name} of {path.stem} has no example"
             if rule["on_failure"] == "warn":
-                assert name in reported, f"{path.stem}: {name} has no example"
+                assert name in reported, f"{name} of {path.stem} has no example"

@@ -126,6 +126,7 @@ def test_the_catalog_is_searched_by_keyboard(browser, shop):
     assert shown_columns(browser) == [f"gold.reporting_customer_stats.{name}" for name in (
         "lifetime_value", "average_order_value", "value_tier")]
     assert found(browser) == "3 found in 1 table"
+    assert not browser.find_elements(By.CSS_SELECTOR, "details.examples[open]")
     box.send_keys(" no such thing")
     assert (shown_columns(browser), found(browser)) == ([], "0 found in 0 tables")
     box.clear()

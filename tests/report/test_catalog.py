@@ -15,6 +15,7 @@ from page import Page
 from lib.contract import CONTRACT, SOURCES
 from lib.report import catalog, expectation_text, lineage
 from lib.report.descriptions import EVERYWHERE
+from lib.report.examples import read_examples
 from lib.report.expectation_text import as_sentence, find_words
 
 NOTEBOOKS = PROJECT / "notebooks"
@@ -145,6 +146,30 @@ def test_a_rule_is_listed_at_its_column_even_if_it_is_about_unreadable_text(tabl
     columns = tables["curated.fact_orders"]["columns"]
     assert "order_date must be readable" in [rule["what"] for rule in columns["order_date"]["rules"]]
     assert tables["curated.fact_orders"]["rules"] == []
+
+
+def test_an_example_is_listed_at_the_columns_that_it_explains(loaded: Shop, tables):
+    def cases(table: str, column: str) -> list[list[str]]:
+        return [case for example in tables[table]["columns"][column]["examples"] for case in example["cases"]]
+
+    assert ["MCDONALD", "McDonald"] in cases("curated.dim_customers", "last_name")
+    assert ["31.12.2025", "set aside"] in cases("curated.fact_orders", "order_date")
+    assert ["   ", "set aside"] in cases("raw.customers", "customer_id")
+    assert ["total_amount 4999.99", "GOLD"] in cases("gold.reporting_customer_stats", "value_tier")
+    assert ["orders: total_amount 10.00; payments: payment_amount 12.00", "-2"] in cases(
+        "gold.sales_summary_daily", "open_amount")
+    assert "31.12.2025 → set aside" in Page(loaded.reports / "catalog.html").text
+
+
+def test_a_wrong_file_of_examples_costs_only_the_examples(origins, monkeypatch, tmp_path: Path):
+    (tmp_path / "examples.yaml").write_text("today: 2025-12-31\nbas: {}", encoding="utf-8")
+    monkeypatch.setattr(catalog, "find_origins", lambda: origins)
+    monkeypatch.setattr(catalog, "read_examples", lambda: read_examples(tmp_path / "examples.yaml"))
+    model = catalog.build_catalog(NO_TABLES | {"curated": {"dim_customers": {"last_name": "string"}}})
+    assert re.match(r"The examples could not be read: .*examples.yaml, line 2: .*'bas' \(did you mean base",
+                    model["problem"])
+    [column] = model["tables"][0]["columns"]
+    assert (column["name"], column["examples"]) == ("last_name", [])
 
 
 PAIR = {"column_A": "x", "column_B": "y"}
