@@ -11,6 +11,7 @@ import in_process
 import pytest
 from conftest import PROJECT
 
+from lib.contract import Shop
 from lib.declarations import DeclarationError
 from lib.preview.examples import Tried, try_examples
 from lib.report.example_text import explain_columns
@@ -95,6 +96,18 @@ def test_every_example_holds():
     assert not failed and int(number) > 200, f"{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.whole_run
+def test_every_example_holds_in_a_shop_with_a_time_zone(try_text, monkeypatch):
+    shop = Shop("Europe/Berlin")
+    for module in ("lib.preview.examples", "lib.step.parse", "lib.step.base", "lib.step.fingerprint"):
+        monkeypatch.setattr(f"{module}.SHOP", shop)
+    text = EXAMPLES.read_text(encoding="utf-8")
+    tried = try_text(text)
+    assert not tried.failed, "\n".join(tried.failed)
+    assert text.count("timezone: Europe/Berlin") > 1 and tried.number > 200
+
+
+@pytest.mark.whole_run
 def test_a_changed_rule_is_named_by_its_examples_with_the_cell_and_both_values(try_text, change):
     change({"names-words": ("mc.title()", "mc"),
             "gold-13": ("min(case when payment_status", "max(case when payment_status"),
