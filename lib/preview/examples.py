@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,9 +33,9 @@ from lib.storage.temporary import use_temporary_folder
 
 FIRST_DAY = date(2001, 1, 1)  # of those that examples have for themselves
 BY_DAY = "order_date"  # the key of a table of gold that is no key of a source
-IN_SAMPLE = re.compile(r"(?:^|\()(\w+)\.csv, line (\d+)")  # where a row is that a gate names
+IN_SAMPLE = re.compile(r"(?:^|\()(\w+\.csv), line (\d+)")  # where a row is that a gate names
 SHOWN = 60  # characters of a value
-Place = tuple[str, int]  # source, and line in its file
+Place = tuple[str, int]  # file and line
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class Tried:
 
 @dataclass
 class _Case:
-    """An example with its rows in full, as they are delivered, and with their lines in the files."""
+    """An example with its rows in full, as they are first delivered, and with the places of all rows."""
 
     example: Example
     key: str
     day: str
     rows: dict[str, list[Row]] = field(default_factory=dict)
-    lines: dict[str, list[int]] = field(default_factory=dict)
+    places: dict[str, list[Place]] = field(default_factory=dict)
 
     def of_its_own(self, row: Row) -> Row:
         """Return a row with the key and the day of the example in the place of what stands for them."""
@@ -153,32 +154,47 @@ def _fail_together(place: str, one: _Case, other: _Case, message: str) -> NoRetu
 
 
 def _load(examples: Examples, cases: list[_Case], folder: Path) -> RunResult:
-    """Deliver all rows, a file for each source, and load them in one run."""
+    """Deliver all rows, a file for each source and one for what comes later, and load them in one run."""
     source = folder / "source"
     source.mkdir()
     listed = []
-    for name in SOURCES:
-        path = source / f"{name}.csv"
-        path.write_text(_as_csv(name, cases), encoding="utf-8", newline="")
-        listed.append(asdict(Delivery(path.name, "new", name, path.stat().st_size, hash_file(path),
-                                      file=path.name)))
+    for is_later, name in product((False, True), SOURCES):
+        is_snapshot = is_later and any(name in case.example.left_out for case in cases)
+        path = source / f"{name}{'_later' if is_later else ''}.csv"
+        if not is_later or is_snapshot or any(name in case.example.later for case in cases):
+            text = _as_csv(path.name, name, cases, is_later, is_snapshot)
+            path.write_text(text, encoding="utf-8", newline="")
+            listed.append(asdict(Delivery(path.name, "new", name, path.stat().st_size, hash_file(path),
+                                          file=path.name, is_snapshot=is_snapshot)))
     (source / LISTED).write_text(json.dumps(listed), encoding="utf-8")
     options = Options(source / LISTED, folder / "warehouse", folder / "reports", quarantine_limit=1.0,
-                      now=f"{examples.today} 12:00:00.000000", as_of=examples.today)
+                      snapshot_limit=1.0, now=f"{examples.today} 12:00:00.000000", as_of=examples.today)
     with run_lock(options.warehouse), audit.open_audit(options.warehouse) as log:
         return run(options, log, Console(), KernelQueue(), is_replay=True)
 
 
-def _as_csv(source: str, cases: list[_Case]) -> str:
-    """Return a file with the rows of all examples, whose cases get their lines."""
+def _as_csv(file: str, source: str, cases: list[_Case], is_later: bool, is_snapshot: bool) -> str:
+    """Return a file with the rows of all examples, which get their places in it."""
     text = io.StringIO()
     writer = csv.DictWriter(text, SOURCES[source].column_names, lineterminator="\n")
     writer.writeheader()
     for case in cases:
-        for row in case.rows.get(source, []):
-            case.lines.setdefault(source, []).append(text.getvalue().count("\n") + 1)
+        rows = case.rows.get(source, [])
+        for row in _later_rows(case, source, rows, is_snapshot) if is_later else rows:
+            case.places.setdefault(source, []).append((file, text.getvalue().count("\n") + 1))
             writer.writerow(row)
     return text.getvalue()
+
+
+def _later_rows(case: _Case, source: str, rows: list[Row], is_snapshot: bool) -> Iterator[Row]:
+    """Yield the rows that a second delivery has of an example: in a snapshot, those that stay as well."""
+    changes = case.example.later.get(source, ())
+    for row, change in zip_longest(rows, changes):
+        if change is not None:
+            yield row | case.of_its_own(change)
+        elif is_snapshot and source not in case.example.left_out and not (
+                case.example.set_aside and source in case.example.delivered):
+            yield row
 
 
 def _read_outcome(result: RunResult, warehouse: Path) -> _Outcome:
@@ -189,9 +205,9 @@ def _read_outcome(result: RunResult, warehouse: Path) -> _Outcome:
                 for table in step.outputs if step.writes == name != "raw" else ():
                     tables[table] = _read_table(layer, table, PLACE_COLUMNS[name])
             if layer.schema("quarantine"):
-                columns = ["source_name", "source_row", "rule", "reason"]
+                columns = ["source_filename", "source_row", "rule", "reason"]
                 for row in layer.read("quarantine", columns).to_pylist():
-                    aside[row["source_name"], row["source_row"]] = name, row["rule"], row["reason"]
+                    aside[row["source_filename"], row["source_row"]] = name, row["rule"], row["reason"]
     return _Outcome(tables, aside, [gate for step in result.steps for gate in step.record["gates"]])
 
 
@@ -204,10 +220,10 @@ def _read_table(layer: Layer, table: str, no_content: Sequence[str]) -> _Table:
 def _compare(case: _Case, outcome: _Outcome) -> Iterator[str]:
     """Yield what became of an example's rows otherwise than it says."""
     suite, rule = case.example.set_aside or ("", "")
-    for source, lines in case.lines.items():
+    for source, places in case.places.items():
         wanted = (_layer_of(suite), rule) if suite and source in case.example.delivered else None
-        for line in lines:
-            *found, reason = outcome.set_aside.get((source, line), ("",))
+        for place in places:
+            *found, reason = outcome.set_aside.get(place, ("",))
             if wanted and not found:
                 yield f"{_describe(case)} was loaded instead of being set aside"
             elif found and tuple(found) != wanted:
@@ -251,8 +267,7 @@ def _compare_warnings(cases: list[_Case], gates: list[dict[str, Any]]) -> Iterat
 
     A gate counts the rows that it reports, and names a few of them.
     """
-    by_line = {(source, line): case for case in cases
-               for source, lines in case.lines.items() for line in lines}
+    by_place = {place: case for case in cases for places in case.places.values() for place in places}
     by_key = {repr(_key(source, row)): case for case in cases
               for source, rows in case.rows.items() for row in rows}
     failed, samples = Counter(), {}
@@ -261,7 +276,7 @@ def _compare_warnings(cases: list[_Case], gates: list[dict[str, Any]]) -> Iterat
             failed[gate["rule"]] += gate["failed"]
             samples.setdefault(gate["rule"], []).extend(gate["sample"])
     for rule in {*failed, *(rule for case in cases for rule in case.example.warns)}:
-        named = [by_line[found[1], int(found[2])] if (found := IN_SAMPLE.search(text)) else by_key[text]
+        named = [by_place[found[1], int(found[2])] if (found := IN_SAMPLE.search(text)) else by_key[text]
                  for text in samples.get(rule, [])]
         for case in named:
             if rule not in case.example.warns:
@@ -279,7 +294,8 @@ def _layer_of(suite: str) -> str:
 def _describe(case: _Case) -> str:
     """Return what an example delivers, in short."""
     rows = [f"{source} {', '.join(f'{name} {_shown(text)}' for name, text in row.items())}".strip()
-            for source, of_source in case.example.delivered.items() for row in of_source]
+            for rows in (case.example.delivered, case.example.later) for source, of_source in rows.items()
+            for row in of_source]
     text = "; ".join(rows)
     return text if len(text) <= SHOWN * 2 else f"{text[:SHOWN * 2]}…"
 

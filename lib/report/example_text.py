@@ -39,13 +39,16 @@ def _outcomes(example: Example) -> Iterator[tuple[Column, str]]:
 def _delivered(example: Example, column: str) -> str:
     """Return what an example delivers, in short: only the text if it is of the column and no other."""
     of_source = example.delivered
-    if [list(row) for rows in of_source.values() for row in rows] == [[column]] and len(of_source) == 1:
+    names = [name for rows in of_source.values() for row in rows for name in row]
+    if names == [column] and len(of_source) == 1 and not (example.later or example.left_out):
         return next(iter(of_source.values()))[0][column] or EMPTY
     texts = []
-    for source, rows in of_source.items():
-        in_words = " and ".join(_as_text(row) for row in rows)
-        texts.append(in_words if len(of_source) == len(rows) == 1 else f"{source}: {in_words}")
-    return "; ".join(texts)
+    for prefix, by_source in (("", of_source), ("later ", example.later)):
+        for source, rows in by_source.items():
+            in_words = " and ".join(_as_text(row) for row in rows)
+            texts.append(f"{prefix}{in_words}" if len(of_source) == len(rows) == 1 else
+                         f"{prefix}{source}: {in_words}")
+    return "; ".join([*texts, *(f"later {source}: left out" for source in example.left_out)])
 
 
 def _as_text(row: Row) -> str:

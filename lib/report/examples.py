@@ -31,6 +31,7 @@ class Example:
 
     line: where it stands in the file.
     cell, notebook: of the rule; empty where a suite has it.
+    later: what a second delivery changes in the rows, and left_out the sources whose rows it leaves out.
     becomes: by table, the columns and values that a row must have; an empty text is an empty value.
     set_aside: the suite, and the rule by which the delivered row is set aside; empty if it must be loaded.
     warns: the rules that report rows of the example and let them pass.
@@ -46,6 +47,8 @@ class Example:
     set_aside: tuple[str, str] | None = None
     warns: tuple[str, ...] = ()
     timezone: str = ""
+    later: Rows = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def rule(self) -> str:
@@ -99,6 +102,8 @@ class _Declared:
     set_aside: str = ""
     warns: tuple[str, ...] = ()
     timezone: str = ""
+    later: yaml.Node | None = field(default=None, metadata={"read": lambda place, node: node})
+    left_out: tuple[str, ...] = ()
 
 
 def _read_nodes(place: Place, node: yaml.Node) -> tuple[yaml.Node, ...]:
@@ -145,7 +150,8 @@ class _Reader:
         found = self._found
         self._check_rules()
         first = Example(found.about, self._node.start_mark.line + 1, found.cell,
-                        self._cells.get(found.cell, ""), {}, warns=found.warns, timezone=found.timezone)
+                        self._cells.get(found.cell, ""), {}, warns=found.warns, timezone=found.timezone,
+                        left_out=found.left_out)
         if self._layer == "gold":
             yield self._read_gold(first)
         else:
@@ -157,15 +163,19 @@ class _Reader:
                 self._fail(name, f"an example of gold has no {name!r}. Write what is delivered, and what it "
                                  "becomes, by source and table.")
         delivered, becomes = self._rows_by_table("delivered"), self._rows_by_table("becomes")
-        for source, rows in delivered.items():
+        later = self._rows_by_table("later")
+        for source, rows in [*delivered.items(), *later.items()]:
             self._check(source, SOURCES, "source")
             for row in rows:
                 self._check_columns(row, source)
+        for source, rows in later.items():
+            if len(rows) > len(delivered.get(source, ())):
+                self._fail("later", f"more rows of {source} come later than were delivered before.")
         for table in becomes:
             self._check(table, _tables(self._layer), "table of gold")
         if not (becomes or first.warns):
             self._fail("", "it does not say what becomes of the rows. Write `becomes` or `warns`.")
-        return replace(first, delivered=delivered, becomes=becomes)
+        return replace(first, delivered=delivered, becomes=becomes, later=later)
 
     def _read_curated(self, first: Example) -> Iterator[Example]:
         found, table = self._found, self._found.table
@@ -174,8 +184,8 @@ class _Reader:
         suites = [*_tables(self._layer), *(f"raw_{source}" for source in SOURCES)]
         self._check(table, suites, "table of curated, nor suite of a source")
         source = source_of(table)
-        delivered, becomes = self._row("delivered"), self._row("becomes")
-        self._check_columns(delivered, source)
+        delivered, becomes, later = self._row("delivered"), self._row("becomes"), self._row("later")
+        self._check_columns(delivered | later, source)
         values = found.values.values()
         if not (becomes or values or found.set_aside or found.warns):
             self._fail("", "it does not say what becomes of the row. Write `becomes` or `set_aside`.")
@@ -194,7 +204,8 @@ class _Reader:
             row = delivered | ({found.column: text} if found.column else {})
             after = becomes | ({found.column: value} if value is not None else {})
             yield replace(first, line=line or first.line, delivered={source: (row,)}, set_aside=aside,
-                          becomes={table: (after,)} if after else {})
+                          becomes={table: (after,)} if after else {},
+                          later={source: (later,)} if later else {})
 
     def _values(self) -> Iterator[tuple[int, str, str | None]]:
         """Yield the line, the text and what it becomes, of each value; once nothing if there are none."""
@@ -212,6 +223,8 @@ class _Reader:
         if found.set_aside:
             known = [*self._rules.get(found.table, []), *OTHER_RULES]
             self._check(found.set_aside, known, f"rule of the suite {found.table}")
+        for source in found.left_out:
+            self._check(source, SOURCES, "source")
         for rule in found.warns:
             self._check(rule, set().union(*self._rules.values()), "rule of a suite")
 
