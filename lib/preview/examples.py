@@ -34,6 +34,7 @@ from lib.storage.temporary import use_temporary_folder
 FIRST_DAY = date(2001, 1, 1)  # of those that examples have for themselves
 BY_DAY = "order_date"  # the key of a table of gold that is no key of a source
 IN_SAMPLE = re.compile(r"(?:^|\()(\w+\.csv), line (\d+)")  # where a row is that a gate names
+LATER = "_later"  # in the names of the second deliveries
 SHOWN = 60  # characters of a value
 Place = tuple[str, int]  # file and line
 
@@ -140,7 +141,7 @@ def _check_days(cases: list[_Case], tables: dict[str, _Table], place: str) -> No
     case_of = {_key("orders", row): case for case in cases for row in case.rows.get("orders", [])}
     for case in cases:
         for table, rows in case.example.becomes.items():
-            days = {_gold_key(case, BY_DAY, case.of_its_own(row), number) for number, row in enumerate(rows)
+            days = {_find_key(case, BY_DAY, case.of_its_own(row), number) for number, row in enumerate(rows)
                     if tables[table].key == BY_DAY}
             for key, order in tables["fact_orders"].rows.items():
                 if order[BY_DAY] in days and (other := case_of[key]) is not case:
@@ -160,7 +161,7 @@ def _load(examples: Examples, cases: list[_Case], folder: Path) -> RunResult:
     listed = []
     for is_later, name in product((False, True), SOURCES):
         is_snapshot = is_later and any(name in case.example.left_out for case in cases)
-        path = source / f"{name}{'_later' if is_later else ''}.csv"
+        path = source / f"{name}{LATER if is_later else ''}.csv"
         if not is_later or is_snapshot or any(name in case.example.later for case in cases):
             text = _as_csv(path.name, name, cases, is_later, is_snapshot)
             path.write_text(text, encoding="utf-8", newline="")
@@ -221,8 +222,9 @@ def _compare(case: _Case, outcome: _Outcome) -> Iterator[str]:
     """Yield what became of an example's rows otherwise than it says."""
     suite, rule = case.example.set_aside or ("", "")
     for source, places in case.places.items():
-        wanted = (_layer_of(suite), rule) if suite and source in case.example.delivered else None
         for place in places:
+            is_meant = source in case.example.delivered and (not case.example.later or LATER in place[0])
+            wanted = (_layer_of(suite), rule) if suite and is_meant else None
             *found, reason = outcome.set_aside.get(place, ("",))
             if wanted and not found:
                 yield f"{_describe(case)} was loaded instead of being set aside"
@@ -235,7 +237,7 @@ def _compare(case: _Case, outcome: _Outcome) -> Iterator[str]:
 
 
 def _compare_row(case: _Case, name: str, expected: Row, number: int, table: _Table) -> Iterator[str]:
-    key = _gold_key(case, table.key, expected, number)
+    key = _find_key(case, table.key, expected, number)
     if key not in table.rows:
         yield f"{name} has no row with the {table.key} {key!r}"
         return
@@ -243,10 +245,11 @@ def _compare_row(case: _Case, name: str, expected: Row, number: int, table: _Tab
         if column not in table.columns:
             yield f"{name} has no column {column!r}{closest(column, table.columns)}"
         elif not _is_same(text, value := table.rows[key][column]):
-            yield f"{name}.{column} is {_shown(value)} instead of {_shown(text)} for {_describe(case)}"
+            instead = text if text and isinstance(value, int | float) else _shown(text)
+            yield f"{name}.{column} is {_shown(value)} instead of {instead} for {_describe(case)}"
 
 
-def _gold_key(case: _Case, column: str, expected: Row, number: int) -> str:
+def _find_key(case: _Case, column: str, expected: Row, number: int) -> str:
     """Return the key of the row that an example expects: as it says or, where it does not, as it delivers.
 
     The first expected row is that of the first delivered row that has the key, and so on.

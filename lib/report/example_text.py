@@ -24,7 +24,7 @@ def explain_columns(examples: tuple[Example, ...]) -> dict[Column, list[dict[str
 def _outcomes(example: Example) -> Iterator[tuple[Column, str]]:
     """Yield each column that an example explains, and what it becomes."""
     layer_of = {table: step.writes for step in STEPS.values() for table in step.outputs}
-    if example.set_aside:
+    if example.set_aside and not example.later:
         suite = example.set_aside[0]
         layer = layer_of.get(suite, "raw")
         for rows in example.delivered.values():

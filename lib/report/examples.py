@@ -4,6 +4,7 @@ They are tests, which `lib.preview.examples` runs, and explanations, which the c
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,6 +22,7 @@ from lib.steps import NOTEBOOKS, STEPS, SUITES
 EXAMPLES = NOTEBOOKS / "examples.yaml"
 PREFIXES = ("dim_", "fact_", "raw_")  # in front of a source's name: the table that has its rows, or its suite
 KEY, DAY = "<key>", "<day>"  # in a row: a key, and a day, that only this example has
+DAYS = re.compile(r"\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])")
 Row = Mapping[str, str]
 Rows = Mapping[str, tuple[Row, ...]]  # by source or table
 
@@ -33,7 +35,8 @@ class Example:
     cell, notebook: of the rule; empty where a suite has it.
     later: what a second delivery changes in the rows, and left_out the sources whose rows it leaves out.
     becomes: by table, the columns and values that a row must have; an empty text is an empty value.
-    set_aside: the suite, and the rule by which the delivered row is set aside; empty if it must be loaded.
+    set_aside: the suite, and the rule by which the row, or what comes later, is set aside; None if all of it
+        must be loaded.
     warns: the rules that report rows of the example and let them pass.
     timezone: the example holds in shops in this time zone, or in all of them if it is empty.
     """
@@ -123,6 +126,8 @@ class _File:
 def read_examples(path: Path = EXAMPLES) -> Examples:
     """Return the examples of a file. Raises DeclarationError, with line and closest name, for a wrong one."""
     file, place = read_declaration(path, _File), Place(path)
+    if not DAYS.fullmatch(file.today):
+        place.fail(place.find("today"), f"'today' is {file.today!r}. Write a day such as 2025-12-31.")
     for source, row in file.base.items():
         _check_name(place, partial(place.find, "base", source), source, SOURCES, "source")
         for column in row:
@@ -189,7 +194,7 @@ class _Reader:
         values = found.values.values()
         if not (becomes or values or found.set_aside or found.warns):
             self._fail("", "it does not say what becomes of the row. Write `becomes` or `set_aside`.")
-        if found.set_aside and (becomes or set(values) - {None}):
+        if found.set_aside and not later and (becomes or set(values) - {None}):
             self._fail("set_aside", "a row that is set aside becomes nothing. Remove one of both.")
         if not found.set_aside and None in values:
             self._fail("values", "it does not say what the values become. Write `text: what it becomes`, or "

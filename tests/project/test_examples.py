@@ -129,6 +129,13 @@ def test_a_changed_rule_is_named_by_its_examples_with_the_cell_and_both_values(t
 
 # What is wrong with the outcome, what is written in place of what, and what is reported.
 UNEXPECTED = {
+    "another value later": ("{first_name: ANNA}", "{first_name: ANNA}\n  later: {first_name: BOB}",
+                            "first_name is 'Bob' instead of 'Anna' for customers first_name 'ANNA'; cust"
+                            "omers first_name 'BOB'"),
+    "no row any more": ("  becomes:\n    rep", "  left_out: orders\n  becomes:\n    rep",
+                        "reporting_customer_stats has no row with the customer_id 'example-2'"),
+    "another number": ("{value_tier: PLATINUM}", "{value_tier: PLATINUM, orders: 2}",
+                       "orders is 1 instead of 2 for orders total_amount '5000'"),
     "another value": ("first_name: Anna", "first_name: ANNA", "first_name is 'Anna' instead of 'ANNA'"),
     "an empty value": ("first_name: Anna", "first_name: ''", "first_name is 'Anna' instead of empty"),
     "no such column": ("becomes: {first_name", "becomes: {firstname",
@@ -224,6 +231,11 @@ WRONG = {
     "values without a column": ("delivered: {first_name: ANNA}\n  becomes", "values", "belong together"),
     "values that become nothing": ("delivered: {first_name: ANNA}\n  becomes: {first_name: Anna}",
                                    "column: city\n  values: [ULM]", "what the values become"),
+    "an unknown column later": ("becomes: {f", "later: {citi: ULM}\n  becomes: {f", "'citi' is no column of"),
+    "an unknown source left out": ("becomes: {f", "left_out: client\n  becomes: {f", "'client' is no source"),
+    "more rows later": ("  becomes:\n    rep", "  later: {customers: {}}\n  becomes:\n    rep",
+                        "more rows of customers come later"),
+    "no day": ("today: 2025-12-31", "today: 31.12.2025", "'today' is '31.12.2025'. Write a day such as"),
     "no list": ("curated:\n- ", "curated:\n  ", "there must be a list of examples here"),
     "no YAML": ("about: A", "about: [A", "this is no YAML"),
 }
