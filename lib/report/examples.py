@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import yaml
 
-from lib.contract import SOURCES
+from lib.contract import SOURCES, read_timezone
 from lib.declarations import Place, read_declaration
 from lib.errors import closest
 from lib.report.expectation_text import OTHER_RULES, read_expectations
@@ -104,7 +104,7 @@ class _Declared:
     becomes: yaml.Node | None = field(default=None, metadata={"read": lambda place, node: node})
     set_aside: str = ""
     warns: tuple[str, ...] = ()
-    timezone: str = ""
+    timezone: str = field(default="", metadata={"read": read_timezone})
     later: yaml.Node | None = field(default=None, metadata={"read": lambda place, node: node})
     left_out: tuple[str, ...] = ()
 

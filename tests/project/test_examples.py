@@ -235,6 +235,8 @@ WRONG = {
     "an unknown source left out": ("becomes: {f", "left_out: client\n  becomes: {f", "'client' is no source"),
     "more rows later": ("  becomes:\n    rep", "  later: {customers: {}}\n  becomes:\n    rep",
                         "more rows of customers come later"),
+    "an unknown time zone": ("  table: dim_customers\n", "  table: dim_customers\n  timezone: Europe/Berln\n",
+                             "there is no time zone 'Europe/Berln'"),
     "no day": ("today: 2025-12-31", "today: 31.12.2025", "'today' is '31.12.2025'. Write a day such as"),
     "no list": ("curated:\n- ", "curated:\n  ", "there must be a list of examples here"),
     "no YAML": ("about: A", "about: [A", "this is no YAML"),
