@@ -29,26 +29,30 @@ def command(as_json: bool, with_new: bool, **given: Any) -> int:
     """Build curated and gold by the rules as they are now, beside the warehouse, and say what would change.
 
     Which rules have changed, which rows, columns and totals would become different, and what would be set
-    aside or let in. The warehouse, its log and the source folder stay as they are. The page is
-    preview/index.html in the reports.
+    aside or let in. The examples of the rules are tried, too. The warehouse, its log and the source folder
+    stay as they are. The page is preview/index.html in the reports.
     """
     import json
 
     from lib.preview.build import make_preview
+    from lib.preview.examples import try_examples
     from lib.preview.show import describe, write_preview
+    from lib.report.examples import read_examples
     from lib.runner.console import put
     from lib.storage.temporary import use_temporary_folder
 
     options = options_of(given)
     use_temporary_folder()
+    tried = try_examples(read_examples())
     with tempfile.TemporaryDirectory(prefix="preview-") as folder:
         preview = make_preview(options, Path(folder), with_new=with_new)
-    page, lines = write_preview(preview, options.reports), describe(preview)
+    page, lines = write_preview(preview, tried, options.reports), describe(preview, tried)
     if as_json:
-        shown = {"is_different": preview.is_different, "lines": lines, "page": str(page), **asdict(preview)}
+        shown = {"is_different": preview.is_different, "lines": lines, "page": str(page), **asdict(preview),
+                 "examples": tried.number, "failed_examples": tried.failed}
         put(json.dumps(shown, indent=1, ensure_ascii=False))
     else:
         put("\n".join([*lines, f"page: {page}"]))
-    if preview.error or preview.failed_examples:
+    if preview.error or tried.failed:
         return FAILED
     return DIFFERENT if preview.is_different else DONE

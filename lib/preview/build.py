@@ -46,8 +46,6 @@ class Preview:
     observed: tuple[Observed, ...]
     warnings: tuple[str, ...]  # of that run, about the rows that it read
     error: str
-    failed_examples: tuple[str, ...]
-    examples: int
 
     @property
     def is_different(self) -> bool:
@@ -134,4 +132,4 @@ def _compare(options: Options, once: Options, result: RunResult, changes: tuple[
         changes, tuple(step.name for step in result.steps if step.record),
         tuple(differences.compare_tables(before, after)), tuple(differences.compare_totals(before, after)),
         tuple(differences.compare_set_aside(before, after)), tuple(differences.describe_observed(gates)),
-        tuple(result.warnings_about_rows()), result.error or "", (), 0)
+        tuple(result.warnings_about_rows()), result.error or "")

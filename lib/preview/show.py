@@ -6,6 +6,7 @@ from pathlib import Path
 from lib.errors import printable
 from lib.preview.build import Preview
 from lib.preview.differences import ColumnDifference, SetAside, TableDifference, TotalDifference
+from lib.preview.examples import Tried
 from lib.preview.rules import RuleChange
 from lib.report.pages import format_value, write_page
 from lib.steps import STEPS
@@ -17,8 +18,8 @@ FEW = 5  # warnings
 WIDTH = 100  # characters of such a line
 
 
-def describe(preview: Preview) -> list[str]:
-    """Return a preview as lines for a terminal; the page has everything."""
+def describe(preview: Preview, tried: Tried) -> list[str]:
+    """Return a preview, and what became of the examples, as lines for a terminal; the page has everything."""
     lines = [f"preview of {preview.warehouse} as of {preview.now[:19]} UTC, by the rules as they are now"]
     for title, found in (
             ("rules that have changed", _rules(preview.rules)),
@@ -27,18 +28,18 @@ def describe(preview: Preview) -> list[str]:
             ("control totals and sums by month", _totals(preview.totals)),
             ("rows set aside", _set_aside(preview.set_aside)),
             ("observed expectations", _observed(preview)),
-            ("examples that fail", _few(preview.failed_examples)),
+            ("examples that fail", _few(tried.failed)),
             ("warnings of that run", _few(preview.warnings))):
         lines += ["", f"{title}:", *(f"  {line}" for line in found)] if found else []
-    return [*map(printable, lines), "", conclude(preview)]
+    return [*map(printable, lines), "", conclude(preview, tried)]
 
 
-def conclude(preview: Preview) -> str:
+def conclude(preview: Preview, tried: Tried) -> str:
     """Return in one line what a run would do."""
     if preview.error:
         return f"a run would fail: {preview.error}"
-    if preview.failed_examples:
-        return f"{len(preview.failed_examples)} of {preview.examples} examples fail"
+    if tried.failed:
+        return f"{len(tried.failed)} of {tried.number} examples fail"
     rebuilt = f" (rebuilt to see: {', '.join(preview.rebuilt)})" if preview.rebuilt else ""
     if not preview.is_different:
         return f"nothing would become different{rebuilt}"
@@ -46,7 +47,7 @@ def conclude(preview: Preview) -> str:
     return f"{rows:,} rows in {len(preview.tables)} tables would become different{rebuilt}"
 
 
-def write_preview(preview: Preview, reports: Path) -> Path:
+def write_preview(preview: Preview, tried: Tried, reports: Path) -> Path:
     """Write the page of a preview, which replaces the one before; return it."""
     page = reports / PAGE
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +55,9 @@ def write_preview(preview: Preview, reports: Path) -> Path:
     by_place = {(total.name, total.month): total for total in preview.totals}
     measures = list(dict.fromkeys(total.name for total in preview.totals if total.month))
     return write_page(page, "preview.html", {
-        "preview": preview, "conclusion": conclude(preview), "months": months, "measures": measures,
-        "by_place": by_place, "control_totals": [total for total in preview.totals if not total.month],
+        "preview": preview, "tried": tried, "conclusion": conclude(preview, tried), "months": months,
+        "measures": measures, "by_place": by_place,
+        "control_totals": [total for total in preview.totals if not total.month],
         "change": change_of, "of_step": _of_step, "has_catalog": (reports / "catalog.html").exists()})
 
 

@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 
 from lib.errors import DIFFERENT, PipelineError
 from lib.preview.build import Preview, make_preview
+from lib.preview.examples import Tried
 from lib.preview.show import describe, write_preview
 from lib.steps import PLACE, STEPS, Options
 from lib.storage.lock import run_lock
 
+NO_EXAMPLES = Tried(0, [])
 LENIENT = {"quarantine_limit": 1.0, "may_lack_deliveries": True}
 TABLES = [(step.writes, table) for step in STEPS.values() if step.reads != "source" for table in step.outputs]
 Content = dict[str, dict[str, dict]]  # by table and key
@@ -171,7 +173,7 @@ def recorded(small: Shop, copy: Path, run) -> Shop:
 def test_a_preview_without_a_changed_rule_is_empty(recorded: Shop, monkeypatch):
     preview = preview_of(recorded, monkeypatch)
     assert (preview.rules, preview.rebuilt, preview.tables, preview.totals) == ((), (), (), ())
-    assert not preview.is_different and describe(preview)[-1] == "nothing would become different"
+    assert not preview.is_different and describe(preview, NO_EXAMPLES)[-1] == "nothing would become different"
 
 
 def test_a_changed_cell_is_shown_with_its_text_before_and_after(recorded: Shop, copy: Path, monkeypatch):
@@ -207,7 +209,7 @@ def test_a_changed_rule_of_raw_is_said_to_apply_from_now_on(recorded: Shop, copy
     edit(copy, "gx/expectations/raw_orders.json", '"max_value": 200', '"max_value": 100')
     preview = preview_of(recorded, monkeypatch)
     assert not preview.is_different
-    [line] = [line for line in describe(preview) if "raw_orders.json" in line]
+    [line] = [line for line in describe(preview, NO_EXAMPLES) if "raw_orders.json" in line]
     assert line.endswith("(step raw: applies to deliveries that are read from now on)")
 
 
@@ -222,7 +224,7 @@ def test_rules_of_an_earlier_release_are_named_without_their_text(recorded: Shop
     [change] = preview.rules
     assert (change.file, change.place, change.before) == ("notebooks/4_gold.ipynb", "", None)
     assert preview.is_different
-    assert any("not on record" in line for line in describe(preview))
+    assert any("not on record" in line for line in describe(preview, NO_EXAMPLES))
 
 
 def test_sums_by_month_and_control_totals_are_shown_before_and_after(recorded: Shop, copy: Path, monkeypatch):
@@ -244,7 +246,7 @@ def test_a_gate_that_would_stop_fails_the_preview_with_its_message(recorded: Sho
     edit(copy, "gx/expectations/fact_orders.json", '"quarantine"', '"fail"')
     preview = preview_of(recorded, monkeypatch)
     assert "gate fact_orders: expect_column_values_to_not_be_null(channel) failed on 2 of 2" in preview.error
-    assert describe(preview)[-1].startswith("a run would fail: ")
+    assert describe(preview, NO_EXAMPLES)[-1].startswith("a run would fail: ")
 
 
 def test_new_deliveries_are_read_only_when_asked_for(recorded: Shop, monkeypatch):
@@ -279,7 +281,7 @@ def test_the_page_of_a_preview_names_every_difference(
     edit(copy, "notebooks/4_gold.ipynb", ">= 500 then 'SILVER'", ">= 12 then 'SILVER'")
     recorded.deliver("customers_2.csv", CUSTOMERS, "C1,<b>Ann</b>,A,,,,,,vip")
     preview = preview_of(recorded, monkeypatch, with_new=True, now="2025-01-03 00:00:00.000000")
-    page = write_preview(preview, tmp_path / "reports").read_text(encoding="utf-8")
+    page = write_preview(preview, NO_EXAMPLES, tmp_path / "reports").read_text(encoding="utf-8")
     assert "BRONZE" in page and "SILVER" in page and "cell gold-19" in page
     assert "&lt;b&gt;Ann&lt;/b&gt;" in page and "<b>" not in page
     for table in preview.tables:
