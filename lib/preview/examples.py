@@ -35,13 +35,14 @@ FIRST_DAY = date(2001, 1, 1)  # of those that examples have for themselves
 BY_DAY = "order_date"  # the key of a table of gold that is no key of a source
 IN_SAMPLE = re.compile(r"(?:^|\()(\w+\.csv), line (\d+)")  # where a row is that a gate names
 LATER = "_later"  # in the names of the second deliveries
+SHOWN_PROBLEMS = 2  # of an example
 SHOWN = 60  # characters of a value
 Place = tuple[str, int]  # file and line
 
 
 @dataclass(frozen=True)
 class Tried:
-    """How many examples were tried, and a line for each difference from what one of them says."""
+    """How many examples were tried, and a line for each of them that does not hold."""
 
     number: int
     failed: list[str]
@@ -96,11 +97,13 @@ def try_examples(examples: Examples) -> Tried:
             return Tried(len(cases), [f"the examples cannot be loaded: {result.error}"])
         outcome = _read_outcome(result, Path(folder) / "warehouse")
     _check_days(cases, outcome.tables, examples.place)
-    failed = [(case, problem) for case in cases for problem in _compare(case, outcome)]
-    failed += _compare_warnings(cases, outcome.gates)
-    failed.sort(key=lambda found: found[0].example.line)
-    return Tried(len(cases), [f"{examples.place}, line {case.example.line}: {problem} ({case.example.about} "
-                              f"See {case.example.rule}.)" for case, problem in failed])
+    problems = {case.key: list(_compare(case, outcome)) for case in cases}
+    for case, problem in _compare_warnings(cases, outcome.gates):
+        problems[case.key].append(problem)
+    return Tried(len(cases), [
+        f"{examples.place}, line {case.example.line}: {'; '.join(found[:SHOWN_PROBLEMS])}"
+        f"{'; and more' * (len(found) > SHOWN_PROBLEMS)} ({case.example.about} See {case.example.rule}.)"
+        for case in sorted(cases, key=lambda case: case.example.line) if (found := problems[case.key])])
 
 
 def _complete(case: _Case, base: Mapping[str, Row]) -> None:

@@ -20,7 +20,8 @@ WIDTH = 100  # characters of such a line
 
 def describe(preview: Preview, tried: Tried) -> list[str]:
     """Return a preview, and what became of the examples, as lines for a terminal; the page has everything."""
-    lines = [f"preview of {preview.warehouse} as of {preview.now[:19]} UTC, by the rules as they are now"]
+    lines = [f"preview of {preview.warehouse} as of {preview.now[:19]} UTC, by the rules as they are now",
+             f"rebuilt in a copy: {', '.join(preview.rebuilt) or 'nothing, as no rule has changed'}"]
     for title, found in (
             ("rules that have changed", _rules(preview.rules)),
             ("read in addition", list(preview.deliveries)),
@@ -29,7 +30,7 @@ def describe(preview: Preview, tried: Tried) -> list[str]:
             ("rows set aside", _set_aside(preview.set_aside)),
             ("observed expectations", _observed(preview)),
             ("examples that fail", _few(tried.failed)),
-            ("warnings of that run", _few(preview.warnings))):
+            ("warnings of that run", _few(list(map(_clip, preview.warnings))))):
         lines += ["", f"{title}:", *(f"  {line}" for line in found)] if found else []
     return [*map(printable, lines), "", conclude(preview, tried)]
 
@@ -38,13 +39,12 @@ def conclude(preview: Preview, tried: Tried) -> str:
     """Return in one line what a run would do."""
     if preview.error:
         return f"a run would fail: {preview.error}"
-    if tried.failed:
-        return f"{len(tried.failed)} of {tried.number} examples fail"
-    rebuilt = f" (rebuilt to see: {', '.join(preview.rebuilt)})" if preview.rebuilt else ""
+    examples = f"{len(tried.failed)} of {tried.number} examples fail, and " if tried.failed else ""
     if not preview.is_different:
-        return f"nothing would become different{rebuilt}"
+        return f"{examples}nothing would become different"
     rows = sum(table.added + table.removed + table.changed for table in preview.tables)
-    return f"{rows:,} rows in {len(preview.tables)} tables would become different{rebuilt}"
+    return (f"{examples}{rows:,} row{'s' * (rows != 1)} in {len(preview.tables)} "
+            f"table{'s' * (len(preview.tables) != 1)} would become different")
 
 
 def write_preview(preview: Preview, tried: Tried, reports: Path) -> Path:
@@ -120,7 +120,8 @@ def _totals(totals: tuple[TotalDifference, ...]) -> list[str]:
             by_measure.setdefault(total.name, []).append(total)
     for name, months in by_measure.items():
         latest = max(months, key=lambda total: total.month)
-        others = f", and in {len(months) - 1} months before" if len(months) > 1 else ""
+        earlier = f"{len(months) - 1} earlier months" if len(months) > 2 else "an earlier month"
+        others = f", and in {earlier}" if len(months) > 1 else ""
         lines.append(f"{name} in {latest.month}: {change_of(latest)}{others}")
     return lines
 
@@ -144,7 +145,7 @@ def _observed(preview: Preview) -> list[str]:
 
 def _few(lines: Sequence[str]) -> list[str]:
     more = [f"… and {len(lines) - FEW} more"] if len(lines) > FEW else []
-    return [*map(_clip, lines[:FEW]), *more]
+    return [*lines[:FEW], *more]
 
 
 def _clip(line: str) -> str:
