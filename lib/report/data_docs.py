@@ -23,6 +23,8 @@ from lib.step.gate import open_context
 
 NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 
+TRIED = "Only observed, nothing follows from it. "
+
 
 class DocsView(DefaultJinjaPageView):
     """GX's view of a page. It prefers our templates (`templates/data_docs`) to GX's and escapes all text."""
@@ -66,7 +68,7 @@ class ResultsTable(ValidationResultsTableContentBlockRenderer):
 
         def find_rows_with_notes(result: Any, **more: Any) -> list:
             config = result.expectation_config
-            return [[status, _put_into_words(expectation, config), *others, config.notes or ""]
+            return [[status, _put_into_words(expectation, config), *others, _note(config)]
                     for status, expectation, *others in find_rows(result=result, **more)]
 
         return find_rows_with_notes
@@ -78,6 +80,11 @@ def _put_into_words(expectation: Any, config: Any) -> Any:
         return expectation
     others = expectation[1:] if isinstance(expectation, list) else []
     return [f"{as_sentence(config.type, config.kwargs)}.", *others]
+
+
+def _note(config: Any) -> str:
+    is_tried = (config.meta or {}).get("on_failure") == "observe"
+    return f"{TRIED if is_tried else ''}{config.notes or ''}"
 
 
 def build_docs(folder: Path) -> None:

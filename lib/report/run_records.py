@@ -14,7 +14,7 @@ VERDICTS = ("success", "incomplete", "nothing new", "failed", "interrupted", "di
 STOPPED = ("failed", "interrupted", "died")
 COUNTS = ("read", "added", "changed", "unchanged", "quarantined", "duplicates", "removed")
 GATES = {"rows": "rows", "checks": "expectations", "pass": "passed", "warn": "warned",
-         "quarantine": "quarantined", "fail": "failed"}  # of a suite
+         "quarantine": "quarantined", "fail": "failed", "observe": "observed"}  # of a suite
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
 SEE_ABOVE = {"failed": "nothing was written: see the error above", "died": "see the error above"}
 DOCS = "data_docs"  # in a run's folder
@@ -65,7 +65,8 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     gates = [gate | {"step": step["name"], "verdict": gate["on_failure"] if gate["failed"] else "pass"}
              for step in run["steps"] for gate in (step["record"] or step).get("gates", [])]
     stops = sum(gate["verdict"] == "fail" for gate in gates)
-    findings = sum(gate["verdict"] not in ("fail", "pass") for gate in gates)
+    findings = sum(gate["verdict"] in ("quarantine", "warn") for gate in gates)
+    observed = sum(gate["verdict"] == "observe" for gate in gates)
     deliveries = _add_row_counts(run["deliveries"], records)
     warnings = [*run.get("files", []), *run["overdue"], *run["notes"],
                 *(warning for record in records.values() for warning in record["warnings"])]
@@ -78,7 +79,8 @@ def describe_run(run: dict[str, Any], folder: Path) -> dict[str, Any]:
         "quarantined": sum(record["rows_quarantined"] for record in records.values()),
         "steps": steps, "pages": [step for step in steps if step["link"]],
         "gates": gates, "suites": _count_by_suite(gates), "findings": findings, "stops": stops,
-        "failed_expectations": findings + stops, "not_listed": run.get("not_listed", 0),
+        "failed_expectations": findings + stops, "observed": observed,
+        "not_listed": run.get("not_listed", 0),
         "warnings": warnings, "warned": len(warnings) + findings,
         "tables": [_describe_table(table, count, record)
                    for record in records.values() for table, count in record["tables"].items()],

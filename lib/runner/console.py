@@ -13,7 +13,7 @@ A console is called with the name of an event and, by keyword, its details:
   watermark_before, watermark_after, error
 - report_started
 - run_ended: verdict, exit_code, seconds, report, tables (layer, table, added, changed, removed, rows_now),
-  warnings, timings (as text), error
+  warnings, observed (what does not meet an expectation that is only tried), timings (as text), error
 - run_refused: exit_code, error (the reason for which the run could not begin)
 - run_stopped: exit_code
 - waiting: source (the folder that is watched)
@@ -184,6 +184,7 @@ def _run_ended(about: dict[str, Any]) -> list[str]:
     else:
         lines.append("no table changed")
     lines += [f"warning: {warning}" for warning in about["warnings"]]
+    lines += [f"observed: {line}" for line in about["observed"]]
     if about["timings"]:
         lines += ["", *about["timings"].splitlines(), ""]
     missing = f": {about['error'].partition('. ')[0]}" if about["verdict"] == "incomplete" else ""

@@ -60,7 +60,7 @@ def run_once(options: Options, console: Console, on_failure: str | None, alerts:
         table = timings_table(asdict(result))
     console("run_ended", verdict=result.verdict, exit_code=exit_code, seconds=round(result.seconds, 3),
             error=result.error, report=str(options.reports / "index.html"), tables=result.tables(),
-            warnings=result.warnings(), timings=table)
+            warnings=result.warnings(), observed=result.observed(), timings=table)
     if result.error:
         print(printable("\n".join(last_lines(result, options))), file=sys.stderr, flush=True)
         _call(on_failure, summary(result, options, exit_code))

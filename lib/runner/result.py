@@ -38,9 +38,15 @@ class StepResult:
         """Return what the step has found in the rows that it read."""
         if not self.record:
             return []
-        return [*self.record["warnings"],
-                *(_describe_gate(gate) for gate in self.record["gates"]
-                  if gate["failed"] and gate["on_failure"] != "fail")]  # which is an error
+        return [*self.record["warnings"], *self._describe_gates("quarantine", "warn")]
+
+    def observed(self) -> list[str]:
+        """Return which rows do not meet expectations that are only tried."""
+        return self._describe_gates("observe") if self.record else []
+
+    def _describe_gates(self, *on_failure: str) -> list[str]:
+        return [_describe_gate(gate) for gate in self.record["gates"]
+                if gate["failed"] and gate["on_failure"] in on_failure]
 
 
 @dataclass
@@ -95,6 +101,10 @@ class RunResult:
     def warnings_about_rows(self) -> list[str]:
         """Return what the steps have found in the rows that they read."""
         return [warning for step in self.steps for warning in step.warnings()]
+
+    def observed(self) -> list[str]:
+        """Return which rows do not meet expectations that are only tried: these are no warnings."""
+        return [line for step in self.steps for line in step.observed()]
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:

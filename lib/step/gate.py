@@ -2,6 +2,7 @@
 
 The expectations are in `gx/expectations`, a suite for each table. Each tells what a failing row means in its
 `meta.on_failure`: "fail" stops the step, "quarantine" sets the row aside, "warn" lets it pass and reports it.
+"observe" only shows it in the results: it is no rule yet, and nothing follows from it.
 An expectation about the whole table has no rows to quarantine: it stops the step unless it only warns.
 `meta.only_failing` says that the rows are those of a query that returns nothing but failing rows: how many
 there were to check is then not known, and not reported.
@@ -51,7 +52,8 @@ class Tally:
 
     def needs_rows(self, name_rows: "NameRows | None") -> bool:
         """Return whether the failing rows have to be found, rather than only counted."""
-        return self.on_failure != "warn" or (name_rows is not None and len(self.sample) < SAMPLE)
+        return self.on_failure in ("fail", "quarantine") or (
+            name_rows is not None and len(self.sample) < SAMPLE)
 
 
 NameRows = Callable[[pd.DataFrame], list[str]]
@@ -163,8 +165,10 @@ class Gate:
             if outcome.exception_info and not found:
                 infos = [info for info in outcome.exception_info.values() if isinstance(info, dict)]
                 messages = "; ".join({str(info.get("exception_message")).rstrip("."): None for info in infos})
-                raise StepError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
+                if tally.on_failure != "observe":
+                    raise StepError(f"gate {suite}: {rule} could not be evaluated: {messages}. "
                                     f"Correct gx/expectations/{suite}.json or the notebook's columns.")
+                tally.show([f"could not be evaluated: {messages}"])
             tally.failed += found.get("unexpected_count", count)
         return tally
 

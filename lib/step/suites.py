@@ -18,7 +18,7 @@ from lib.errors import UsageError, closest
 from lib.steps import NOTEBOOKS, SUITES
 from lib.storage import lookup
 
-ON_FAILURE = ("fail", "quarantine", "warn")
+ON_FAILURE = ("fail", "quarantine", "warn", "observe")
 COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")  # where an expectation names what it is about
 DERIVED = ("_unreadable", "_zoned", "_day")  # ends of the columns that lib.step.parse adds to typed ones
 TABLE_COLUMNS = "select name from pragma_table_info(?)"

@@ -279,6 +279,17 @@ def test_a_suite_on_a_run_page_links_to_its_results(tmp_path):
     assert links == ["../../index.html", "#gates", *results, *results]
 
 
+def test_what_is_only_observed_is_shown_and_is_no_warning(tmp_path):
+    run = result("20260101", steps=[step("facts", gates=[tally("fact_orders", "expect_x()", "observe", 7)])])
+    folder = save(tmp_path, "20260101T000000.000000", run)
+    assert "Warnings None." in Page(pages.write_run_page(folder)).text
+    text = Page(folder / "index.html").text
+    assert "fact_orders expect_x() observe 7 1,003" in text
+    assert "Rows Expectations Observed fact_orders facts 1,003 1 1" in text
+    pages.write_index(tmp_path)
+    assert "1 observed" in Page(tmp_path / "index.html").text
+
+
 @pytest.mark.parametrize("run", ["", "[]", "null", '"text"', "{}", "[" * 100_000,
                                  '{"verdict": "success", "steps": 3}'])
 def test_a_run_json_that_is_not_the_record_of_a_run_is_damaged(tmp_path, run):

@@ -29,6 +29,20 @@ def test_a_failing_row_is_returned_once_with_the_first_rule_that_it_failed(gate:
         ("P3", "expect_column_values_to_be_null(unit_price_unreadable)")]
 
 
+def test_what_is_only_observed_is_counted_and_passes(gate: SparkGate, local):  # noqa: F811
+    class Observing(SparkGate):
+        def _count(self, *about):
+            tally = super()._count(*about)
+            tally.on_failure = "observe"
+            return tally
+
+    gate.__class__ = Observing
+    rows = local.createDataFrame([("P1", "Cup", 1.0, None), ("P2", "Pot", -1.0, None)], COLUMNS)
+    assert gate.check("dim_products", Rows(rows, "product_id"), lambda failing: []) is None
+    assert [(tally.rule, tally.failed) for tally in gate.tallies.values() if tally.verdict == "observe"] == [
+        ("expect_column_values_to_be_between(unit_price)", 1)]
+
+
 def test_good_rows_pass(gate: SparkGate, local):  # noqa: F811
     rows = local.createDataFrame([("P1", "Cup", 1.0, None)], COLUMNS)
     assert gate.check("dim_products", Rows(rows, "product_id"), lambda failing: []) is None

@@ -125,7 +125,7 @@ def test_a_changed_suite_reaches_the_rows_that_were_loaded_before_it(small: Shop
     suite["expectations"].append({
         "id": "0f7b7a0e-0000-4000-8000-000000000001", "type": "expect_column_values_to_be_between",
         "meta": {"on_failure": "quarantine"}, "kwargs": {"column": "quantity", "min_value": 0},
-        "notes": "No returns here.", "severity": "warning"})
+        "notes": "No returns here."})
     path.write_text(json.dumps(suite), encoding="utf-8")
     result = run(quarantine_limit=1.0)
     assert steps_run(result) == {"facts": True, "gold": True}

@@ -44,7 +44,7 @@ def test_the_suites_of_the_project_are_sound(suites: Path, loaded: Shop, tmp_pat
 WRONG = {  # a change of fact_payments' fifth expectation (payment_status is in a set), and what is said of it
     "no notes": (lambda one: one.pop("notes"), "no notes.* Write"),
     "empty notes": (lambda one: one.update(notes=[" "]), "no notes.* Write"),
-    "no meta": (lambda one: one.pop("meta"), r"meta\.on_failure is None.* fail, quarantine, warn"),
+    "no meta": (lambda one: one.pop("meta"), r"meta\.on_failure is None.* fail, quarantine, warn, observe"),
     "a wrong consequence": (lambda one: one["meta"].update(on_failure="stop"), "on_failure is 'stop'"),
     "an unknown severity": (lambda one: one.update(severity="high"), "severity .*critical.*Correct"),
     "an unknown type": (lambda one: one.update(type="expect_column_values_to_be_inset"),
