@@ -19,7 +19,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 from lib.report.expectation_text import as_sentence
 from lib.report.pages import FILTERS, TEMPLATES
 from lib.report.run_records import DOCS
-from lib.step.gate import open_context
+from lib.step.gate import add_suites, open_context
 
 NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 
@@ -89,5 +89,7 @@ def _note(config: Any) -> str:
 
 def build_docs(folder: Path) -> None:
     """Render the results in a run's folder as data docs, in its `data_docs/`."""
-    open_context(folder).build_data_docs()
+    context = open_context(folder)
+    add_suites(context)
+    context.build_data_docs()
     shutil.rmtree(folder / DOCS / "static", ignore_errors=True)  # 4 MB that none of our templates uses

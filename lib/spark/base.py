@@ -11,7 +11,7 @@ from lib.errors import first_line
 from lib.spark.address import warehouse_address
 from lib.spark.gate import SparkGate
 from lib.spark.rows import Rows
-from lib.spark.session import open_session, scratch
+from lib.spark.session import open_session
 from lib.spark.sql import in_spark
 from lib.spark.tables import VERSIONS, Tables
 from lib.step.phases import timed
@@ -76,7 +76,7 @@ class SparkStep:
         if rows.frame.isEmpty():
             return rows
         if not isinstance(self._gate, SparkGate):
-            self._gate = SparkGate(self.run_folder, self.batch_id, scratch())
+            self._gate = SparkGate(self.run_folder, self.batch_id)
         refused = self._gate.check(suite, rows, self.describe_rows, self.name_rows)
         if refused is None:
             return rows

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,29 +12,20 @@ from lib.spark.rows import Rows
 from lib.step.gate import (
     SAMPLE,
     SEARCHED,
+    SOURCE,
     Gate,
     NameRows,
     named_values,
-    open_context,
     stop,
     unreadable_column,
     unreadable_text,
     values_of,
 )
 from lib.step.looks_like import with_hints
-from lib.steps import PROJECT
-
-GX = PROJECT / "gx"
-CONFIGURATION = "great_expectations.yml"
-SPARK = "type: spark\n    persist: false\n"  # the step itself persists the rows, for as long as it needs them
 
 
 class SparkGate(Gate):
     """The suites of a run, opened once per step; results go to the run's folder."""
-
-    def __init__(self, folder: Path, batch_id: str, scratch: Path):
-        self._scratch = scratch
-        super().__init__(folder, batch_id)
 
     def check(self, suite: str, rows: Rows, describe_rows: Callable[[pd.DataFrame], list[str]],
               name_rows: NameRows | None = None) -> DataFrame | None:
@@ -75,20 +65,11 @@ class SparkGate(Gate):
         ranked = reduce(DataFrame.unionAll, refused).withColumn("nth", sf.row_number().over(first))
         return ranked.where("nth = 1").select(rows.key, "rule", "reason")
 
-    def _open_context(self, folder: Path) -> Any:
-        """Return a context of the project whose data are Spark frames.
+    def _make_source(self, assets: list[dict[str, Any]]) -> Any:
+        from great_expectations.datasource.fluent import SparkDatasource
 
-        GX reads its configuration from a file. The one of the project is copied to a folder of its own and
-        the type of data is changed there, because the project may be read-only.
-        """
-        project = self._scratch / "gx"
-        project.mkdir(exist_ok=True)
-        for part in GX.iterdir():
-            if part.name != CONFIGURATION and not (project / part.name).exists():
-                (project / part.name).symlink_to(part)
-        configuration = (GX / CONFIGURATION).read_text(encoding="utf-8").replace("type: pandas\n", SPARK)
-        (project / CONFIGURATION).write_text(configuration, encoding="utf-8")
-        return open_context(folder, project)
+        # The step itself persists the rows, for as long as it needs them.
+        return SparkDatasource(name=SOURCE, assets=assets, persist=False)
 
     def _failing_rows(self, suite: str, rows: DataFrame, outcome: Any) -> DataFrame | None:
         """Return the rows that fail an expectation; None when it is not about rows.
@@ -102,8 +83,7 @@ class SparkGate(Gate):
         metric = getattr(expectation, "map_metric", None)
         if metric is None:
             return None
-        definition = self._context.validation_definitions.get(suite).data
-        batch = definition.build_batch_request({"dataframe": rows})
+        batch = self._data(suite).build_batch_request({"dataframe": rows})
         validator = self._context.get_validator(batch_request=batch)
         engine = validator.execution_engine
         needed = expectation.get_validation_dependencies(engine, {"result_format": "BASIC"})

@@ -1,6 +1,7 @@
 """The gate: runs a table's Great Expectations checkpoint on a batch and decides which rows may pass.
 
-The expectations are in `gx/expectations`, a suite for each table. Each tells what a failing row means in its
+The expectations are in `gx/expectations`, a suite for each table, from which checkpoints are made in memory.
+Each expectation tells what a failing row means in its
 `meta.on_failure`: "fail" stops the step, "quarantine" sets the row aside, "warn" lets it pass and reports it.
 "observe" only shows it in the results: it is no rule yet, and nothing follows from it.
 An expectation about the whole table has no rows to quarantine: it stops the step unless it only warns.
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
-from lib.errors import PipelineError, StepError
+from lib.errors import PipelineError, StepError, closest
 from lib.step import progress
 from lib.step.looks_like import UNREADABLE, looks_like, with_hints
 from lib.step.suites import ON_FAILURE, count_rows, describe
@@ -27,6 +29,7 @@ from lib.steps import PROJECT
 SAMPLE = 3
 SEARCHED = 20  # failing rows among which the sample's different values are looked for
 SAMPLE_TEXT = 100  # characters of a value
+SOURCE = "batches"  # GX's name of what the frames come from
 KEPT_RESULTS = 3  # in the data docs, of a suite in a run: so many that passed, and so many that failed
 
 
@@ -63,14 +66,12 @@ class Gate:
     """The suites of a run, opened once per step; results go to the run's folder."""
 
     def __init__(self, folder: Path, batch_id: str):
-        self._context = self._open_context(folder)
+        self._context = open_context(folder)
+        self._checkpoints: dict[str, Any] = {}  # by suite
         self._folder, self._batch_id = folder, batch_id
         self.tallies: dict[str, Tally] = {}
         self.stopped: list[Tally] = []  # expectations for which a delivery was left out
         self._kept: Counter[tuple[str, bool]] = Counter()
-
-    def _open_context(self, folder: Path) -> Any:
-        return open_context(folder)
 
     def check(self, suite: str, rows: pd.DataFrame, describe_rows: Callable[[pd.DataFrame], list[str]],
               name_rows: NameRows | None = None) -> pd.DataFrame:
@@ -131,12 +132,41 @@ class Gate:
         """Run a suite's checkpoint on `count` rows; return what failed, with its tally."""
         from great_expectations import RunIdentifier
 
-        result = self._context.checkpoints.get(suite).run(
+        result = self._checkpoint(suite).run(
             batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
         outcomes = [(outcome, self._count(suite, count, outcome))
                     for run in result.run_results.values() for outcome in run.results]
         self._drop_surplus(suite, result)
         return [(outcome, tally) for outcome, tally in outcomes if not outcome.success]
+
+    def _checkpoint(self, suite: str) -> Any:
+        """Return a suite's checkpoint, which is made for its first batch."""
+        if suite not in self._checkpoints:
+            import great_expectations as gx
+
+            if suite not in (known := [path.stem for path in _suite_files()]):
+                raise StepError(f"there is no suite gx/expectations/{suite}.json{closest(suite, known)}. "
+                                "Write it, or correct the name in the notebook.")
+            if not self._context.data_sources.all():
+                self._context.add_datasource(datasource=self._make_source([
+                    {"name": name, "type": "dataframe", "batch_definitions": [{"name": "batch"}]}
+                    for name in known]))
+            data = self._context.data_sources.get(SOURCE).get_asset(suite).get_batch_definition("batch")
+            definition = gx.ValidationDefinition(name=suite, data=data, suite=add_suite(self._context, suite))
+            self._checkpoints[suite] = self._context.checkpoints.add(gx.Checkpoint(
+                name=suite, result_format="BASIC",
+                validation_definitions=[self._context.validation_definitions.add(definition)]))
+        return self._checkpoints[suite]
+
+    def _make_source(self, assets: list[dict[str, Any]]) -> Any:
+        from great_expectations.datasource.fluent import PandasDatasource
+
+        return PandasDatasource(name=SOURCE, assets=assets)
+
+    def _data(self, suite: str) -> Any:
+        """Return what makes batches of frames for a suite."""
+        [definition] = self._checkpoint(suite).validation_definitions
+        return definition.data
 
     def _drop_surplus(self, suite: str, result: Any) -> None:
         """Keep the results of a suite's first batches only: a large load's docs stay small."""
@@ -174,7 +204,7 @@ class Gate:
 
     def _failing_rows(self, suite: str, rows: pd.DataFrame, outcome: Any) -> list | None:
         """Return the index of the rows that fail an expectation; None when it is not about rows."""
-        batch = (self._context.validation_definitions.get(suite).data.get_batch({"dataframe": rows}))
+        batch = self._data(suite).get_batch({"dataframe": rows})
         detail = batch.validate(outcome.expectation_config.to_domain_obj(), result_format="COMPLETE")
         return detail.result.get("unexpected_index_list")
 
@@ -243,12 +273,31 @@ def _clipped(text: str) -> str:
     return text if len(text) <= SAMPLE_TEXT else f"{text[:SAMPLE_TEXT]}…"
 
 
-def open_context(folder: Path, project: Path | None = None) -> Any:
-    """Return GX's context of the project, whose results and data docs go to a run's folder."""
+def open_context(folder: Path) -> Any:
+    """Return GX's context, whose results and data docs go to a run's folder; the rest it keeps in memory."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["GX_REPORTS"] = str(folder)
     import great_expectations  # here, as it takes seconds, which only what checks or renders should pay
     from great_expectations.execution_engine import pandas_execution_engine
 
     pandas_execution_engine.HASH_THRESHOLD = 0  # GX would hash every value, for longer than it checks it
-    return great_expectations.get_context(mode="file", context_root_dir=project or PROJECT / "gx")
+    configuration = yaml.safe_load((PROJECT / "gx" / "great_expectations.yml").read_text(encoding="utf-8"))
+    return great_expectations.get_context(mode="ephemeral", project_config=configuration)
+
+
+def add_suites(context: Any) -> None:
+    """Add all suites of the project to GX's context."""
+    for path in _suite_files():
+        add_suite(context, path.stem)
+
+
+def add_suite(context: Any, name: str) -> Any:
+    """Add a suite of the project to GX's context, and return it. GX gives ids to it and its expectations."""
+    from great_expectations import ExpectationSuite
+
+    suite = json.loads((PROJECT / "gx" / "expectations" / f"{name}.json").read_text(encoding="utf-8"))
+    return context.suites.add(ExpectationSuite(name, suite["expectations"]))
+
+
+def _suite_files() -> list[Path]:
+    return sorted((PROJECT / "gx" / "expectations").glob("*.json"))

@@ -97,20 +97,6 @@ def test_the_cell_of_the_report_on_the_page_shows_a_table(loaded: Shop):
     assert "<th title='" in shown.data and "Returned amount" in shown.data
 
 
-def test_great_expectations_writes_what_a_new_source_needs(tmp_path: Path):
-    shutil.copytree(PROJECT / "gx", tmp_path / "gx")
-    [example] = [block for block in blocks(ALL_PAGES, "python") if "add_dataframe_asset" in block]
-    environment = {"GX_REPORTS": str(tmp_path / "results"), "GX_ANALYTICS_ENABLED": "false"}
-    command = [sys.executable, "-c", example]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    for folder in ("expectations", "validation_definitions", "checkpoints"):
-        for name in ("raw_shipments", "fact_shipments"):
-            assert (tmp_path / "gx" / folder / f"{name}.json").exists()
-    suite = json.loads((tmp_path / "gx" / "expectations" / "raw_shipments.json").read_text())
-    assert suite["expectations"][0]["meta"] == {"on_failure": "quarantine"}
-    assert "fact_shipments:" in (tmp_path / "gx" / "great_expectations.yml").read_text()
-
-
 def test_the_git_filter_commits_notebooks_without_outputs_and_with_their_cell_ids(tmp_path: Path):
     def git(*words: str) -> str:
         command = ["git", "-c", "user.name=Ann", "-c", "user.email=ann@example.org", *words]

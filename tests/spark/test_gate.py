@@ -7,7 +7,6 @@ import pytest
 from lib.errors import PipelineError
 from lib.spark.gate import SparkGate
 from lib.spark.rows import Rows
-from lib.spark.session import scratch
 
 from .local_spark import local  # noqa: F401
 
@@ -16,7 +15,7 @@ COLUMNS = "product_id string, product_name string, unit_price double, unit_price
 
 @pytest.fixture
 def gate(local, tmp_path: Path) -> SparkGate:  # noqa: F811
-    return SparkGate(tmp_path, "b", scratch())
+    return SparkGate(tmp_path, "b")
 
 
 def test_a_failing_row_is_returned_once_with_the_first_rule_that_it_failed(gate: SparkGate, local):  # noqa: F811

@@ -1,9 +1,14 @@
 """What a gate tells of the rows that it refuses: which, why, and the first values."""
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from conftest import PROJECT
 
 from lib.errors import PipelineError, StepError
+from lib.report.data_docs import build_docs
 from lib.step.gate import Gate
 
 EMAIL, KEY = "expect_column_values_to_match_regex(email)", "expect_column_values_to_not_be_null(customer_id)"
@@ -85,6 +90,20 @@ def test_every_reason_to_stop_is_named(gate: Gate):
     assert [line.split("(")[0].split(": ")[1] for line in reasons] == [
         "expect_column_values_to_be_unique", "expect_column_values_to_match_regex",
         "expect_column_pair_values_a_to_be_greater_than_b"]
+
+
+def test_a_suite_that_is_not_there_is_named_with_the_closest(gate: Gate):
+    with pytest.raises(StepError, match=r"gx/expectations/dim_customer\.json \(did you mean dim_customers"):
+        check(gate, "dim_customer", customers("a@b.c"))
+
+
+def test_checks_and_data_docs_write_nothing_beside_the_suites(tmp_path: Path, monkeypatch):
+    shutil.copytree(PROJECT / "gx", tmp_path / "gx")
+    monkeypatch.setattr("lib.step.gate.PROJECT", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    check(Gate(tmp_path / "run", "run1"), "dim_customers", customers("a@b.c"))
+    build_docs(tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "gx").rglob("*") if path.is_file()} == before
 
 
 def test_an_expectation_that_cannot_be_evaluated_stops_the_step_and_names_the_suite(gate: Gate):
