@@ -13,8 +13,7 @@ import yaml
 from lib.declarations import Place, read_declaration
 
 CONTRACT = Path(__file__).resolve().parent.parent / "data" / "contract"
-# The sources of the pipeline's own notebooks, in the order in which people read them.
-NAMES = ("customers", "products", "orders", "order_lines", "payments")
+FIRST = ("customers", "products", "orders", "order_lines", "payments")  # people read them in this order
 # By the type and decimals of a Table Schema: how text is read. The decimals are those that a double holds.
 TYPES = {("string", ""): "text", ("datetime", ""): "date", ("date", ""): "date",
          ("number", "2"): "money", ("number", "6"): "price", ("number", "3"): "number"}
@@ -190,8 +189,8 @@ def read_shop(path: Path) -> Shop:
 
 
 def _source_names() -> list[str]:
-    own = sorted(path.stem for path in CONTRACT.glob("*.yaml") if path.stem not in (*NAMES, "shop"))
-    return [*NAMES, *own]
+    names = sorted(path.stem for path in CONTRACT.glob("*.yaml") if path.stem != "shop")
+    return sorted(names, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
 
 
 SOURCES: dict[str, Source] = {name: read_source(CONTRACT / f"{name}.yaml") for name in _source_names()}

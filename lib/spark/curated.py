@@ -36,10 +36,10 @@ class SparkCuratedStep(SparkStep, CuratedStep):
     def changes(self, source: str, clean: Callable[[pd.DataFrame], pd.DataFrame]) -> Iterator[Rows]:
         """Yield the rows of a source that are newer than the watermark, at once; executors clean them."""
         self._source, first_row_id = source, self._first_row_ids[source]
-        in_raw = self.input.schema(source).names
+        in_raw = self._in_raw(source).names
         names = [name for name in SOURCES[source].column_names if name in in_raw]
         missing = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
-        rows = self.raw.read(source) if first_row_id is not None else self.raw.read(source, files=())
+        rows = self._read_source(source, first_row_id)
         self._delivered = rows.where(sf.col(SERIAL) >= (first_row_id or 0))
         self._report_progress(source, 0)
         delivered = self._delivered.where("source_row is not null").select(SERIAL, *names, SYSTEM)
@@ -51,6 +51,13 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         yield Rows(cleaned, SERIAL, (SERIAL,))
         self._report_progress(source, self._read_rows)
         cleaned.unpersist()
+
+    def _read_source(self, source: str, first_row_id: int | None) -> DataFrame:
+        if self.input.schema(source) is None:
+            types = ((field.name, "long" if field.type == "int64" else "string") for field in
+                     self._in_raw(source))
+            return self.spark.createDataFrame([], ", ".join(f"`{name}` {type_}" for name, type_ in types))
+        return self.raw.read(source) if first_row_id is not None else self.raw.read(source, files=())
 
     def _note_markers(self, cleaned: DataFrame) -> None:
         found = cleaned.where("missing_markers is not null").groupBy("missing_markers")

@@ -17,7 +17,7 @@ from lib.step.markers import Markers
 from lib.step.parse import SYSTEM
 from lib.step.phases import timed
 from lib.step.prefetch import prefetch
-from lib.step.raw_tables import SERIAL
+from lib.step.raw_tables import SERIAL, columns_of
 from lib.step.writer import Writer
 from lib.storage import commits, manifest
 from lib.storage.sql import quote, quoted
@@ -60,7 +60,7 @@ class CuratedStep(Step):
         left out are not among the rows: `upsert` marks them as deleted.
         """
         self._source, done = source, 0
-        in_raw, no_values = self.input.schema(source).names, pd.Series(dtype="str")
+        in_raw, no_values = self._in_raw(source).names, pd.Series(dtype="str")
         delivered = [name for name in SOURCES[source].column_names if name in in_raw]
         missing = [name for name in SOURCES[source].column_names if name not in in_raw]  # new in the contract
         names = [SERIAL, *PLACE, *delivered, SYSTEM]
@@ -81,7 +81,11 @@ class CuratedStep(Step):
     def _read(self, source: str, names: list[str], next_id: int | None) -> Iterator[pa.Table]:
         """Yield the rows from a row_id on, in batches of so many rows or, where rows are long, of so many
         bytes. Without one, yield an empty batch."""
-        limit, schema = self.parameters.batch_rows, self.input.columns(source, names)
+        limit = self.parameters.batch_rows
+        schema = pa.schema([self._in_raw(source).field(name) for name in names])
+        if self.input.schema(source) is None:
+            yield schema.empty_table()
+            return
         sql = f"select {quoted(names)} from {quote(source)} where {SERIAL} >= ? order by {SERIAL} limit ?"
         is_first = True
         while is_first or next_id is not None:
@@ -91,6 +95,10 @@ class CuratedStep(Step):
             is_first = False
             next_id = rows[SERIAL][-1].as_py() + 1 if is_cut or rows.num_rows == limit else None
             yield rows
+
+    def _in_raw(self, source: str) -> pa.Schema:
+        """Return the columns of a source in raw, which has no table of it before its first delivery."""
+        return self.input.schema(source) or columns_of(SOURCES[source]).append(pa.field(SERIAL, pa.int64()))
 
     def _note_markers(self, cleaned: pd.DataFrame) -> None:
         found = cleaned["missing_markers"].dropna()

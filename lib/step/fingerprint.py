@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lib.contract import SHOP, SOURCES, Shop, Source
+from lib.contract import FIRST, SHOP, SOURCES, Shop, Source
 from lib.step.parameters import NO_RULE
 from lib.steps import NOTEBOOKS, SUITES, StepSpec
 from lib.storage.audit import SEVERAL
@@ -38,9 +38,13 @@ def take_fingerprint(step: StepSpec) -> dict[str, str]:
 
 
 def _typing(sources: list[str]) -> dict[str, str]:
-    """Return what decides how text is typed, besides the contract; not a time zone that nobody declared."""
-    found = {f"{SYSTEM}{system.name}": _hash([system.typing(name) for name in sources])
-             for system in systems().values() if not system.sources.keys().isdisjoint(sources)}
+    """Return what decides how text is typed, besides the contract; not a time zone that nobody declared.
+
+    A source that was added changes no system that lacks it. (Those of the first release count everywhere.)
+    """
+    found = {f"{SYSTEM}{system.name}": _hash([
+        system.typing(name) for name in sources if name in FIRST or name in system.sources])
+        for system in systems().values() if not system.sources.keys().isdisjoint(sources)}
     has_dates = any(column.type == "date" for name in sources for column in SOURCES[name].columns)
     return found | ({ZONE: _hash(SHOP.timezone)} if has_dates and SHOP.timezone != Shop().timezone else {})
 

@@ -43,12 +43,16 @@ def check_columns(delivery: Delivery, names: Iterable[str]) -> None:
                             "layer's own. Rename it in the file.")
 
 
+def columns_of(source: Source) -> pa.Schema:
+    """Return the columns of a source's table in raw, without the number of the row."""
+    types = {"source_row": pa.int64()}
+    return pa.schema([(name, types.get(name, pa.string())) for name in (*source.column_names, *PROVENANCE)])
+
+
 def create_raw_tables(layer: Layer) -> None:
     """Create raw's tables when missing: delivered text, deliveries, and what files held last."""
-    types = {"source_row": pa.int64()}
     for source in SOURCES.values():
-        columns = [(name, types.get(name, pa.string())) for name in (*source.column_names, *PROVENANCE)]
-        layer.create_table(source.name, pa.schema(columns), serial=SERIAL)
+        layer.create_table(source.name, columns_of(source), serial=SERIAL)
     layer.create_table("deliveries", MANIFEST, serial="delivery_id")
     layer.create_table("confirmations", LAST_SEEN, serial="confirmation_id")
     layer.index("confirmations", "record_key", is_trimmed=True)

@@ -13,6 +13,7 @@ import pytest
 from conftest import CUSTOMERS, LINES, ORDERS, PRODUCTS, PROJECT, Shop
 from warm_runs import WarmRuns
 
+from lib.contract import SOURCES
 from lib.step.suites import ON_FAILURE
 
 SUITES = sorted((PROJECT / "gx" / "expectations").glob("*.json"))
@@ -32,7 +33,7 @@ def test_there_is_a_suite_per_table_and_source_and_one_that_reconciles(loaded: S
         layer,
         "select name from sqlite_schema where type = 'table' and name not in ('layer_commits', 'quarantine', "
         "'balances', 'checksums')")}
-    sources = {f"raw_{name}" for name in ("customers", "products", "orders", "order_lines", "payments")}
+    sources = {f"raw_{name}" for name in SOURCES}
     assert {path.stem for path in SUITES} == tables | sources | {"orphans", "reconciliation"}
 
 
