@@ -19,6 +19,7 @@ VERBS = {  # each has a file in this folder, which this list does not import
     "preview": "say what the rules as they are now would do to all tables",
     "status": "say how things stand and what to do next",
     "adopt": "look at files as they are, and propose how to read them",
+    "add": "add a source: its contract, suites, meanings, and the cells that load it",
     "watch": "run whenever deliveries arrive, until Ctrl-C",
     "replay": "rebuild the warehouse as a past run left it, and compare",
     "verify": "check the records and compare every table with one full load",
