@@ -40,8 +40,8 @@ def older(request, tmp_path: Path) -> Shop:
 
 
 def raw_rows(shop: Shop) -> dict[str, list[tuple]]:
-    """Return every row of raw's tables of sources."""
-    return {table: shop.query("raw", f"select * from {table}") for table in STEPS["raw"].outputs}
+    """Return every row of raw's tables of the sources of that release."""
+    return {table: shop.query("raw", f"select * from {table}") for table in STEPS["raw"].outputs[:5]}
 
 
 def check(shop: Shop, into: Path) -> tuple[bool, list[str]]:

@@ -81,9 +81,10 @@ def test_before_the_first_run_the_plan_names_every_delivery_with_its_size_and_ev
 
 def test_the_tables_of_the_plan_are_those_that_a_step_writes(loaded: Shop):
     for name, spec in STEPS.items():
-        written = loaded.query(
-            spec.writes, "select table_name from layer_commits where process_name = ?", name)
-        assert sorted(table for (table,) in written) == sorted(spec.outputs)
+        written = {table for (table,) in loaded.query(
+            spec.writes, "select table_name from layer_commits where process_name = ?", name)}
+        has_rows = {table for table in spec.outputs if loaded.counts(spec.writes, table) != [0]}
+        assert written == has_rows and len(has_rows) >= 2
 
 
 def test_a_plan_follows_a_delivery_through_the_steps(used: Shop, untouched):
