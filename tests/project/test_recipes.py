@@ -1,8 +1,8 @@
 """The recipes of `docs/change.md` and of the README, done as they are written, in a copy of the project.
 
 After each of them the pipeline runs on a warehouse from before it, loads another delivery, verifies all,
-repeats the run before the change, and loads everything anew. Then the copy's own tests of what is declared
-pass.
+repeats the run before the change (which differs only if a measure has changed), and loads everything anew.
+Then the copy's own tests of what is declared pass.
 """
 
 import json
@@ -146,7 +146,8 @@ def test_a_recipe_that_is_followed_as_it_is_written_breaks_nothing(recipe: str, 
     copy.run()
     assert shop.query(layer, sql) == [expected]
     copy.run("verify")
-    copy.run("replay", *before)
+    again = copy.run("replay", *before, expect=1 if recipe == "a measure" else 0)
+    assert recipe != "a measure" or "changed since: notebook 4_gold.ipynb" in again  # which explains it
     fresh = Shop(tmp_path / "fresh")
     shutil.copytree(shop.source, fresh.source)
     copy.shop = fresh
