@@ -36,6 +36,9 @@ ZONED = ("{name} with an offset from UTC is converted to UTC and may fall on ano
          "time zone in data/contract/shop.yaml if its days are to count.")
 
 
+NULL, NOT_NULL = "expect_column_values_to_be_null", "expect_column_values_to_not_be_null"
+
+
 @dataclass(frozen=True)
 class Field:
     """A column of the new source; `of` is the source whose key it is, "" for others."""
@@ -76,6 +79,7 @@ def add_source(name: str, key: str, file: Path, project: Path = PROJECT) -> Addi
     changed = {
         "notebooks/3_facts.ipynb": lambda text: _with_cells(text, name, one, table, fields),
         "notebooks/meanings.toml": lambda text: _with_meanings(text, one, table),
+        "notebooks/examples.yaml": lambda text: _with_examples(text, name, one, fields, rows.iloc[0]),
         "docs/tables.md": lambda text: _with_tables(text, name, one, table, key),
         "docs/your-files.md": lambda text: _with_columns(text, name, fields)}
     files = {project / path: text for path, text in written.items()}
@@ -187,7 +191,7 @@ def _raw_rules(fields: list[Field]) -> Iterator[dict[str, Any]]:
     yield _rule("expect_table_columns_to_match_set", "fail",
                 "The notebooks need every column of the contract; further columns are kept, but only in raw.",
                 column_set=[field.name for field in fields], exact_match=False)
-    yield _rule("expect_column_values_to_not_be_null", "quarantine",
+    yield _rule(NOT_NULL, "quarantine",
                 f"A row without a {key} cannot be told apart from other rows, so it cannot be loaded.",
                 column=key)
     yield _rule("expect_column_value_lengths_to_be_between", "quarantine",
@@ -200,22 +204,22 @@ def _raw_rules(fields: list[Field]) -> Iterator[dict[str, Any]]:
 
 def _rules(one: str, fields: list[Field]) -> Iterator[dict[str, Any]]:
     key = fields[0].name
-    yield _rule("expect_column_values_to_not_be_null", "quarantine",
+    yield _rule(NOT_NULL, "quarantine",
                 "A row without a key cannot be found again or updated, and a key of nothing but spaces "
                 "counts as no key.", column=key)
     for field in fields:
         if field.type in READABLE:
             notes = UNREADABLE.format(name=field.name, readable=READABLE[field.type])
-            yield _rule("expect_column_values_to_be_null", "quarantine", notes,
+            yield _rule(NULL, "quarantine", notes,
                         column=f"{field.name}_unreadable")
     for field in fields[1:]:
         if field.is_required:
-            yield _rule("expect_column_values_to_not_be_null", "quarantine",
+            yield _rule(NOT_NULL, "quarantine",
                         f"{_a(one).capitalize()} that names no {_one_of(field.of)} cannot be set against "
                         "anything.", column=field.name)
     for field in fields:
         if field.type == "date":
-            yield _rule("expect_column_values_to_be_null", "warn", ZONED.format(name=field.name),
+            yield _rule(NULL, "warn", ZONED.format(name=field.name),
                         column=f"{field.name}_zoned")
 
 
@@ -268,6 +272,49 @@ def _with_meanings(text: str, one: str, table: str) -> str:
     added = (f'[curated.{table}]\ngrain = "{whose}, as last delivered."\n\n'
              f'[curated.{table}_replaced]\ngrain = "{whose}\'s row that a later one replaced."\n\n')
     return _before(text, '[gold."every table"]', added)
+
+
+def _with_examples(text: str, name: str, one: str, fields: list[Field], first: Any) -> str:
+    """Return the examples with a valid row of the source, its first one, and an example of each rule."""
+    key, table, anyone = fields[0].name, f"fact_{name}", _a(one).capitalize()
+    row = {field.name: first[field.name] or "" for field in fields}
+    row |= {field.name: "<key>" for field in fields if field == fields[0] or field.of}
+    base = ", ".join(f"{column}: {value if value == '<key>' else json.dumps(value, ensure_ascii=False)}"
+                     for column, value in row.items())
+    added = [f"""\
+- about: {anyone} is typed as the contract says.
+  cell: {name}-clean
+  table: {table}
+  delivered: {{{key}: <key>}}
+  becomes: {{{key}: <key>}}
+""", *(_refused(about, of, column, text, type_) for about, of, column, text, type_ in (
+        (f"{anyone} without an id cannot be told apart from others.", f"raw_{name}", key, "''", NOT_NULL),
+        (f"{anyone} id of more than 200 characters is a broken or shifted row.", f"raw_{name}", key, "*long",
+         "expect_column_value_lengths_to_be_between"),
+        *((f"{field.name} that cannot be read is not guessed.", table, field.name, "'?'",
+           f"{NULL}({field.name}_unreadable)") for field in fields if field.type in READABLE),
+        *((f"{anyone} that names no {_one_of(field.of)} cannot be set against anything.", table, field.name,
+           "''", NOT_NULL) for field in fields[1:] if field.is_required)))]
+    added += [f"""\
+- about: A time with an offset from UTC is reported while the shop has no time zone.
+  table: {table}
+  delivered: {{{field.name}: "2024-03-01T00:30:00+02:00"}}
+  becomes: {{{field.name}: "2024-02-29 22:30:00"}}
+  warns: {NULL}({field.name}_zoned)
+  timezone: UTC
+""" for field in fields if field.type == "date"]
+    text = _before(text, "\ncurated:\n", f"  {name}: {{{base}}}\n")
+    return _before(text, "gold:\n", "\n".join([*added, ""]))
+
+
+def _refused(about: str, table: str, column: str, text: str, type_: str) -> str:
+    rule = type_ if type_.endswith(")") else f"{type_}({column})"
+    return f"""\
+- about: {about}
+  table: {table}
+  delivered: {{{column}: {text}}}
+  set_aside: {rule}
+"""
 
 
 def _with_tables(text: str, name: str, one: str, table: str, key: str) -> str:

@@ -18,13 +18,13 @@ from documents import PAGES, README, blocks
 
 CHANGE = PAGES["docs/change.md"]
 SHIPMENTS = "shipment_id,order_id,shipped_at,carrier"
-# Tests that a change of rules can break, and that take no runs: of notebooks, suites, contract, meanings and
-# pages. What they look at is read from the files, so they are also right after a change.
+# Tests that a change of rules can break: of notebooks, suites, contract, meanings, examples and pages. What
+# they look at is read from the files, so they are also right after a change.
 QUICK = ["tests/project/test_steps.py", "tests/project/test_table_schemas.py", "tests/step/test_suites.py",
          "tests/report/test_catalog.py", "tests/explore/test_questions.py", "tests/step/test_gates.py",
-         "tests/project/test_docs.py", "-k",
+         "tests/project/test_docs.py", "tests/project/test_examples.py", "-k",
          "test_steps or test_table_schemas or sound or test_catalog or test_questions or every_expectation "
-         "or suite_per_table or inventory or contract or links or names"]
+         "or suite_per_table or inventory or contract or links or names or has_an_example or every_example"]
 
 BLOCK = re.compile(r"`([\w/.]+\.(?:ipynb|json|yaml|toml))`|^( *)```diff\n(.*?)^ *```$", re.M | re.S)
 
@@ -92,6 +92,9 @@ def a_measure(copy: Copy) -> None:
     path, before, after = re.search(r"Open `(.*?)` .*?change `(.*?)` to\s+`(.*?)`",
                                     section(README, "## Change a rule"), re.DOTALL).groups()
     copy.change(copy.folder / path, f"-{before}\n+{after}")
+    examples = copy.folder / "notebooks" / "examples.yaml"
+    text = examples.read_text(encoding="utf-8")
+    examples.write_text(text.replace("5000", "3000").replace("4999.99", "2999.99"), encoding="utf-8")
 
 
 def a_column(copy: Copy) -> None:
