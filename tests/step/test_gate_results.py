@@ -1,5 +1,6 @@
 """What a gate tells of the rows that it refuses: which, why, and the first values."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -117,3 +118,23 @@ def test_the_results_of_three_batches_that_passed_and_three_that_failed_are_kept
     kept = [path.read_text() for path in tmp_path.rglob("*.json") if "dim_customers" in path.as_posix()]
     passed = ['"unexpected_count": 0' in text and '"success": false' not in text for text in kept]
     assert sorted(passed) == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize("on_failure", ["warn", "quarantine"])
+def test_an_expectation_about_the_whole_table_stops_the_step_unless_it_only_warns(
+        on_failure: str, tmp_path: Path, monkeypatch):
+    shutil.copytree(PROJECT / "gx", tmp_path / "gx")
+    path = tmp_path / "gx" / "expectations" / "dim_customers.json"
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    suite["expectations"].append({
+        "type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 1},
+        "meta": {"on_failure": on_failure}, "notes": "More is too much."})
+    path.write_text(json.dumps(suite), encoding="utf-8")
+    monkeypatch.setattr("lib.step.gate.PROJECT", tmp_path)
+    gate, two = Gate(tmp_path / "run", "run1"), customers("a@b.c", "d@e.f")
+    if on_failure == "quarantine":  # there are no rows that could be set aside
+        with pytest.raises(PipelineError, match=r"row_count_to_be_between\(\) failed on 2 of 2 rows"):
+            check(gate, "dim_customers", two)
+    else:
+        assert check(gate, "dim_customers", two).empty
+        assert tally_of(gate, "expect_table_row_count_to_be_between()").verdict == "warn"

@@ -143,6 +143,14 @@ def test_a_gold_table_that_does_not_agree_with_another_is_not_published(small: S
         run()
 
 
+def test_many_changed_keys_are_looked_up_in_shares(small: Shop, run, monkeypatch):
+    monkeypatch.setattr("lib.step.curated_reader.MANY_KEYS", 3)
+    small.deliver("orders_2.csv", ORDERS, *(f"N{n},C1,2025-01-0{n},,{n}.00,placed" for n in range(1, 8)))
+    small.deliver("order_lines_2.csv", LINES, *(f"N{n},N{n},P1,1,{n}.00," for n in range(1, 8)))
+    run()
+    assert_gold_is_right(small, files_of(small.source))
+
+
 def test_a_day_of_credit_notes_only_is_loaded_and_nothing_is_reported(small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, "O3,C1,2025-01-03,,-20.00,returned", "O4,C3,2025-01-03,,-5.55,",
                   "O5,C3,2025-01-03,,-5.55,CANCELLED")
