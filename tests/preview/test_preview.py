@@ -305,9 +305,9 @@ def test_the_command_exits_by_what_it_found(used: Shop, tmp_path: Path):
     assert "nothing would become different" in preview(expect=0).stdout
     edit(project, "notebooks/4_gold.ipynb", ">= 500 then 'SILVER'", ">= 600 then 'SILVER'")
     assert "cell gold-19 of 4_gold.ipynb" in preview(expect=1).stdout  # which an example is about
-    for before, after in (("500.00", "600.00"), ("lifetime_value: 500,", "lifetime_value: 600,"),
-                          ("499.99", "599.99")):
-        edit(project, "notebooks/examples.yaml", before, after)
+    for old, new in (("500.00", "600.00"), ("lifetime_value: 500,", "lifetime_value: 600,"),
+                     ("499.99", "599.99")):
+        edit(project, "notebooks/examples.yaml", old, new)
     said = json.loads(preview("--json", expect=DIFFERENT).stdout)
     [table] = said["tables"]
     [(expected,)] = used.query("gold", "select count(*) from reporting_customer_stats "
