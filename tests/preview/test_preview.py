@@ -241,6 +241,21 @@ def test_sums_by_month_and_control_totals_are_shown_before_and_after(recorded: S
     assert totals["net sales"] == ("24.00", "0.00")
 
 
+def test_an_observed_expectation_is_tried_on_all_of_history(recorded: Shop, copy: Path, monkeypatch):
+    path = copy / "gx" / "expectations" / "fact_order_lines.json"
+    suite = json.loads(path.read_text(encoding="utf-8"))
+    suite["expectations"].append({
+        "type": "expect_column_values_to_be_between", "kwargs": {"column": "unit_price", "min_value": 5},
+        "meta": {"on_failure": "observe"}, "notes": "Is anything cheaper than 5?"})
+    path.write_text(json.dumps(suite), encoding="utf-8")
+    preview = preview_of(recorded, monkeypatch)
+    assert (preview.rules, preview.is_different, preview.rebuilt) == ((), False, ("facts", "gold"))
+    [one] = preview.observed
+    assert (one.suite, one.failed, one.checked) == ("fact_order_lines", 1, 3)
+    assert any("1 of 3 rows do not meet" in line for line in describe(preview, NO_EXAMPLES))
+    assert in_process.run(recorded, monkeypatch, now="2025-01-03 00:00:00.000000").verdict == "nothing new"
+
+
 def test_a_gate_that_would_stop_fails_the_preview_with_its_message(recorded: Shop, copy: Path, monkeypatch):
     edit(copy, "gx/expectations/fact_orders.json", '"column": "order_id"', '"column": "channel"')
     edit(copy, "gx/expectations/fact_orders.json", '"quarantine"', '"fail"')

@@ -96,7 +96,7 @@ def a_measure(copy: Copy) -> None:
     copy.change(copy.folder / path, f"-{before}\n+{after}")
     examples = copy.folder / "notebooks" / "examples.yaml"
     text = examples.read_text(encoding="utf-8")
-    examples.write_text(text.replace("5000", "3000").replace("4999.99", "2999.99"), encoding="utf-8")
+    examples.write_text(re.sub(r"\b5000\b", "3000", text.replace("4999.99", "2999.99")), encoding="utf-8")
 
 
 def a_column(copy: Copy) -> None:
