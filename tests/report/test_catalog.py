@@ -155,7 +155,7 @@ def test_an_example_is_listed_at_the_columns_that_it_explains(loaded: Shop, tabl
     assert ["MCDONALD", "McDonald"] in cases("curated.dim_customers", "last_name")
     assert ["31.12.2025", "set aside"] in cases("curated.fact_orders", "order_date")
     assert ["   ", "set aside"] in cases("raw.customers", "customer_id")
-    assert ["total_amount 4999.99", "GOLD"] in cases("gold.reporting_customer_stats", "value_tier")
+    assert "GOLD" in {becomes for _, becomes in cases("gold.reporting_customer_stats", "value_tier")}
     assert ["orders: total_amount 10.00; payments: payment_amount 12.00", "-2"] in cases(
         "gold.sales_summary_daily", "open_amount")
     assert "31.12.2025 → set aside" in Page(loaded.reports / "catalog.html").text
