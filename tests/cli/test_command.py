@@ -10,7 +10,8 @@ from commands import refused
 from conftest import PROJECT, Shop
 
 COMMAND = [sys.executable, str(PROJECT / "run_pipeline.py")]
-VERBS = ("plan", "status", "adopt", "add", "watch", "replay", "verify", "import", "query", "browse")
+VERBS = ("plan", "preview", "status", "adopt", "add", "watch", "replay", "verify", "import", "query",
+         "browse")
 SLOW = {"pandas", "numpy", "pyarrow", "sqlite3", "adbc_driver_sqlite", "duckdb", "papermill", "jinja2",
         "rich",
         "great_expectations", "watchfiles", "prompt_toolkit", "xlsxwriter", "pyspark", "datasette",
