@@ -43,9 +43,10 @@ def command(as_json: bool, with_new: bool, **given: Any) -> int:
 
     options = options_of(given)
     use_temporary_folder()
-    tried = try_examples(read_examples())
+    examples = read_examples()
     with tempfile.TemporaryDirectory(prefix="preview-") as folder:
         preview = make_preview(options, Path(folder), with_new=with_new)
+    tried = try_examples(examples)
     page, lines = write_preview(preview, tried, options.reports), describe(preview, tried)
     if as_json:
         shown = {"is_different": preview.is_different, "lines": lines, "page": str(page), **asdict(preview),
