@@ -22,10 +22,11 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 # Tests that a change of rules can break: of notebooks, suites, contract, meanings, examples and pages. What
 # they look at is read from the files, so they are also right after a change.
 QUICK = ["tests/project/test_steps.py", "tests/project/test_table_schemas.py", "tests/step/test_suites.py",
-         "tests/explore/test_questions.py", "tests/step/test_gates.py", "tests/project/test_docs.py",
-         "tests/project/test_examples.py", "-k",
-         "test_steps or test_table_schemas or sound or test_questions or every_expectation or inventory "
-         "or contract or links or names or has_an_example or every_example_holds and not time_zone"]
+         "tests/report/test_catalog.py", "tests/explore/test_questions.py", "tests/step/test_gates.py",
+         "tests/project/test_docs.py", "tests/project/test_examples.py", "-k",
+         "test_steps or test_table_schemas or sound or test_catalog or test_questions or every_expectation "
+         "or suite_per_table or inventory or contract or links or names or has_an_example "
+         "or every_example_holds and not time_zone"]
 
 BLOCK = re.compile(r"`([\w/.]+\.(?:ipynb|json|yaml|toml))`|^( *)```diff\n(.*?)^ *```$", re.M | re.S)
 
