@@ -156,9 +156,10 @@ class _Run:
             self.result.notes += archive.prune(self.options.warehouse, self.options.keep_archive,
                                                self.result.now)
         has_report = not self.is_replay and (has_changed_gold(self.options, self.result)
-                                             or is_outdated(self.options))
+                                             or (not error and is_outdated(self.options)))
         if has_report and not self.exporter:  # an earlier run was stopped, or the report's rules have changed
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # which `write_report` reports
+                self.folder.mkdir(parents=True, exist_ok=True)
             kernels.warm_up()
             self.exporter = Exporter(self.folder)
         if self.exporter:
