@@ -1,6 +1,7 @@
 """What differs between the tables of two warehouses, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,15 +116,19 @@ def _compare_table(layer: str, table: str, before: Layer | None, after: Layer | 
     common = [name for name in columns[1] if name in columns[0]] or columns[0] or columns[1]
     key = SERIAL if layer == "raw" else common[0]
     names = [key, *(name for name in common if name != key)]
+    schema = (before or after).columns(table, names)
     with working_database() as work:
-        for name, side in (("before", before), ("after", after)):
-            _copy(work, name, side or before or after, table, names, "" if side else "where false")
+        with ThreadPoolExecutor() as readers:  # SQLite gives the rows of a file to one thread
+            copies = [readers.submit(_copy, work.cursor(), name, side, table, schema)
+                      for name, side in (("before", before), ("after", after))]
+        for copied in copies:
+            copied.result()
         return _describe(work, layer, table, names, columns)
 
 
-def _copy(work: Any, name: str, layer: Layer, table: str, names: list[str], where: str) -> None:
-    schema = layer.columns(table, names)
-    batches = layer.batches(f"select {quoted(names)} from {quote(table)} {where}", schema)
+def _copy(work: Any, name: str, layer: Layer | None, table: str, schema: pa.Schema) -> None:
+    """Copy a layer's table into a table of the working database; an empty one if the layer has none."""
+    batches = layer.batches(f"select {quoted(schema.names)} from {quote(table)}", schema) if layer else ()
     create_table(work, name, pa.RecordBatchReader.from_batches(schema, batches))
 
 
