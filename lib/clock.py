@@ -1,6 +1,6 @@
 """Timestamps as text in UTC. Only this file reads the clock for them. All other code is passed the time."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 FORMAT = "%Y-%m-%d %H:%M:%S.%f"
@@ -58,6 +58,14 @@ def day_in(zone: str, timestamp: str) -> str:
     """Return the day, `YYYY-MM-DD`, that it is in a time zone at a timestamp."""
     moment = datetime.strptime(timestamp, FORMAT).replace(tzinfo=UTC)
     return moment.astimezone(ZoneInfo(zone)).date().isoformat()
+
+
+def is_day(text: str) -> bool:
+    """Return whether a text is a day as ISO 8601 writes it, such as 2025-12-30."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def duration(span: timedelta) -> str:

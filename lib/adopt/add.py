@@ -287,14 +287,15 @@ def _with_examples(text: str, name: str, one: str, fields: list[Field], first: A
   table: {table}
   delivered: {{{key}: <key>}}
   becomes: {{{key}: <key>}}
-""", *(_refused(about, of, column, text, type_) for about, of, column, text, type_ in (
-        (f"{anyone} without an id cannot be told apart from others.", f"raw_{name}", key, "''", NOT_NULL),
+""", *(_refused(*refused) for refused in (
+        (f"{anyone} without an id cannot be told apart from others.", f"raw_{name}", key, "''",
+         f"{NOT_NULL}({key})"),
         (f"{anyone} id of more than 200 characters is a broken or shifted row.", f"raw_{name}", key, "*long",
-         "expect_column_value_lengths_to_be_between"),
+         f"expect_column_value_lengths_to_be_between({key})"),
         *((f"{field.name} that cannot be read is not guessed.", table, field.name, "'?'",
            f"{NULL}({field.name}_unreadable)") for field in fields if field.type in READABLE),
         *((f"{anyone} that names no {_one_of(field.of)} cannot be set against anything.", table, field.name,
-           "''", NOT_NULL) for field in fields[1:] if field.is_required)))]
+           "''", f"{NOT_NULL}({field.name})") for field in fields[1:] if field.is_required)))]
     added += [f"""\
 - about: A time with an offset from UTC is reported while the shop has no time zone.
   table: {table}
@@ -307,8 +308,7 @@ def _with_examples(text: str, name: str, one: str, fields: list[Field], first: A
     return _before(text, "gold:\n", "\n".join([*added, ""]))
 
 
-def _refused(about: str, table: str, column: str, text: str, type_: str) -> str:
-    rule = type_ if type_.endswith(")") else f"{type_}({column})"
+def _refused(about: str, table: str, column: str, text: str, rule: str) -> str:
     return f"""\
 - about: {about}
   table: {table}

@@ -7,10 +7,10 @@ to it, and what those of its columns mean that no table has.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cache
 from itertools import takewhile
 
+from lib.clock import is_day
 from lib.declarations import Place, read_declaration
 from lib.errors import UsageError, closest
 from lib.explore.readonly import Selection
@@ -18,14 +18,6 @@ from lib.steps import PROJECT
 
 QUESTIONS = PROJECT / "questions"
 COMMENT = "--"
-
-
-def is_day(value: str) -> bool:
-    """Return whether a text is a day as ISO 8601 writes it, such as 2025-12-30."""
-    try:
-        return date.fromisoformat(value).isoformat() == value
-    except ValueError:
-        return False
 
 
 # How the values of parameters are written, by their names.

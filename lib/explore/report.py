@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from lib.clock import day_in, utc_now
+from lib.clock import day_in, is_day, utc_now
 from lib.contract import SHOP
 from lib.errors import UsageError
 from lib.explore import figures
-from lib.explore.questions import is_day, question_named
+from lib.explore.questions import question_named
 from lib.explore.readonly import open_database, select
 from lib.report.meanings import read_meanings
 from lib.report.pages import in_words, used

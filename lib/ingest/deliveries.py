@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -195,6 +195,14 @@ def may_be_delivery(folder: Path, name: str) -> bool:
 def is_list(source: Path) -> bool:
     """Return whether a run reads a list of deliveries, and not a source folder."""
     return source.name == LISTED and source.is_file()
+
+
+def write_list(folder: Path, deliveries: Iterable[Delivery]) -> Path:
+    """Write a list of deliveries, which a run then reads in this order; return it, for `--source` to name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LISTED
+    path.write_text(json.dumps([asdict(delivery) for delivery in deliveries]), encoding="utf-8")
+    return path
 
 
 def may_lack(delivery: Delivery, source: Path) -> set[str]:

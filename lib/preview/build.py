@@ -1,18 +1,17 @@
 """Build a copy of the warehouse by the rules as they are now, and compare it with the warehouse."""
 
-import json
 import sqlite3
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.clock import utc_now
 from lib.errors import PipelineError, UsageError, explain
-from lib.ingest.deliveries import LISTED
+from lib.ingest.deliveries import write_list
 from lib.preview import differences
 from lib.preview.differences import Layers, Observed, SetAside, TableDifference, TotalDifference
-from lib.preview.rules import RuleChange, find_rule_changes, observed_suites
-from lib.reproduce.verify import find_clock
+from lib.preview.rules import RuleChange, find_rule_changes, is_observed
+from lib.reproduce.verify import find_clock, open_layers
 from lib.runner.console import Console
 from lib.runner.decide import look_at_source
 from lib.runner.kernels import KernelQueue
@@ -20,7 +19,6 @@ from lib.runner.result import RunResult
 from lib.runner.run import run
 from lib.steps import STEPS, Options
 from lib.storage import audit, lookup
-from lib.storage.layer import open_layer
 from lib.storage.lock import run_lock
 from lib.storage.sql import file_uri
 
@@ -62,7 +60,7 @@ def make_preview(options: Options, into: Path, *, with_new: bool) -> Preview:
     with ExitStack() as stack:
         with run_lock(options.warehouse):  # only until both sides show the same state
             _copy_databases(options.warehouse, into / "warehouse")
-            layers = _open_layers(options.warehouse, stack)
+            layers = open_layers(options.warehouse, stack)
             for layer in layers.values():
                 if layer.schema("table_versions"):
                     raise UsageError(f"the rows of {options.warehouse} are in Spark's tables, which "
@@ -70,10 +68,9 @@ def make_preview(options: Options, into: Path, *, with_new: bool) -> Preview:
         with audit.open_audit(into / "warehouse") as log:
             changes = tuple(find_rule_changes(log))
             once = _options(options, into, find_clock(log, layers), with_new)
-            observed = {step.name for step in STEPS.values()
-                        if step.reads != "source" and observed_suites(step)}
+            observed = {step.name for step in STEPS.values() if step.reads != "source" and is_observed(step)}
             result = run(once, log, Console(), KernelQueue(), full=frozenset(observed), is_replay=True)
-        return _compare(options, once, result, changes, layers, _open_layers(into / "warehouse", stack))
+        return _compare(options, once, result, changes, layers, open_layers(into / "warehouse", stack))
 
 
 def _copy_databases(warehouse: Path, into: Path) -> None:
@@ -95,12 +92,6 @@ def _copy_databases(warehouse: Path, into: Path) -> None:
                 raise explain(at_fault, str(error)) from error
 
 
-def _open_layers(warehouse: Path, stack: ExitStack) -> Layers:
-    """Open the layers that a warehouse has; each shows the state of this moment."""
-    return {name: stack.enter_context(open_layer(warehouse, name)) for name in LAYERS
-            if (warehouse / f"{name}.db").exists()}
-
-
 def _options(options: Options, into: Path, clock: tuple[str, str], with_new: bool) -> Options:
     """Return the options of the run that builds the copy; `clock` is that by which gold was made."""
     now, as_of = clock
@@ -117,9 +108,7 @@ def _list_known(options: Options, into: Path) -> Path:
     found = look_at_source(options, known, options.now)[0] if options.source.is_dir() else []
     again = [replace(delivery, status="new", file=str(options.source / (delivery.file or delivery.name)))
              for delivery in found if delivery.is_to_read and delivery.sha256 in contents]
-    path = into / LISTED
-    path.write_text(json.dumps([asdict(delivery) for delivery in again]), encoding="utf-8")
-    return path
+    return write_list(into, again)
 
 
 def _compare(options: Options, once: Options, result: RunResult, changes: tuple[RuleChange, ...],

@@ -172,16 +172,10 @@ def _keys(work: Any, key: str, table: str) -> tuple[str, ...]:
 def compare_totals(before: Layers, after: Layers) -> Iterator[TotalDifference]:
     """Yield the control totals that differ, and the measures of the last MONTHS months, by month."""
     sides = [layers.get("gold") for layers in (before, after)]
-    for name, month, *values in _side_by_side(*(_control_totals(side) if side else {} for side in sides)):
-        yield TotalDifference(name, month, *values)
-    for name, month, *values in _side_by_side(*(_monthly(side) if side else {} for side in sides)):
-        yield TotalDifference(name, month, *values)
-
-
-def _side_by_side(before: dict[tuple[str, str], str], after: dict[tuple[str, str], str]) -> Iterator[tuple]:
-    for place in dict.fromkeys([*after, *before]):
-        if before.get(place) != after.get(place):
-            yield *place, before.get(place), after.get(place)
+    old, new = (_control_totals(side) | _monthly(side) if side else {} for side in sides)
+    for place in dict.fromkeys([*new, *old]):
+        if old.get(place) != new.get(place):
+            yield TotalDifference(*place, old.get(place), new.get(place))
 
 
 def _control_totals(gold: Layer) -> dict[tuple[str, str], str]:

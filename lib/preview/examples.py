@@ -2,12 +2,11 @@
 
 import csv
 import io
-import json
 import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import product, zip_longest
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 from lib.contract import SHOP, SOURCES
 from lib.declarations import DeclarationError
 from lib.errors import closest
-from lib.ingest.deliveries import LISTED, Delivery
+from lib.ingest.deliveries import Delivery, write_list
 from lib.report.examples import DAY, KEY, Example, Examples, Row
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
@@ -168,11 +167,11 @@ def _load(examples: Examples, cases: list[_Case], folder: Path) -> RunResult:
         if not is_later or is_snapshot or any(name in case.example.later for case in cases):
             text = _as_csv(path.name, name, cases, is_later, is_snapshot)
             path.write_text(text, encoding="utf-8", newline="")
-            listed.append(asdict(Delivery(path.name, "new", name, path.stat().st_size, hash_file(path),
-                                          file=path.name, is_snapshot=is_snapshot)))
-    (source / LISTED).write_text(json.dumps(listed), encoding="utf-8")
-    options = Options(source / LISTED, folder / "warehouse", folder / "reports", quarantine_limit=1.0,
-                      snapshot_limit=1.0, now=f"{examples.today} 12:00:00.000000", as_of=examples.today)
+            listed.append(Delivery(path.name, "new", name, path.stat().st_size, hash_file(path),
+                                   file=path.name, is_snapshot=is_snapshot))
+    options = Options(write_list(source, listed), folder / "warehouse", folder / "reports",
+                      quarantine_limit=1.0, snapshot_limit=1.0, now=f"{examples.today} 12:00:00.000000",
+                      as_of=examples.today)
     with run_lock(options.warehouse), audit.open_audit(options.warehouse) as log:
         return run(options, log, Console(), KernelQueue(), is_replay=True)
 

@@ -4,7 +4,6 @@ They are tests, which `lib.preview.examples` runs, and explanations, which the c
 """
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +12,7 @@ from typing import NoReturn
 
 import yaml
 
+from lib.clock import is_day
 from lib.contract import SOURCES, read_timezone
 from lib.declarations import Place, read_declaration
 from lib.errors import closest
@@ -22,7 +22,6 @@ from lib.steps import NOTEBOOKS, STEPS, SUITES
 EXAMPLES = NOTEBOOKS / "examples.yaml"
 PREFIXES = ("dim_", "fact_", "raw_")  # in front of a source's name: the table that has its rows, or its suite
 KEY, DAY = "<key>", "<day>"  # in a row: a key, and a day, that only this example has
-DAYS = re.compile(r"\d{4}-(0[1-9]|1[0-2])-([0-2]\d|3[01])")
 Row = Mapping[str, str]
 Rows = Mapping[str, tuple[Row, ...]]  # by source or table
 
@@ -126,7 +125,7 @@ class _File:
 def read_examples(path: Path = EXAMPLES) -> Examples:
     """Return the examples of a file. Raises DeclarationError, with line and closest name, for a wrong one."""
     file, place = read_declaration(path, _File), Place(path)
-    if not DAYS.fullmatch(file.today):
+    if not is_day(file.today):
         place.fail(place.find("today"), f"'today' is {file.today!r}. Write a day such as 2025-12-31.")
     for source, row in file.base.items():
         _check_name(place, partial(place.find, "base", source), source, SOURCES, "source")

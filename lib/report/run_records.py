@@ -18,6 +18,7 @@ GATES = {"rows": "rows", "checks": "expectations", "pass": "passed", "warn": "wa
 BECAME = ("rows", "appended", "unchanged", "duplicates", "quarantined", "deleted")  # of a delivery
 SEE_ABOVE = {"failed": "nothing was written: see the error above", "died": "see the error above"}
 DOCS = "data_docs"  # in a run's folder
+FIGURES = "report.json"  # in the reports: what the business report shows on its top
 CHARTS = "charts.json"  # in a run's folder: the charts of the index, which show this run and those before it
 # What reading a file raises that was cut off, edited by hand, or written by something else.
 NOT_A_RUN = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -103,7 +104,7 @@ def read_charts(reports: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any
 def read_report(reports: Path) -> dict[str, Any] | None:
     """Return the figures of the latest business report, or None if there is none that can be read."""
     try:
-        report = json.loads((reports / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((reports / FIGURES).read_text(encoding="utf-8"))
         figures = [{name: str(figure[name]) for name in ("name", "shown", "note")}
                    for figure in report["figures"]]
         return {"title": str(report["title"]), "figures": figures}

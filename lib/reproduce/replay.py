@@ -6,15 +6,13 @@ mistake in the code is repeated. It does not prove that nobody has changed the w
 checks that. Reports are not repeated.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lib.errors import PipelineError, UsageError, closest
 from lib.ingest import archive
-from lib.ingest.deliveries import LISTED, Delivery
+from lib.ingest.deliveries import Delivery, write_list
 from lib.reproduce.compare import find_differences
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
@@ -78,13 +76,11 @@ def restore_deliveries(warehouse: Path, deliveries: list[dict[str, Any]], folder
     for number, delivery in enumerate(deliveries):
         file = f"{number:05d}/{delivery['name']}"  # several deliveries may have the same name
         archive.take_out(warehouse, delivery["sha256"], folder / file)
-        listed.append(asdict(Delivery(
+        listed.append(Delivery(
             delivery["name"], "new", delivery["source"], delivery["bytes"], delivery["sha256"],
             is_snapshot=bool(delivery["is_snapshot"]), file=file, system=delivery.get("system") or DEFAULT,
-            reading=delivery.get("reading") or "", table=delivery.get("table") or "")))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / LISTED).write_text(json.dumps(listed), encoding="utf-8")
-    return folder / LISTED
+            reading=delivery.get("reading") or "", table=delivery.get("table") or ""))
+    return write_list(folder, listed)
 
 
 def _read_manifests_until(warehouse: Path, batch_id: str) -> list[Manifest]:

@@ -60,7 +60,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
     with ExitStack() as stack:
         # The lock is held only until each layer has begun to read, so that all of them show the same state.
         with run_lock(options.warehouse), audit.open_audit_to_read(options.warehouse) as log:
-            layers = _open_layers(options.warehouse, stack)
+            layers = open_layers(options.warehouse, stack)
             _check_that_rows_are_here(options.warehouse, layers)
             if unreadable := list(records.check_readable(log)):
                 _show_check("log and manifests", unreadable, show)
@@ -98,7 +98,8 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
     return not differences and not any(checks.values())
 
 
-def _open_layers(warehouse: Path, stack: ExitStack) -> dict[str, Layer]:
+def open_layers(warehouse: Path, stack: ExitStack) -> dict[str, Layer]:
+    """Open the layers that a warehouse has, to read; each shows the state of this moment from now on."""
     layers = {}
     for name in dict.fromkeys(step.writes for step in STEPS.values()):
         if (warehouse / f"{name}.db").exists():

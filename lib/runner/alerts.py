@@ -15,6 +15,7 @@ from typing import Any
 from lib.clock import day_in, days_before, utc_now
 from lib.contract import SHOP
 from lib.errors import printable
+from lib.report.run_records import FIGURES
 from lib.runner.addresses import Addresses, Message
 from lib.runner.failure import command, last_lines
 from lib.runner.result import RunResult
@@ -22,7 +23,6 @@ from lib.steps import Options
 from lib.storage.files import write_whole
 
 TOLD = "alerts.json"  # beside audit.db
-FIGURES = "report.json"  # in the reports: what the business report shows on its top
 SHOWN = 10  # new warnings of a message; the report has all of them
 LONGEST_TITLE = 100  # characters
 LONGEST_LINE = 600

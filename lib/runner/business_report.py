@@ -13,6 +13,7 @@ from lib.clock import day_in
 from lib.contract import SHOP
 from lib.errors import PipelineError
 from lib.report.notebook_pages import REPORT
+from lib.report.run_records import FIGURES
 from lib.runner import notebooks
 from lib.runner.reporting import Exporter
 from lib.runner.result import RunResult
@@ -20,7 +21,6 @@ from lib.steps import NOTEBOOKS, PROJECT, Options
 from lib.storage import lookup
 from lib.storage.files import write_whole
 
-FIGURES = "report.json"  # in the reports: the report's figures, and what it was made from
 RULES = ("notebooks/report.ipynb", "notebooks/meanings.toml", "questions/*.sql")
 
 
