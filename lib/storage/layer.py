@@ -29,6 +29,7 @@ from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 READ_ROWS = 1024  # at once, so that the longest rows (lib.ingest.records) fit into memory
 DIGEST_BYTES = 8 << 20  # how much is digested at once
 PENDING = 2  # how much submitted work may wait; each holds a batch in memory
+PAGE_BYTES = 16 << 10  # of a new file: our rows are long, so a full load takes 7 % less than with 4 KiB
 WRITE_CACHE_KIB = 64 << 10  # large enough for the pages of the indexes that inserts update
 SORT_CACHE_KIB = 2000  # an index is sorted in pieces: those that fit the CPU's cache take half the time
 TYPE_NAMES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "real"}
@@ -385,6 +386,7 @@ def _new_file(path: Path) -> Iterator[Layer]:
     _remove_new_file(aside)  # a killed run may have left it
     try:
         with _connected(aside, "rwc", path) as layer:
+            layer.execute(f"pragma page_size = {PAGE_BYTES}")
             layer.execute("pragma synchronous = off")
             layer.execute(f"pragma cache_size = -{WRITE_CACHE_KIB}")
             layer.execute("begin")
