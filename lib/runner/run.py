@@ -144,6 +144,8 @@ class _Run:
             if step.notebook and not self.is_replay:
                 self.exporter = self.exporter or Exporter(self.folder)
                 self.exporter.export(self.folder / step.notebook)
+        if any(step.record for step in self.result.steps):
+            kernels.clear_spool()
 
     def report(self) -> None:
         has_run = any(step.record for step in self.result.steps)

@@ -1,6 +1,6 @@
 """The steps from raw to curated: changes in batches, cleaned, checked and upserted by key."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 
@@ -20,6 +20,7 @@ from lib.step.prefetch import prefetch
 from lib.step.raw_tables import SERIAL, columns_of
 from lib.step.writer import Writer
 from lib.storage import commits, manifest
+from lib.storage.spool import spooled
 from lib.storage.sql import quote, quoted
 
 DELETED = "is_deleted"
@@ -83,16 +84,18 @@ class CuratedStep(Step):
         bytes. Without one, yield an empty batch."""
         limit = self.parameters.batch_rows
         schema = pa.schema([self._in_raw(source).field(name) for name in names])
-        if self.input.schema(source) is None:
+        if next_id is None or self.input.schema(source) is None:
             yield schema.empty_table()
             return
+        for rows in _of_length(spooled(self.input, source, names, next_id) or (), limit):
+            if rows.nbytes > BATCH_BYTES // 2:
+                break  # as the layer is read, a batch may end earlier: what is replaced depends on that
+            next_id = rows[SERIAL][-1].as_py() + 1 if rows.num_rows == limit else None
+            yield rows
         sql = f"select {quoted(names)} from {quote(source)} where {SERIAL} >= ? order by {SERIAL} limit ?"
-        is_first = True
-        while is_first or next_id is not None:
-            start = (next_id, limit) if next_id is not None else (1, 0)
-            with closing(self.input.batches(sql, schema, start)) as parts:
+        while next_id is not None:
+            with closing(self.input.batches(sql, schema, (next_id, limit))) as parts:
                 rows, is_cut = _until_full(parts, schema)
-            is_first = False
             next_id = rows[SERIAL][-1].as_py() + 1 if is_cut or rows.num_rows == limit else None
             yield rows
 
@@ -200,6 +203,21 @@ class CuratedStep(Step):
         rows = rows.set_column(rows.schema.get_field_index(DELETED), DELETED, deleted)
         # A deletion is no row that was read, so it counts as removed only.
         self.count(table).removed += self.writer.write(table, rows, key, is_deletion=True).changed
+
+
+def _of_length(batches: Iterable[pa.RecordBatch], length: int) -> Iterator[pa.Table]:
+    """Yield the rows of batches in tables of that length, and then those that are left."""
+    kept: list[pa.RecordBatch] = []
+    for batch in batches:
+        done = 0
+        while done < batch.num_rows:
+            kept.append(batch.slice(done, length - sum(map(len, kept))))
+            done += len(kept[-1])
+            if sum(map(len, kept)) == length:
+                yield pa.Table.from_batches(kept)
+                kept = []
+    if kept:
+        yield pa.Table.from_batches(kept)
 
 
 def _until_full(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> tuple[pa.Table, bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lib.step.curated import DELETED, RUN_COLUMNS
 from lib.step.raw_tables import SERIAL
@@ -14,6 +15,7 @@ from lib.step.working_database import create_table
 from lib.step.writer import REPLACED_SERIAL
 from lib.storage import commits
 from lib.storage.layer import Layer, open_layer
+from lib.storage.spool import spooled
 from lib.storage.sql import quote, quoted
 
 READERS = 2  # connections that read at the same time: SQLite gives rows to one thread a connection
@@ -82,6 +84,11 @@ class CuratedReader:
         """Load a whole table by a connection of its own; the run's lock keeps all of them in one state."""
         query = f"select {quoted(schema.names)} from {quote(table)} where {DELETED} = 0"
         with open_layer(self._warehouse, self._layer.name) as layer, self._work.cursor() as cursor:
-            rows = pa.RecordBatchReader.from_batches(schema, layer.batches(query, schema))
-            create_table(cursor, table, rows)
+            spool = spooled(layer, table, [*schema.names, DELETED], 1)
+            batches = map(_without_deleted, spool) if spool else layer.batches(query, schema)
+            create_table(cursor, table, pa.RecordBatchReader.from_batches(schema, batches))
             return cursor.execute(f"select count(*) from {quote(table)}").fetchall()[0][0]
+
+
+def _without_deleted(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.filter(pc.equal(rows[DELETED], 0)).drop_columns([DELETED])

@@ -24,6 +24,7 @@ from lib.storage import digest
 from lib.storage.checksums import NO_ROWS, TABLE, Checksums, begin
 from lib.storage.files import sync
 from lib.storage.lock import BUSY_SECONDS
+from lib.storage.spool import Spool
 from lib.storage.sql import file_uri, literal, quote, quoted, trimmed
 
 READ_ROWS = 1024  # at once, so that the longest rows (lib.ingest.records) fit into memory
@@ -50,6 +51,7 @@ class Layer:
         self._serials: dict[str, str | None] = {}  # by table: the column that numbers its rows
         self._numbers: dict[str, int] = {}  # by table: the number of its next row
         self.checksums = Checksums({})  # of a layer that is read they stay empty
+        self.spool = Spool(self.name)
         self._worker = ThreadPoolExecutor(1)
         self._pending: deque[Future] = deque()  # work that holds rows
         self._pending_small: list[Future] = []
@@ -115,6 +117,7 @@ class Layer:
             self.execute("rollback to part")
             self.execute("release part")
             self.checksums.now = before
+            self.spool.leave_out()
             for known in (self._schemas, self._indexed, self._serials, self._numbers):
                 known.clear()
             raise
@@ -270,6 +273,7 @@ class Layer:
         values = ", ".join([*"?" * rows.num_columns, *map(literal, constants.values())])
         with self._cursor() as cursor:
             cursor.executemany(f"insert into {quote(table)} ({columns}) values ({values})", rows)
+        self.spool.add(table, rows, constants)
         content, checksum = digested.result()
         self.checksums.add(table, rows.num_rows, checksum)
         return content
@@ -279,6 +283,7 @@ class Layer:
         rows = self.read(table, self.schema(table).names, where, parameters)
         if not rows.num_rows:
             return
+        self.spool.leave_out(table)
         self.execute(f"update {quote(table)} set {quote(column)} = ? {where}", (value, *parameters))
         place = rows.column_names.index(column)
         changed = rows.set_column(place, rows.field(place), pa.repeat(value, rows.num_rows))
@@ -289,6 +294,7 @@ class Layer:
         """Delete the rows that meet a condition; return the digest of their content."""
         rows, content, checksum = self.sums(table, where, parameters)
         if rows:
+            self.spool.leave_out(table)
             self.execute(f"delete from {quote(table)} {where}", parameters)
             self.checksums.subtract(table, rows, checksum)
         return content
@@ -302,6 +308,7 @@ class Layer:
         """Delete all rows of a table; its next row has the number 1."""
         self.execute(f"delete from {quote(table)}")
         self._numbers.pop(table, None)
+        self.spool.begin_again(table)
         self.checksums.now[table] = NO_ROWS
 
     def sums(self, table: str, where: str = "", parameters: Sequence = ()) -> tuple[int, str, str]:
@@ -370,6 +377,7 @@ def open_layer(warehouse: Path, name: str, *, write: bool = False) -> Iterator[L
             raise
         layer.execute("commit")
         if write:
+            layer.spool.publish(layer.checksums.now)
             with suppress(PipelineError):  # while there are readers, the commit stays in the -wal file
                 layer.execute("pragma busy_timeout = 0")
                 layer.execute("pragma wal_checkpoint(truncate)")
@@ -405,6 +413,7 @@ def _new_file(path: Path) -> Iterator[Layer]:
                                 "Nothing was written; run again.")
         aside.rename(path)
         sync(path.parent)
+        layer.spool.publish(layer.checksums.now)
     finally:
         _remove_new_file(aside)
 
