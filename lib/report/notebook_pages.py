@@ -116,8 +116,8 @@ def _render_cells(book: Any, cells: list[Any], heading: str = "h2", *, is_code_s
 @cache  # to make one, and to compile its templates, takes as long as to render a notebook
 def _exporter(is_code_shown: bool) -> Any:
     from nbconvert import HTMLExporter
-    from nbconvert.filters import Highlight2HTML
     from nbconvert.exporters.templateexporter import TemplateExporter
+    from nbconvert.filters import Highlight2HTML
     from traitlets.config import Config
 
     class PlainExporter(HTMLExporter):
@@ -129,8 +129,8 @@ def _exporter(is_code_shown: bool) -> Any:
         template_name="base", template_file="cells.html", extra_loaders=[FileSystemLoader(TEMPLATES)],
         exclude_input_prompt=True, exclude_output_prompt=True, exclude_raw=True, exclude_anchor_links=True,
         exclude_input=not is_code_shown,
-        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "clean_html": _clean, "tables": _arrange_tables, "chart": as_image, "plain": _without_colors,
-                 "in_words": in_words,
+        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "clean_html": _clean,
+                 "tables": _arrange_tables, "chart": as_image, "plain": _without_colors, "in_words": in_words,
                  "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False)})
     exporter.environment.autoescape = True
     return exporter
