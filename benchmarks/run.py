@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """Time the pipeline and its alternatives, in turn, on the same files.
 
-The ratios within one run count; seconds depend on the machine and its day. The alternatives are the same
-tables as a dbt project on DuckDB and as a plain pandas script (`peers/`). They need an environment of their
-own, which $PEERS or --peers names:
+The ratios within one run count; seconds depend on the machine and its day. The alternatives (`peers/`) are
+the same tables as a dbt project on DuckDB, as one on SQLite, whose files are like ours, and as a plain pandas
+script. They need the shell of SQLite, and an environment of their own, which $PEERS or --peers names:
 
-    python -m venv .peers && .peers/bin/pip install 'dbt-core<1.11' dbt-duckdb pandas
+    python -m venv .peers && .peers/bin/pip install 'dbt-core<1.11' dbt-duckdb dbt-sqlite==1.10.0 pandas
+
+The floor is our own rows and indexes, written again by a bare script (`floor.py`).
 """
 
 import argparse
 import csv
+import ctypes
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -20,12 +24,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
+DUCKDB, SQLITE, PANDAS = "dbt on DuckDB", "dbt on SQLite", "plain pandas"
 PROJECT = HERE.parent
 sys.path.insert(0, str(PROJECT))
 
@@ -49,14 +55,19 @@ QUERIES = {
 
 @dataclass
 class Taken:
-    """The seconds of each round of one command, and its largest process."""
+    """The seconds and core-seconds of each round of a command and all that it starts; its largest process."""
 
     seconds: list[float] = field(default_factory=list)
+    core_seconds: list[float] = field(default_factory=list)
     peak_mib: int = 0
 
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
+
+    @property
+    def core_median(self) -> float:
+        return statistics.median(self.core_seconds)
 
 
 def main() -> None:
@@ -71,6 +82,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, metavar="DIR",
                         help="where to keep generated files (default: a temporary folder)")
     given = parser.parse_args()
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)  # what a command leaves behind becomes a child of this one
     print(f"{machine()}; medians of {given.rounds}\n")
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         work = given.work or Path(temporary)
@@ -86,14 +98,14 @@ def main() -> None:
 
 def sample(temporary: Path, given: argparse.Namespace) -> None:
     """Print what a first run of the sample and a run with nothing new take, compared with the peers."""
-    peers = ["dbt build", "dbt build + docs", "plain pandas"]
+    peers = [DUCKDB, f"{DUCKDB} + docs", PANDAS]
     took = in_turn(PROJECT / "data" / "source", temporary, given, peers)
     out = temporary / "ours"
     again = Taken()
     for _ in range(given.rounds):
         run(ours(PROJECT / "data" / "source", out), again)
     show("sample, first run", took)
-    builds = {name: taken for name, taken in took.items() if name == "dbt build"}
+    builds = {name: taken for name, taken in took.items() if name == DUCKDB}
     show("sample, nothing new", {"ours": again} | builds)
     print(f"\n{timings_table(record(out))}\n")
 
@@ -131,12 +143,15 @@ def read_until(process: subprocess.Popen, event: str) -> None:
 def first_load(work: Path, temporary: Path, orders: int, given: argparse.Namespace) -> Path:
     """Print what the first run of a shop of this size takes, compared with the peers; return its folder."""
     source = generated(work, orders)
-    took = in_turn(source, temporary, given, ["dbt build", "plain pandas"])
+    took = in_turn(source, temporary, given, [DUCKDB, SQLITE, PANDAS])
     loaded = record(temporary / "ours")
     rows = sum(step["record"]["rows_processed"] for step in loaded["steps"] if step["name"] == "raw")
     show(f"{orders:,} orders, first run", took)
     print(f"{rows:,} rows delivered: {rows / took['ours'].median:,.0f} rows/s, largest process "
           f"{max(step['record']['peak_mib'] for step in loaded['steps']):,} MiB\n\n{timings_table(loaded)}\n")
+    floor = [sys.executable, HERE / "floor.py", temporary / "ours" / "warehouse", temporary / "floor"]
+    seconds, core_seconds = subprocess.run(floor, check=True, capture_output=True, text=True).stdout.split()
+    print(f"floor: {seconds} s, {core_seconds} core-seconds\n")
     kept = temporary / f"loaded-{orders}"
     shutil.copytree(source, kept / "source")
     (temporary / "ours").rename(kept / "out")
@@ -180,8 +195,7 @@ def queries(shop: Path) -> None:
 
 def in_turn(source: Path, temporary: Path, given: argparse.Namespace, peers: list[str]) -> dict[str, Taken]:
     """Run ours and the peers in turn, one round to warm the caches and then those that count."""
-    environment = dict(os.environ, SRC=str(source), DBT_PROFILES_DIR=str(HERE / "peers" / "dbt"),
-                       DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1")
+    environment = dict(os.environ, SRC=str(source), DBT_SEND_ANONYMOUS_USAGE_STATS="0", DO_NOT_TRACK="1")
     took = {name: Taken() for name in ["ours", *(peers if given.peers else [])]}
     for number in range(given.rounds + 1):
         for name, taken in took.items():
@@ -191,21 +205,34 @@ def in_turn(source: Path, temporary: Path, given: argparse.Namespace, peers: lis
             is_ours = name == "ours"
             for command in [ours(source, out)] if is_ours else peer(name, given.peers.resolve(), source, out):
                 run(command, taken, environment | {"OUT": str(out)})
-            parts = len(taken.seconds) - max(number - 1, 0)
-            taken.seconds[-parts:] = [sum(taken.seconds[-parts:])] if number else []
+            for figures in (taken.seconds, taken.core_seconds):
+                parts = len(figures) - max(number - 1, 0)
+                figures[-parts:] = [sum(figures[-parts:])] if number else []
     return took
 
 
 def peer(name: str, environment: Path, source: Path, out: Path) -> Iterator[list[str]]:
     """Yield the commands of a peer."""
-    if name == "plain pandas":
+    if name == PANDAS:
         script = HERE / "peers" / "plain_pandas.py"
         yield [str(environment / "bin" / "python"), str(script), str(source), str(out)]
         return
-    for verb in ["build"] if name == "dbt build" else ["build", "docs generate"]:
+    if name == SQLITE:
+        yield from imports(source, out / "src.db")
+    project = HERE / "peers" / ("dbt_sqlite" if name == SQLITE else "dbt_duckdb")
+    for verb in ["build", "docs generate"] if name.endswith("docs") else ["build"]:
         yield [str(environment / "bin" / "dbt"), *verb.split(), "-q",
-               "--project-dir", str(HERE / "peers" / "dbt"),
+               "--project-dir", str(project), "--profiles-dir", str(project),
                "--target-path", str(out / "target"), "--log-path", str(out / "logs")]
+
+
+def imports(source: Path, database: Path) -> Iterator[list[str]]:
+    """Yield the commands that import the files into a SQLite database, from which dbt then reads."""
+    for path in sorted(source.glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            columns = ", ".join(f"{name} text" for name in next(csv.reader(file)))
+        yield ["sqlite3", str(database), "pragma journal_mode = off", "pragma synchronous = off",
+               f"create table {path.stem} ({columns})", ".mode csv", f".import --skip 1 {path} {path.stem}"]
 
 
 def ours(source: Path, out: Path, *words: str) -> list[str]:
@@ -216,14 +243,24 @@ def ours(source: Path, out: Path, *words: str) -> list[str]:
 def run(command: list[str], taken: Taken, environment: dict[str, str] | None = None) -> None:
     """Run a command and add what it took; end the benchmark with its output if it fails."""
     with tempfile.TemporaryFile("w+") as output:
-        begun = time.perf_counter()
+        begun, core_begun = time.perf_counter(), core_seconds()
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         taken.seconds.append(time.perf_counter() - begun)
+        with suppress(ChildProcessError):
+            while True:
+                os.wait()  # for what it has left behind
+        taken.core_seconds.append(core_seconds() - core_begun)
         taken.peak_mib = max(taken.peak_mib, usage.ru_maxrss // 1024)
         if status:
             output.seek(0)
             sys.exit(f"{' '.join(command)} failed:\n{output.read()[-2000:]}")
+
+
+def core_seconds() -> float:
+    """Return what all processes took that have ended and were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def record(out: Path) -> dict:
@@ -233,10 +270,11 @@ def record(out: Path) -> dict:
 
 
 def show(case: str, took: dict[str, Taken]) -> None:
-    mine = took["ours"].median
-    others = [f"; {name} {taken.median:.2f} s: {mine / taken.median:.2f} x"
-              for name, taken in took.items() if name != "ours"]
-    print(f"{case}: {mine:.2f} s{''.join(others)}")
+    """Print a table of what ours and each peer took, and of the ratios to ours."""
+    mine = took["ours"]
+    print(f"{case:30}{'seconds':>10}{'core-s':>10}{'ours is':>10}")
+    for name, taken in took.items():
+        print(f"  {name:28}{taken.median:10.2f}{taken.core_median:10.2f}{mine.median / taken.median:8.2f} x")
 
 
 def generated(work: Path, orders: int, *options: str) -> Path:
