@@ -6,7 +6,6 @@
 This is the floor: nothing that also parses, checks, joins and reports can be faster. There is a thread per
 file, and no transaction is safe. To read the rows is not counted. Prints seconds and core-seconds.
 """
-import os
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lib.steps import STEPS
+from lib.storage.files import sync
 from lib.storage.layer import PAGE_BYTES, SORT_CACHE_KIB, WRITE_CACHE_KIB, Layer, open_layer
 from lib.storage.sql import literal, quote, quoted
 
@@ -25,37 +25,34 @@ STAMPS = {"batch_id", "process_name", *(step.timestamp for step in STEPS.values(
 OBJECTS = pa.schema([("type", pa.string()), ("name", pa.string()), ("sql", pa.string())])
 
 
-def read(layer: Layer) -> tuple[dict[str, pa.Table], list[str]]:
-    """Return the rows of a layer's tables, by the SQL that makes the table, and the SQL of its indexes."""
+def read(layer: Layer) -> tuple[list[tuple[str, str, pa.Table]], list[str]]:
+    """Return each table of a layer (its name, the SQL that makes it, its rows), and its indexes' SQL."""
     sql = "select type, name, sql from sqlite_schema where sql is not null"
     objects = layer.query(sql, OBJECTS).to_pylist()
-    tables = {one["sql"]: layer.read(one["name"], layer.schema(one["name"]).names)
-              for one in objects if one["type"] == "table" and not one["name"].startswith("sqlite_")}
+    tables = [(one["name"], one["sql"], layer.read(one["name"], layer.schema(one["name"]).names))
+              for one in objects if one["type"] == "table" and not one["name"].startswith("sqlite_")]
     return tables, [one["sql"] for one in objects if one["type"] == "index"]
 
 
-def write(path: Path, tables: dict[str, pa.Table], indexes: list[str]) -> None:
+def write(path: Path, tables: list[tuple[str, str, pa.Table]], indexes: list[str]) -> None:
     with adbc.connect(str(path), autocommit=True) as connection, connection.cursor() as cursor:
         for pragma in (f"page_size = {PAGE_BYTES}", "journal_mode = off", "synchronous = off",
                        f"cache_size = -{WRITE_CACHE_KIB}"):
             cursor.execute(f"pragma {pragma}")
         cursor.execute("begin")
-        for sql, rows in tables.items():
+        for name, sql, rows in tables:
             cursor.execute(sql)
             if rows.num_rows:
-                same = {name: rows[name][0].as_py() for name in rows.column_names if name in STAMPS}
+                same = {stamp: rows[stamp][0].as_py() for stamp in rows.column_names if stamp in STAMPS}
                 differing = rows.drop_columns([*same])
                 values = ", ".join([*"?" * differing.num_columns, *map(literal, same.values())])
-                table = quote(sql.split('"')[1]) if '"' in sql else sql.split()[2]
-                cursor.executemany(f"insert into {table} ({quoted([*differing.column_names, *same])}) "
+                cursor.executemany(f"insert into {quote(name)} ({quoted([*differing.column_names, *same])}) "
                                    f"values ({values})", differing)
         cursor.execute(f"pragma cache_size = -{SORT_CACHE_KIB}")
         for sql in indexes:
             cursor.execute(sql)
         cursor.execute("commit")
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    sync(path)
 
 
 def main() -> None:

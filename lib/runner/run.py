@@ -144,11 +144,11 @@ class _Run:
             if step.notebook and not self.is_replay:
                 self.exporter = self.exporter or Exporter(self.folder)
                 self.exporter.export(self.folder / step.notebook)
-        if any(step.record for step in self.result.steps):
-            kernels.clear_spool()
 
     def report(self) -> None:
         has_run = any(step.record for step in self.result.steps)
+        if has_run:
+            kernels.clear_spool()
         error = next((step.error for step in self.result.steps if step.status == "FAILED"), None)
         not_loaded = self.result.explain_not_loaded()
         verdict = "success" if has_run else "nothing new"

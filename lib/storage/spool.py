@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from lib.steps import SERIAL
 from lib.storage.checksums import read_stored
+from lib.storage.files import write_whole
 
 if TYPE_CHECKING:
     from lib.storage.layer import Layer
@@ -81,7 +82,7 @@ class Spool:
                 with suppress(OSError):
                     file.writer.close()
                     about = {"first": file.first, "stored": checksums[table]}
-                    file.path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
+                    write_whole(file.path.with_suffix(".json"), json.dumps(about))
 
     def _begin(self, table: str, rows: pa.Table) -> _File:
         path = _path(self._folder, self._layer, table)

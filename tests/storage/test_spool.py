@@ -1,7 +1,6 @@
 """The spool: the next step reads what a step has written from it, if it is what the layer has."""
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ WRITTEN = [(1, "a", 1.5, "f.csv"), (2, "b", None, "f.csv"), (3, "c", 0.0, "f.csv
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv(spool.FOLDER, str(tmp_path / "spool"))
     monkeypatch.setattr(spool, "LEAST_ROWS", 1)
     return tmp_path / "spool"
@@ -101,6 +100,15 @@ def test_without_space_for_the_spool_the_layer_is_written_and_read(tmp_path: Pat
     assert read(tmp_path) is None
     with open_layer(tmp_path, "raw") as layer:
         assert layer.scalar("select count(*) from things") == 3
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_half_description(tmp_path: Path, monkeypatch):
+    def write_half(path: Path, text: str, **_) -> None:
+        path.write_bytes(text[:9].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(Path, "write_text", write_half)
+    write(tmp_path)
+    assert read(tmp_path) is None
 
 
 def test_only_a_run_has_a_spool(tmp_path: Path, folder: Path, monkeypatch):
