@@ -1,5 +1,6 @@
 """Run the pipeline within the test's process: the same runner and cells, without kernels and pages."""
 
+import tempfile
 import types
 from contextlib import nullcontext
 from functools import cache
@@ -15,6 +16,8 @@ from lib.step.progress import take_record
 from lib.steps import Options, StepSpec
 from lib.storage import audit, spool
 from lib.storage.lock import run_lock
+
+SPOOL = tempfile.TemporaryDirectory()  # of all shops: what another run has left there must do no harm
 
 
 @cache
@@ -61,8 +64,7 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, *, may_lack_d
     `may_lack_deliveries` lets pass that deliveries could not be loaded, also all of them.
     """
     keep_in_process(monkeypatch)
-    # Steps hand on their rows as in a run, however few; what an earlier run has left there must do no harm.
-    monkeypatch.setenv(spool.FOLDER, str(shop.warehouse.parent / "spool"))
+    monkeypatch.setenv(spool.FOLDER, SPOOL.name)  # steps hand on their rows as in a run, however few
     monkeypatch.setattr(spool, "LEAST_ROWS", 1)
     given = Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:
