@@ -16,8 +16,9 @@ from lib.step.progress import take_record
 from lib.steps import Options, StepSpec
 from lib.storage import audit, spool
 from lib.storage.lock import run_lock
+from lib.storage.temporary import SPOOL
 
-SPOOL = tempfile.TemporaryDirectory()  # of all shops: what another run has left there must do no harm
+SPOOLED = tempfile.TemporaryDirectory()  # of all shops: what another run has left there must do no harm
 
 
 @cache
@@ -64,7 +65,7 @@ def run(shop: Shop, monkeypatch, tell=lambda event, **about: None, *, may_lack_d
     `may_lack_deliveries` lets pass that deliveries could not be loaded, also all of them.
     """
     keep_in_process(monkeypatch)
-    monkeypatch.setenv(spool.FOLDER, SPOOL.name)  # steps hand on their rows as in a run, however few
+    monkeypatch.setenv(SPOOL, SPOOLED.name)  # steps hand on their rows as in a run, however few
     monkeypatch.setattr(spool, "LEAST_ROWS", 1)
     given = Options(shop.source, shop.warehouse, shop.reports, settled_seconds=0, **options)
     with run_lock(shop.warehouse), audit.open_audit(shop.warehouse) as log:

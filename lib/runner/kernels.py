@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT
-from lib.storage import spool
-from lib.storage.temporary import use_temporary_folder
+from lib.storage.temporary import SPOOL, use_temporary_folder
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
@@ -44,8 +43,7 @@ def warm_up() -> None:
     # not in the project. PIPELINE_RUNNER is for lib.runner.die_with_parent, which this process must not
     # import (it would act here).
     environment = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
-                   "PIPELINE_RUNNER": str(os.getpid()), "TMPDIR": str(temporary),
-                   spool.FOLDER: str(temporary / "spool")}
+                   "PIPELINE_RUNNER": str(os.getpid()), "TMPDIR": str(temporary), SPOOL: str(_spool())}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     # Ctrl-C on a terminal reaches every process of the group, but only the runner should act on it: the
@@ -64,7 +62,11 @@ def warm_up() -> None:
 
 def clear_spool() -> None:
     """Delete what the steps of a run have left for each other."""
-    shutil.rmtree(use_temporary_folder() / "spool", ignore_errors=True)
+    shutil.rmtree(_spool(), ignore_errors=True)
+
+
+def _spool() -> Path:
+    return use_temporary_folder() / "spool"
 
 
 def _allow_files() -> None:

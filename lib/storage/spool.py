@@ -18,11 +18,11 @@ import pyarrow as pa
 from lib.steps import SERIAL
 from lib.storage.checksums import read_stored
 from lib.storage.files import write_whole
+from lib.storage.temporary import SPOOL
 
 if TYPE_CHECKING:
     from lib.storage.layer import Layer
 
-FOLDER = "PIPELINE_SPOOL"  # the environment variable that names the folder; only a run sets it
 LEAST_ROWS = 10_000  # of a table's first batch: fewer are read from the layer as fast
 BATCH_ROWS = 16 << 10
 COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")  # half the space on the disk
@@ -43,7 +43,7 @@ class Spool:
     """
 
     def __init__(self, layer: str):
-        self._layer, self._folder = layer, os.environ.get(FOLDER)
+        self._layer, self._folder = layer, os.environ.get(SPOOL)
         self._files: dict[str, _File | None] = {}  # None: this table gets none
 
     def add(self, table: str, rows: pa.Table, constants: Mapping[str, str]) -> None:
@@ -97,7 +97,7 @@ def spooled(layer: "Layer", table: str, names: Sequence[str], first: int) -> Ite
 
     The rows are in the order of their numbers, in batches of at most BATCH_ROWS.
     """
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(SPOOL)
     if not folder:
         return None
     path = _path(folder, layer.name, table)

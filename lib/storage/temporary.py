@@ -12,6 +12,7 @@ from pathlib import Path
 from lib.errors import PipelineError
 
 PREFIX = "medallion-"
+SPOOL = "PIPELINE_SPOOL"  # names the folder of lib.storage.spool, in the environment; only a run sets it
 LAST = -200  # after multiprocessing has deleted its own folder, which is in this one
 
 

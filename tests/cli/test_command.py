@@ -37,6 +37,12 @@ def test_help_imports_nothing_slow_and_no_other_verb(verb: tuple[str, ...]):
     assert {name for name in modules if name.startswith("lib.cli")} == own
 
 
+def test_a_run_begins_without_the_libraries_of_its_steps():
+    """They take longer to import than a run with nothing new takes."""
+    done = run([sys.executable, "-c", "import sys, lib.runner.once; print(*sys.modules)"])
+    assert not {"pandas", "numpy", "pyarrow", "duckdb", "great_expectations"} & set(done.stdout.split())
+
+
 def test_help_lists_the_verbs_and_every_verb_shows_an_example_and_its_exit_codes():
     listed = run([*COMMAND, "-h"]).stdout
     assert re.findall(r"(?m)^  (\w+) +\w", listed.partition("Verbs")[2])[:len(VERBS)] == list(VERBS)

@@ -9,6 +9,7 @@ import pytest
 from lib.errors import PipelineError
 from lib.storage import spool
 from lib.storage.layer import Layer, open_layer
+from lib.storage.temporary import SPOOL
 
 COLUMNS = pa.schema([("key", pa.string()), ("amount", pa.float64()), ("file", pa.string())])
 ROWS = pa.table({"key": ["a", "b", "c"], "amount": [1.5, None, -0.0]})
@@ -17,7 +18,7 @@ WRITTEN = [(1, "a", 1.5, "f.csv"), (2, "b", None, "f.csv"), (3, "c", 0.0, "f.csv
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.setenv(spool.FOLDER, str(tmp_path / "spool"))
+    monkeypatch.setenv(SPOOL, str(tmp_path / "spool"))
     monkeypatch.setattr(spool, "LEAST_ROWS", 1)
     return tmp_path / "spool"
 
@@ -79,10 +80,10 @@ def test_what_a_delivery_wrote_before_it_failed_is_not_handed_on(tmp_path: Path)
 
 def test_a_layer_that_has_changed_since_is_read_itself(tmp_path: Path, monkeypatch):
     write(tmp_path)
-    monkeypatch.delenv(spool.FOLDER)  # such as by a notebook that is run by hand
+    monkeypatch.delenv(SPOOL)  # such as by a notebook that is run by hand
     with open_layer(tmp_path, "raw", write=True) as layer:
         layer.insert("things", ROWS, {"file": "h.csv"})
-    monkeypatch.setenv(spool.FOLDER, str(tmp_path / "spool"))
+    monkeypatch.setenv(SPOOL, str(tmp_path / "spool"))
     assert read(tmp_path) is None
 
 
@@ -112,7 +113,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_description(tmp_path: Pat
 
 
 def test_only_a_run_has_a_spool(tmp_path: Path, folder: Path, monkeypatch):
-    monkeypatch.delenv(spool.FOLDER)
+    monkeypatch.delenv(SPOOL)
     write(tmp_path)
     assert not folder.exists()
     assert read(tmp_path) is None
