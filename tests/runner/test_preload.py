@@ -12,6 +12,8 @@ assert {"great_expectations", "duckdb", "lib.step.open", "lib.step.parse"} <= sy
 assert "lib.report.charts" in sys.modules
 assert hasattr(sys.modules["scipy.stats"], "__file__") and not hasattr(sys.modules["altair"], "__wrapped__")
 assert "scipy.stats._stats_py" not in sys.modules and "altair.vegalite" not in sys.modules
+import ipykernel.debugger
+assert not ipykernel.debugger._is_debugpy_available
 from scipy import stats
 assert stats.norm.cdf(0) == 0.5
 import altair.vegalite, altair
