@@ -11,7 +11,7 @@ import pyarrow as pa
 from lib.step.working_database import within_memory
 from lib.storage.sql import literal, quote
 
-MOST_RANGES = 16  # where ids come in no order, each range has to look at all rows of all tables
+MOST_RANGES = 64  # where ids come in no order, each range has to look at all rows of all tables
 SAMPLED_ROWS = 100_000  # their values tell where a range ends, so it is up to a twentieth longer than meant:
 ROOM = 1.05  # it is meant to be shorter than a batch
 
