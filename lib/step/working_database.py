@@ -24,6 +24,8 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
     use_temporary_folder()
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
           duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
+        # In a kernel DuckDB would draw one for each long query, over what the run prints.
+        work.execute("set enable_progress_bar = false")
         yield work
 
 

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +17,7 @@ import in_process
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, Shop
+from conftest import CUSTOMERS, LINES, ORDERS, PAYMENTS, PRODUCTS, PROJECT, Shop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -465,6 +467,15 @@ def test_batches_of_any_size_give_the_same_tables(small: Shop, run, monkeypatch,
     wide = "select order_line_id, order_id, quantity, customer_id from reporting_sales_wide order by 1"
     assert again.query("gold", wide) == small.query("gold", wide)
     assert again.counts("gold", "reporting_sales_wide") == [23]
+
+
+def test_a_long_query_draws_no_progress_bar_over_what_the_run_prints():
+    """DuckDB would, where Python has no script, as in a kernel."""
+    code = """from lib.step.working_database import working_database
+with working_database() as work:
+    print(work.execute("select current_setting('enable_progress_bar')").fetchone())"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert done.stdout == "(False,)\n"
 
 
 @given(values=st.lists(st.none() | st.text(alphabet="'0aZé", max_size=3), max_size=60),
