@@ -11,7 +11,8 @@ import pyarrow as pa
 from lib.step.working_database import within_memory
 from lib.storage.sql import literal, quote
 
-MOST_RANGES = 64  # where ids come in no order, each range has to look at all rows of all tables
+MOST_RANGES = 64
+MOST_SCATTERED = 16  # where ids come in no order, each range has to look at all rows of all tables
 SAMPLED_ROWS = 100_000  # their values tell where a range ends, so it is up to a twentieth longer than meant:
 ROOM = 1.05  # it is meant to be shorter than a batch
 
@@ -21,14 +22,18 @@ def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: 
 
     The longest table that has the column tells both (the query itself where no table has it): its rows are
     what takes memory. No more than `batch_rows` of them meet each condition if MOST_RANGES are enough, unless
-    more than that have the same value. The same rows give the same conditions.
+    more than that have the same value. Where ids that follow each other are scattered over the table, they
+    are MOST_SCATTERED at most. The same rows in the same order give the same conditions.
     """
     column = quote(by)
     with work.cursor() as cursor:
+        table = _longest_table(cursor, by)
         rows, sample = cursor.execute(
             f"select count({column}), list_sort(min_by({column}, hash({column}), {SAMPLED_ROWS})) "
-            f"from {_longest_table(cursor, by) or f'({sql})'}").fetchall()[0]
-    ranges = min(MOST_RANGES, ceil(ROOM * rows / batch_rows))
+            f"from {table or f'({sql})'}").fetchall()[0]
+        ranges = min(MOST_RANGES, ceil(ROOM * rows / batch_rows))
+        if ranges > MOST_SCATTERED and not (table and _lie_together(cursor, table, column, sample)):
+            ranges = MOST_SCATTERED
     starts = sorted({sample[len(sample) * number // ranges] for number in range(1, ranges)})
     if not starts:
         return rows, ["true"]
@@ -62,6 +67,16 @@ def _longest_table(work: duckdb.DuckDBPyConnection, column: str) -> str | None:
         "select table_name from duckdb_tables() join duckdb_columns() using (schema_name, table_name) "
         "where column_name = ? order by estimated_size desc, table_name limit 1", [column]).fetchall()
     return quote(found[0][0]) if found else None
+
+
+def _lie_together(work: duckdb.DuckDBPyConnection, table: str, column: str, sample: list) -> bool:
+    """Return whether the rows of ids that follow each other are nearly all in one place of a table."""
+    middle = len(sample) // 2
+    spread, rows = work.execute(
+        f"select quantile_disc(rowid, 0.9) - quantile_disc(rowid, 0.1), (select count(*) from {table}) "
+        f"from {table} where {column} >= ? and {column} < ?",
+        [sample[middle], sample[middle + len(sample) // MOST_RANGES]]).fetchall()[0]
+    return spread is not None and spread < rows / MOST_SCATTERED
 
 
 def _begin_reading(cursor: duckdb.DuckDBPyConnection, query: str, batch_rows: int) -> pa.RecordBatchReader:

@@ -27,7 +27,7 @@ from lib.contract import SOURCES
 from lib.ingest.deliveries import has_new_name
 from lib.step.frames import trim
 from lib.step.parse import read_columns
-from lib.step.query_ranges import MOST_RANGES, find_ranges
+from lib.step.query_ranges import MOST_RANGES, MOST_SCATTERED, find_ranges
 from lib.step.working_database import within_memory, working_database
 from lib.storage import audit
 from lib.storage.layer import open_layer
@@ -499,6 +499,16 @@ def test_ranges_are_as_long_as_a_batch_at_most(numbers: list[int], batch_rows: i
         lengths = [len(work.sql(f"select name from names where {condition}").fetchall())
                    for condition in ranges]
     assert min(lengths) >= 1 and max(lengths) <= batch_rows
+
+
+@pytest.mark.parametrize(("order", "ranges"), [
+    ("i", 53), ("-i", 53), ("if(i % 20 = 0, 1000000 + i, i)", 53), ("hash(i)", MOST_SCATTERED)])
+def test_a_long_table_gets_more_ranges_if_its_ids_lie_together(order: str, ranges: int):
+    """Also if rows have been delivered again since, which then come last."""
+    with duckdb.connect() as work:
+        work.execute(f"create table names as select printf('%06d', i) as name "
+                     f"from range(100_000) as numbers(i) order by {order}")
+        assert len(find_ranges(work, "select name from names", "name", 2000)[1]) == ranges
 
 
 def test_the_longest_table_with_the_column_tells_the_ranges_and_without_one_the_query_does():
