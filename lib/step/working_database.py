@@ -23,9 +23,10 @@ def working_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an empty database that goes on in files when its memory is full; delete it afterwards."""
     use_temporary_folder()
     with (tempfile.TemporaryDirectory(prefix="pipeline-") as folder,
-          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as work):
-        # In a kernel DuckDB would draw one for each long query, over what the run prints.
-        work.execute("set enable_progress_bar = false")
+          duckdb.connect(config={"memory_limit": WORK_MEMORY, "temp_directory": folder}) as database,
+          # In a kernel DuckDB draws a progress bar for each long query, over what the run prints. It does so
+          # for queries of the first connection only.
+          database.cursor() as work):
         yield work
 
 
