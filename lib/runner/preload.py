@@ -57,7 +57,7 @@ def preload() -> None:
     # Where pyspark is installed, GX imports its client for remote sessions. That imports pyspark's tests,
     # which end this process. A None makes the import fail as if the client were not installed.
     sys.modules["pyspark.sql.connect"] = None
-    sys.modules["debugpy"] = None  # likewise: no kernel of a run has a debugger, which each would import
+    sys.modules["debugpy"] = None  # nobody debugs a run's kernels, and each would import it
     import great_expectations  # noqa: F401
     import ipykernel.kernelapp  # noqa: F401
     import pandas.io.formats.html  # noqa: F401 - for the first table that a notebook shows

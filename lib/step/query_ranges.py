@@ -32,7 +32,7 @@ def find_ranges(work: duckdb.DuckDBPyConnection, sql: str, by: str, batch_rows: 
             f"select count({column}), list_sort(min_by({column}, hash({column}), {SAMPLED_ROWS})) "
             f"from {table or f'({sql})'}").fetchall()[0]
         ranges = min(MOST_RANGES, ceil(ROOM * rows / batch_rows))
-        if ranges > MOST_SCATTERED and not (table and _lie_together(cursor, table, column, sample)):
+        if ranges > MOST_SCATTERED and not (table and _lie_together(cursor, table, column, sample, rows)):
             ranges = MOST_SCATTERED
     starts = sorted({sample[len(sample) * number // ranges] for number in range(1, ranges)})
     if not starts:
@@ -69,13 +69,13 @@ def _longest_table(work: duckdb.DuckDBPyConnection, column: str) -> str | None:
     return quote(found[0][0]) if found else None
 
 
-def _lie_together(work: duckdb.DuckDBPyConnection, table: str, column: str, sample: list) -> bool:
+def _lie_together(work: duckdb.DuckDBPyConnection, table: str, column: str, sample: list, rows: int) -> bool:
     """Return whether the rows of ids that follow each other are nearly all in one place of a table."""
     middle = len(sample) // 2
-    spread, rows = work.execute(
-        f"select quantile_disc(rowid, 0.9) - quantile_disc(rowid, 0.1), (select count(*) from {table}) "
-        f"from {table} where {column} >= ? and {column} < ?",
-        [sample[middle], sample[middle + len(sample) // MOST_RANGES]]).fetchall()[0]
+    [spread] = work.execute(
+        f"select quantile_disc(rowid, 0.9) - quantile_disc(rowid, 0.1) from {table} "
+        f"where {column} >= ? and {column} < ?",
+        [sample[middle], sample[middle + len(sample) // MOST_RANGES]]).fetchone()
     return spread is not None and spread < rows / MOST_SCATTERED
 
 
