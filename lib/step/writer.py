@@ -5,10 +5,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.step.counts import Written
 from lib.step.samples import Samples
+from lib.step.written_keys import WrittenKeys
 from lib.steps import SERIAL
 from lib.storage import commits, digest
 from lib.storage.sql import quote
@@ -34,6 +34,7 @@ class Writer:
         self._step, self._layer = step, step.output
         self._stamp, self._follow = stamp, follow
         self._keeps_replaced, self._keys_come_once = keeps_replaced, keys_come_once
+        self._written: dict[str, WrittenKeys] = {}  # by table
         self.samples = Samples()
 
     def write(self, table: str, rows: pa.Table, key: str, *, is_deletion: bool = False) -> Written:
@@ -107,15 +108,18 @@ class Writer:
 
     def _current(self, change: commits.TableChange, rows: pa.Table, key: str) -> pa.Table | None:
         """Return the table's rows with the same keys; None, without a search, where there can be none."""
-        if not rows.num_rows or (change.was_empty and self._keys_come_once):
-            return None
-        least, most = pc.min_max(rows[key]).as_py().values()
-        is_beyond = change.was_empty and (change.highest_key is None or least > change.highest_key)
-        change.highest_key = max(most, change.highest_key or most)
-        if is_beyond:
+        if not rows.num_rows or (change.was_empty and not self._may_repeat(change.table, rows[key])):
             return None
         self._layer.index(change.table, key, unique=True)
         return self._layer.matching(change.table, self._names(change.table), key, rows[key])
+
+    def _may_repeat(self, table: str, keys: pa.ChunkedArray) -> bool:
+        """Return whether this step may have written one of the keys to a table that was empty before."""
+        if self._keys_come_once:
+            return False
+        if table not in self._written:
+            self._written[table] = WrittenKeys(self._step.comparing, table)
+        return self._written[table].add(keys)
 
     def _differing(self, rows: pa.Table, current: pa.Table, key: str) -> tuple[pa.Table, pa.Table]:
         """Return the rows that are new or differ, and the current rows that they replace."""

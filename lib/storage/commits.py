@@ -95,7 +95,6 @@ class TableChange:
     added: int = 0
     changed: int = 0
     removed: int = 0
-    highest_key: str | None = None
 
     @property
     def rows_after(self) -> int:
