@@ -27,11 +27,13 @@ def command(log_format: str, quiet: bool, on_failure: str | None, notify: str | 
     from lib.runner.console import open_console
     from lib.runner.once import alert, run_once
     from lib.runner.watch import watch_source
+    from lib.step.suites import check_suites
     from lib.steps import SETTLED_SECONDS
     from lib.storage.lock import LockTaken
 
     options = options_of(given)
     alerts = alerts_of(notify, digest, options)
+    check_suites(options.warehouse)  # every run does, but then a delivery waits for what this has to read
     with open_console(log_format, quiet) as console:
         def run_now(kernels: "KernelQueue", settled_seconds: float) -> bool:
             """Run once and return True, or return False when another run holds the lock."""

@@ -11,7 +11,7 @@ A console is called with the name of an event and, by keyword, its details:
   share (of the work that is done), seconds_left; None where it is not known
 - step_ended: step, number, of, status, has_run, seconds, rows_read, added, changed, removed, quarantined,
   watermark_before, watermark_after, error
-- report_started
+- report_started: verdict, seconds (of all steps; only the report is still to be made)
 - run_ended: verdict, exit_code, seconds, report, tables (layer, table, added, changed, removed, rows_now),
   warnings, observed (what does not meet an expectation that is only tried), timings (as text), error
 - run_refused: exit_code, error (the reason for which the run could not begin)
@@ -107,7 +107,7 @@ class Terminal(Console):
                 put(line)
             self._begin(_number(about))
         elif event == "report_started":
-            self._begin("writing the report")
+            self._begin(*_report_started(about))
         else:
             self._end()
             for line in describe(event, about):
@@ -175,6 +175,10 @@ def _step_ended(about: dict[str, Any]) -> list[str]:
             f"{about['quarantined']:,} quarantined  {about['seconds']:5.1f} s  done"]
 
 
+def _report_started(about: dict[str, Any]) -> list[str]:
+    return [f"{about['verdict']} in {about['seconds']:.1f} s; writing the report"]
+
+
 def _run_ended(about: dict[str, Any]) -> list[str]:
     lines = [""]
     if about["tables"]:
@@ -197,7 +201,7 @@ def _waiting(about: dict[str, Any]) -> list[str]:
 
 DESCRIBE: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "warning": _warning, "died": _died, "step_started": _step_started, "step_ended": _step_ended,
-    "run_ended": _run_ended, "waiting": _waiting}
+    "report_started": _report_started, "run_ended": _run_ended, "waiting": _waiting}
 
 
 def _number(about: dict[str, Any]) -> str:

@@ -165,7 +165,7 @@ class _Run:
             kernels.warm_up()
             self.exporter = Exporter(self.folder)
         if self.exporter:
-            self.notify("report_started")
+            self.notify("report_started", verdict=self.result.verdict, seconds=self.result.seconds)
         write_report(self.result, self.options.reports, self.exporter, self.options.keep_runs,
                      self._make_business_report if has_report else None)
         self._complete_manifests()

@@ -56,6 +56,8 @@ def test_in_a_file_each_line_has_its_time_and_there_is_nothing_that_moves(used: 
     texts = [line.partition(" ")[2] for line in lines]
     assert [text[:14].rstrip() for text in texts if re.match(r"\d/4", text) and "batch" not in text] == [
         "1/4 raw", "2/4 dimensions", "3/4 facts", "4/4 gold"]
+    [gold] = [number for number, text in enumerate(texts) if text.startswith("4/4") and "done" in text]
+    assert re.fullmatch(r"success in \d+\.\d s; writing the report", texts[gold + 1])
     assert "sales_summary_daily                 1          0" in "\n".join(texts)
     assert re.fullmatch(f"success in .*; report: {re.escape(str(used.reports / 'index.html'))}", texts[-1])
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import ORDERS, PROJECT, Shop
 
+import lib.cli.watch
 import lib.runner.run
 from lib.errors import UsageError
 from lib.runner.kernels import KernelQueue
@@ -118,3 +120,12 @@ def test_a_run_with_a_malformed_suite_writes_nothing_and_a_plan_finds_it(
 def test_a_run_with_nothing_to_do_does_not_look_at_the_suites(suites: Path, small: Shop, run):
     (suites / "orphans.json").write_text("", encoding="utf-8")
     assert make_plan(Options(small.source, small.warehouse, small.reports)).warnings == []
+
+
+def test_a_watch_does_not_begin_with_a_wrong_suite(suites: Path, shop: Shop, monkeypatch):
+    monkeypatch.setattr("lib.runner.watch.watch_source", lambda *_: None)
+    change(suites, "fact_payments", 5, lambda one: one.pop("notes"))
+    folders = ["--source", str(shop.source), "--warehouse", str(shop.warehouse)]
+    refused = CliRunner().invoke(lib.cli.watch.command, folders).exception
+    assert isinstance(refused, UsageError)
+    assert "Nothing was started" in str(refused)
