@@ -14,14 +14,14 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.errors import PipelineError
 from lib.steps import NOTEBOOKS, PROJECT
-from lib.storage.temporary import SPOOL, use_temporary_folder
+from lib.storage.temporary import JVM, SPOOL, use_temporary_folder
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
@@ -43,7 +43,8 @@ def warm_up() -> None:
     # not in the project. PIPELINE_RUNNER is for lib.runner.die_with_parent, which this process must not
     # import (it would act here).
     environment = {"PYTHONPATH": str(PROJECT), "PYTHONSAFEPATH": "1", "GX_ANALYTICS_ENABLED": "false",
-                   "PIPELINE_RUNNER": str(os.getpid()), "TMPDIR": str(temporary), SPOOL: str(_spool())}
+                   "PIPELINE_RUNNER": str(os.getpid()), "TMPDIR": str(temporary), SPOOL: str(_spool()),
+                   JVM: str(_jvm())}
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     # Ctrl-C on a terminal reaches every process of the group, but only the runner should act on it: the
@@ -67,6 +68,25 @@ def clear_spool() -> None:
 
 def _spool() -> Path:
     return use_temporary_folder() / "spool"
+
+
+@contextmanager
+def running_jvm(log: Path) -> Iterator[None]:
+    """Start the JVM of all steps on Spark, whose messages go to a file; end it. See lib.spark.jvm."""
+    _jvm().write_bytes(b"")
+    fork = start_fork("lib.spark.jvm:serve", _jvm(), log)
+    try:
+        yield
+    finally:
+        fork.terminate()
+        # Java is of its group. While it starts, it would not notice that the fork has ended, and stay.
+        with suppress(ProcessLookupError):
+            os.killpg(fork.pid, signal.SIGTERM)
+        fork.join()
+
+
+def _jvm() -> Path:
+    return use_temporary_folder() / "jvm.json"
 
 
 def _allow_files() -> None:

@@ -247,7 +247,7 @@ class _Run:
     def _execute(self, spec: StepSpec, is_full: bool) -> dict[str, Any]:
         """Execute a step's notebook and return the record that it returns."""
         if not any(step.record for step in self.result.steps):
-            _get_ready(self.options, self.result)
+            _get_ready(self.options, self.result, self.queue, self.folder)
             self._begin_manifest()
         # After gold, one more kernel makes the business report.
         makes_report = spec.name == "gold" and self.options.engine == "sqlite" and not self.is_replay
@@ -305,14 +305,16 @@ class _Run:
         return row is not None
 
 
-def _get_ready(options: Options, result: RunResult) -> None:
+def _get_ready(options: Options, result: RunResult, queue: kernels.KernelQueue, folder: Path) -> None:
     """Check the suites and every notebook's parameters before any kernel starts, while the warm process
-    imports."""
+    imports. On Spark, start Java, which ends with the queue."""
     kernels.warm_up()
     check_suites(options.warehouse)
     for spec in STEPS.values():
         notebooks.check_parameters(NOTEBOOKS / spec.notebook,
                                    notebook_parameters(options, result, spec, False))
+    if options.engine == "spark":
+        queue.enter_context(kernels.running_jvm(folder / "spark.log"))
 
 
 def _number(spec: StepSpec) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pyspark import SparkConf, SparkContext, SparkFiles
+from pyspark import SparkConf, SparkFiles
 from pyspark.sql import SparkSession
 
 from lib.errors import PipelineError, first_line
+from lib.spark.jvm import connect
 from lib.steps import PROJECT
 
-STDERR = 2
 CONNECT_SECONDS = 5  # to reach a master
 TASK_SECONDS = 120  # until a worker has taken the first task
 INITIAL_PARTS = "spark.sql.adaptive.coalescePartitions.initialPartitionNum"  # of a shuffle
@@ -36,7 +36,11 @@ NEEDED = {
     "spark.sql.files.ignoreCorruptFiles": "false",
 }
 # The cluster's configuration may change these.
-USUAL = {"spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.sql.maxPlanStringLength": "100000"}
+USUAL = {
+    "spark.ui.enabled": "false", "spark.log.level": "ERROR", "spark.sql.maxPlanStringLength": "100000",
+    # So that what is kept of few rows is in few parts: each takes a task in all that is done with it.
+    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",
+}
 
 
 @contextmanager
@@ -54,11 +58,9 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
         active.stop()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        with _errors_to(log):
-            # Private, as there is no public way to start the JVM before the session. Only the JVM reads the
-            # cluster's configuration: without it, a SparkConf is empty, and what is set as missing would
-            # override the cluster's.
-            SparkContext._ensure_initialized()
+        # Before the configuration is made, as only the JVM reads the cluster's: without it, a SparkConf is
+        # empty, and what is set as missing would override the cluster's.
+        connect(log)
         conf = SparkConf().setMaster(master).setAppName(name).setAll(list(NEEDED.items()))
         for key, value in USUAL.items():
             conf.setIfMissing(key, value)
@@ -84,23 +86,6 @@ def open_session(master: str, name: str, log: Path | None = None) -> Iterator[Sp
     finally:
         if SparkSession.getActiveSession() is spark:
             spark.stop()
-
-
-@contextmanager
-def _errors_to(log: Path | None) -> Iterator[None]:
-    """Append the standard error of the processes that are started meanwhile to a file."""
-    if log is None:
-        yield
-        return
-    kept = os.dup(STDERR)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), STDERR)
-    try:
-        yield
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
 
 
 def scratch() -> Path:

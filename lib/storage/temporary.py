@@ -13,6 +13,7 @@ from lib.errors import PipelineError
 
 PREFIX = "medallion-"
 SPOOL = "PIPELINE_SPOOL"  # names the folder of lib.storage.spool, in the environment; only a run sets it
+JVM = "PIPELINE_JVM"  # names the file of lib.spark.jvm; likewise
 LAST = -200  # after multiprocessing has deleted its own folder, which is in this one
 
 

@@ -81,6 +81,11 @@ def test_both_engines_give_the_same_digests(shop: SparkShop, lite: Shop):
     assert digests(shop) == digests(lite)
 
 
+def test_all_steps_of_a_run_share_one_jvm(shop: SparkShop):
+    [log] = (shop.reports / "runs").glob("*/spark.log")
+    assert log.read_text(encoding="utf-8").count("incubator modules") == 1  # Java says so when it starts
+
+
 def test_credentials_are_in_no_file_that_a_run_leaves(shop: SparkShop):
     texts = [text.encode() for text in (*SECRETS.values(), IN_CONF)]
     files = [path for path in shop.folder.rglob("*") if path.is_file()]
