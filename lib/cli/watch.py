@@ -33,7 +33,6 @@ def command(log_format: str, quiet: bool, on_failure: str | None, notify: str | 
 
     options = options_of(given)
     alerts = alerts_of(notify, digest, options)
-    check_suites(options.warehouse)  # every run does, but then a delivery waits for what this has to read
     with open_console(log_format, quiet) as console:
         def run_now(kernels: "KernelQueue", settled_seconds: float) -> bool:
             """Run once and return True, or return False when another run holds the lock."""
@@ -49,6 +48,7 @@ def command(log_format: str, quiet: bool, on_failure: str | None, notify: str | 
             return True
 
         try:
+            check_suites(options.warehouse)  # every run does, but then a delivery waits for what this reads
             watch_source(options.source, run_now, console)
         except PipelineError as error:
             alert(alerts, options, None, str(error))
