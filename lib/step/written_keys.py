@@ -10,8 +10,8 @@ from lib.storage.sql import quote
 class WrittenKeys:
     """The keys of one table, as hashes of eight bytes in the step's working database.
 
-    To search the table itself takes an index. If keys come in no order, each row that is written then updates
-    another page of it: so the payments of 10 M order lines took 15 s, in which nothing else was done.
+    A search of the table itself needs an index. If keys come in no order, each row that is written after that
+    updates another page of it: so the payments of 10 M order lines took 15 s, in which nothing else was done.
     """
 
     def __init__(self, work: duckdb.DuckDBPyConnection, table: str):
