@@ -68,6 +68,7 @@ STEPS: dict[str, StepSpec] = {spec.name: spec for spec in [
     StepSpec("gold", "4_gold.ipynb", "curated", "gold", "aggregation_timestamp"),
 ]}
 
+LAYERS = tuple(dict.fromkeys(step.writes for step in STEPS.values()))
 SERIAL = "row_id"  # the column that numbers the rows of a table of raw or curated, in the order of writing
 # The columns of each layer that tell the place of a row: its number, where it is from, which run wrote it.
 # All other columns are its content.

@@ -17,12 +17,10 @@ from lib.runner.decide import look_at_source
 from lib.runner.kernels import KernelQueue
 from lib.runner.result import RunResult
 from lib.runner.run import run
-from lib.steps import STEPS, Options
+from lib.steps import LAYERS, STEPS, Options
 from lib.storage import audit, lookup
 from lib.storage.lock import run_lock
 from lib.storage.sql import file_uri
-
-LAYERS = tuple(dict.fromkeys(step.writes for step in STEPS.values()))
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.result import RunResult
 from lib.runner.run import run
+from lib.steps import LAYERS, STEPS, Options
 from lib.steps import PLACE as PLACE_COLUMNS
-from lib.steps import STEPS, Options
 from lib.storage import audit
 from lib.storage.files import hash_file
 from lib.storage.layer import Layer, open_layer
@@ -202,7 +202,7 @@ def _later_rows(case: _Case, source: str, rows: list[Row], is_snapshot: bool) ->
 
 def _read_outcome(result: RunResult, warehouse: Path) -> _Outcome:
     tables, aside = {}, {}
-    for name in dict.fromkeys(step.writes for step in STEPS.values()):
+    for name in LAYERS:
         with open_layer(warehouse, name) as layer:
             for step in STEPS.values():
                 for table in step.outputs if step.writes == name != "raw" else ():

@@ -23,7 +23,7 @@ from lib.reproduce.replay import ShowLine, check_folder, restore_deliveries
 from lib.runner.console import Console
 from lib.runner.kernels import KernelQueue
 from lib.runner.run import run
-from lib.steps import STEPS, Options
+from lib.steps import LAYERS, STEPS, Options
 from lib.storage import audit, manifest
 from lib.storage.checksums import NO_ROWS, read_stored
 from lib.storage.digest import EMPTY
@@ -101,7 +101,7 @@ def verify(options: Options, into: Path, show: ShowLine) -> bool:
 def open_layers(warehouse: Path, stack: ExitStack) -> dict[str, Layer]:
     """Open the layers that a warehouse has, to read; each shows the state of this moment from now on."""
     layers = {}
-    for name in dict.fromkeys(step.writes for step in STEPS.values()):
+    for name in LAYERS:
         if (warehouse / f"{name}.db").exists():
             layers[name] = stack.enter_context(open_layer(warehouse, name))
             layers[name].schema("layer_commits")  # the first query fixes the state that all later ones read

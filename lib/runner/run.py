@@ -31,7 +31,7 @@ from lib.runner.reporting import Exporter, put_manifests, write_report
 from lib.runner.result import RunResult, StepResult
 from lib.step import progress
 from lib.step.suites import check_suites
-from lib.steps import NOTEBOOKS, STEPS, Options, StepSpec
+from lib.steps import LAYERS, NOTEBOOKS, STEPS, Options, StepSpec
 from lib.storage import audit, lookup, manifest
 from lib.storage.temporary import clear_temporary_folders
 
@@ -52,7 +52,7 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
     """
     clear_temporary_folders()
     with ExitStack() as held, queue:
-        for layer in dict.fromkeys(step.writes for step in STEPS.values()):
+        for layer in LAYERS:
             held.enter_context(lookup.hold_open(options.warehouse, layer))
         result = _begin(options, log, notify, is_replay, batch_id)
         if not is_replay:

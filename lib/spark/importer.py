@@ -16,13 +16,12 @@ from lib.spark import digests
 from lib.spark.session import open_session
 from lib.spark.tables import ROWS_PER_FILE, VERSIONS, Tables
 from lib.step.raw_tables import SERIAL
-from lib.steps import STEPS
+from lib.steps import LAYERS, STEPS
 from lib.storage import commits, digest
 from lib.storage.layer import Layer, open_layer
 from lib.storage.lock import run_lock
 from lib.storage.sql import file_uri, literal, quote, quoted
 
-LAYERS = tuple(dict.fromkeys(step.writes for step in STEPS.values()))
 OUTPUTS = {table for step in STEPS.values() for table in step.outputs}
 PARTIAL = ".import"  # in the new folder, until everything is imported
 

@@ -20,7 +20,7 @@ from typing import Any
 from lib.clock import utc_now
 from lib.contract import CONTRACT
 from lib.errors import PipelineError
-from lib.steps import NOTEBOOKS, PROJECT, STEPS, SUITES, Options
+from lib.steps import LAYERS, NOTEBOOKS, PROJECT, STEPS, SUITES, Options
 from lib.storage import audit, lookup
 from lib.storage.files import hash_file, write_whole
 
@@ -198,7 +198,7 @@ def _describe_rules(log: sqlite3.Connection) -> dict[str, Any]:
 def _outcome(log: sqlite3.Connection, warehouse: Path, batch_id: str) -> dict[str, Any]:
     rebuilt: dict[str, int] = {}  # by step that committed: whether it rebuilt its tables
     digests, checksums, deliveries, unreadable = {}, {}, [], {}
-    for layer in dict.fromkeys(step.writes for step in STEPS.values()):
+    for layer in LAYERS:
         if (warehouse / f"{layer}.db").exists():
             try:
                 rebuilt |= dict(lookup.query(warehouse, layer, "layer_commits", REBUILT, batch_id))
