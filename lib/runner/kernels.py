@@ -72,17 +72,23 @@ def _spool() -> Path:
 
 @contextmanager
 def running_jvm(log: Path) -> Iterator[None]:
-    """Start the JVM of all steps on Spark, whose messages go to a file; end it. See lib.spark.jvm."""
+    """Start the JVM of all steps on Spark, whose messages go to a file; end it. See lib.spark.jvm.
+
+    Its process is no fork: it starts while the warm process is still busy with its imports.
+    """
     _jvm().write_bytes(b"")
-    fork = start_fork("lib.spark.jvm:serve", _jvm(), log)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_run_guarded, args=("lib.spark.jvm:serve", _jvm(), log), daemon=True)
+    with _without_stderr():
+        process.start()
     try:
         yield
     finally:
-        fork.terminate()
-        # Java is of its group. While it starts, it would not notice that the fork has ended, and stay.
+        process.terminate()
+        # Java is of its group. While it starts, it would not notice that the process has ended, and stay.
         with suppress(ProcessLookupError):
-            os.killpg(fork.pid, signal.SIGTERM)
-        fork.join()
+            os.killpg(process.pid, signal.SIGTERM)
+        process.join()
 
 
 def _jvm() -> Path:

@@ -73,7 +73,7 @@ class SparkStep:
         if isinstance(rows, pd.DataFrame):
             self.check(suite, Rows(self.spark.createDataFrame(rows)))
             return rows
-        if rows.frame.isEmpty():
+        if not rows.count():
             return rows
         if not isinstance(self._gate, SparkGate):
             self._gate = SparkGate(self.run_folder, self.batch_id)

@@ -48,7 +48,7 @@ class SparkCuratedStep(SparkStep, CuratedStep):
         self._read_rows, marked = cleaned.agg(sf.count("*"), sf.count("missing_markers")).first()
         if marked:
             self._note_markers(cleaned)
-        yield Rows(cleaned, SERIAL, (SERIAL,))
+        yield Rows(cleaned, SERIAL, (SERIAL,), self._read_rows)
         self._report_progress(source, self._read_rows)
         cleaned.unpersist()
 

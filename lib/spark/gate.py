@@ -35,7 +35,7 @@ class SparkGate(Gate):
         as `Gate`.
         """
         refused, stops = [], []
-        for outcome, tally in self._run(suite, rows.frame, rows.frame.count()):
+        for outcome, tally in self._run(suite, rows.frame, rows.count()):
             text, name_rows = unreadable_text(outcome), name_rows if rows.key else None
             if not tally.needs_rows(name_rows) and text not in rows.frame.columns:
                 tally.show(values_of(outcome))
@@ -70,6 +70,25 @@ class SparkGate(Gate):
 
         # The step itself persists the rows, for as long as it needs them.
         return SparkDatasource(name=SOURCE, assets=assets, persist=False)
+
+    def _validate(self, suite: str, rows: DataFrame) -> Any:
+        """Validate rows without the values that fail, and once more with them if something has failed.
+
+        With values, GX runs a job for each expectation to look for some, also where none fails.
+        """
+        self._set_format(suite, {"result_format": "BASIC", "partial_unexpected_count": 0})
+        result = super()._validate(suite, rows)
+        if result.success:
+            return result
+        for key in result.run_results:
+            self._context.validation_results_store.remove_key(key)
+        self._set_format(suite, "BASIC")
+        return super()._validate(suite, rows)
+
+    def _set_format(self, suite: str, result_format: dict[str, Any] | str) -> None:
+        checkpoint = self._checkpoint(suite)
+        checkpoint.result_format = result_format
+        checkpoint.save()
 
     def _failing_rows(self, suite: str, rows: DataFrame, outcome: Any) -> DataFrame | None:
         """Return the rows that fail an expectation; None when it is not about rows.

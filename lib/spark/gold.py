@@ -87,17 +87,16 @@ class SparkGoldStep(SparkStep, GoldStep):
     @timed("compute")
     def batches(self, sql: str, *, by: str = "") -> Iterator[Rows]:
         """Yield a query's result at once: on Spark it may be as long as it is."""
-        frame = _storable(self.sql(sql)).persist()
-        frame.count()
-        yield Rows(frame)
+        rows = Rows(_storable(self.sql(sql)).persist())
+        rows.count()  # so that the rows are computed here, and not in the gate
+        yield rows
 
     @timed("write")
     def upsert(self, table: str, rows: Rows, *, key: str, indexes: Sequence[str] = ()) -> None:
         count, frame = self.count(table), rows.frame
-        read = frame.count()
-        count.read += read
+        count.read += rows.count()
         written = self.writer.write(table, frame, key)
-        count.add(written, read)
+        count.add(written, rows.count())
         self.progress.say(table, count.read)
         self._produced[table] = frame.select(key)
         self.index_later(table, *indexes)

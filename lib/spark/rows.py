@@ -14,15 +14,24 @@ CHUNK = 10_000  # rows that are fetched at a time where all of a frame is wanted
 class Rows:
     """A Spark frame. `key` names the column that tells its rows apart, as a pandas frame's index does.
 
-    `hidden` columns always stay with the rows, also when others are selected.
+    `hidden` columns always stay with the rows, also when others are selected. `count` is how many rows there
+    are, where that is known.
     """
 
-    def __init__(self, frame: DataFrame, key: str = "", hidden: Sequence[str] = ()):
+    def __init__(self, frame: DataFrame, key: str = "", hidden: Sequence[str] = (),
+                 count: int | None = None):
         self.frame, self.key, self.hidden = frame, key, tuple(hidden)
+        self._count = count
 
     @property
     def columns(self) -> list[str]:
         return [name for name in self.frame.columns if name not in self.hidden]
+
+    def count(self) -> int:
+        """Return how many rows there are. Only the first call counts them, which takes a job or two."""
+        if self._count is None:
+            self._count = self.frame.count()
+        return self._count
 
     def __getitem__(self, names: list[str]) -> "Rows":
         return self.of(self.frame.select(*map(column, [*names, *self.hidden])))

@@ -130,14 +130,17 @@ class Gate:
 
     def _run(self, suite: str, rows: Any, count: int) -> list[tuple[Any, Tally]]:
         """Run a suite's checkpoint on `count` rows; return what failed, with its tally."""
-        from great_expectations import RunIdentifier
-
-        result = self._checkpoint(suite).run(
-            batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
+        result = self._validate(suite, rows)
         outcomes = [(outcome, self._count(suite, count, outcome))
                     for run in result.run_results.values() for outcome in run.results]
         self._drop_surplus(suite, result)
         return [(outcome, tally) for outcome, tally in outcomes if not outcome.success]
+
+    def _validate(self, suite: str, rows: Any) -> Any:
+        from great_expectations import RunIdentifier
+
+        return self._checkpoint(suite).run(
+            batch_parameters={"dataframe": rows}, run_id=RunIdentifier(run_name=self._batch_id))
 
     def _checkpoint(self, suite: str) -> Any:
         """Return a suite's checkpoint, which is made for its first batch."""

@@ -1,5 +1,6 @@
 """The gate on Spark returns the rows that fail, with the first rule that each of them failed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,18 @@ def test_what_is_only_observed_is_counted_and_passes(gate: SparkGate, local):  #
     gate.__class__ = Observing
     rows = local.createDataFrame([("P1", "Cup", 1.0, None), ("P2", "Pot", -1.0, None)], COLUMNS)
     assert gate.check("dim_products", Rows(rows, "product_id"), lambda failing: []) is None
-    assert [(tally.rule, tally.failed) for tally in gate.tallies.values() if tally.verdict == "observe"] == [
-        ("expect_column_values_to_be_between(unit_price)", 1)]
+    observed = [tally for tally in gate.tallies.values() if tally.verdict == "observe"]
+    assert [(tally.rule, tally.failed, tally.sample) for tally in observed] == [
+        ("expect_column_values_to_be_between(unit_price)", 1, ["-1.0"])]
+
+
+def test_the_data_docs_have_one_result_with_the_values_that_failed(gate: SparkGate, local, tmp_path: Path):  # noqa: F811
+    rows = local.createDataFrame([("P1", "Cup", 1.0, None), ("P2", "Pot", -1.0, None)], COLUMNS)
+    gate.check("dim_products", Rows(rows, "product_id"), lambda failing: [])
+    [result] = tmp_path.rglob("*dim_products*.json")
+    expectations = json.loads(result.read_text())["results"]
+    failed = [one["result"] for one in expectations if not one["success"]]
+    assert [one["partial_unexpected_list"] for one in failed] == [[-1.0]]
 
 
 def test_good_rows_pass(gate: SparkGate, local):  # noqa: F811
