@@ -273,7 +273,7 @@ def _compare_warnings(cases: list[_Case], gates: list[dict[str, Any]]) -> Iterat
     A gate counts the rows that it reports, and names a few of them.
     """
     by_place = {place: case for case in cases for places in case.places.values() for place in places}
-    by_key = {repr(_key(source, row)): case for case in cases
+    by_key = {_key(source, row): case for case in cases
               for source, rows in case.rows.items() for row in rows}
     failed, samples = Counter(), {}
     for gate in gates:
@@ -281,8 +281,9 @@ def _compare_warnings(cases: list[_Case], gates: list[dict[str, Any]]) -> Iterat
             failed[gate["rule"]] += gate["failed"]
             samples.setdefault(gate["rule"], []).extend(gate["sample"])
     for rule in {*failed, *(rule for case in cases for rule in case.example.warns)}:
-        named = [by_place[found[1], int(found[2])] if (found := IN_SAMPLE.search(text)) else by_key[text]
-                 for text in samples.get(rule, [])]
+        found = [by_place[place[1], int(place[2])] if (place := IN_SAMPLE.search(text))
+                 else by_key.get(text.strip("'").partition(" (")[0]) for text in samples.get(rule, [])]
+        named = [case for case in found if case]  # a sample may have values that are no keys
         for case in named:
             if rule not in case.example.warns:
                 yield case, f"{_describe(case)} is reported by {rule}, which the example does not say"

@@ -208,6 +208,24 @@ def test_a_returned_order_without_a_returned_line_is_reported_until_the_line_arr
         assert gates_of(run(**options)) == []
 
 
+@pytest.mark.parametrize(("known", "misspelt"), [
+    ("007", "7"), ("7", "007"), ("7", "7.0"), ("1001", "#1001"), ("abc-1", "ABC-1"), ("O-7", "O-7.0")])
+def test_an_id_that_is_known_in_another_form_is_reported_with_the_known_one(known: str, misspelt: str,
+                                                                            small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, f"{known},C1,2025-01-01,,10.00,")
+    small.deliver("order_lines_2.csv", LINES, f"L4,{misspelt},P1,1,10.00,")
+    [missing, reported] = gates_of(run())
+    assert re.match("orphans: 1 rows?, such as 'L4': A line whose order has not arrived", missing)
+    assert reported.partition(": The row with this id is there")[0] == (
+        f"orphans: 1 row, such as 'L4 ({misspelt}, known as {known})'")
+
+
+def test_other_ids_are_only_missing(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "10,C7,2025-01-01,,10.00,", "100,C1,2025-01-01,,10.00,")
+    small.deliver("order_lines_2.csv", LINES, "L4,1,P1,1,10.00,", "L5,10.00,P1,1,10.00,")
+    assert ["misspelt" in warning for warning in gates_of(run())] == [False, False]
+
+
 def test_an_average_is_rounded_half_away_from_zero_however_large_it_is(small: Shop, run):
     chance = random.Random(7)
     lines = ["A1,BIG,2025-01-01,,703216683.42,", *(f"A{n},BIG,2025-01-01,,0.00," for n in (2, 3, 4))]

@@ -55,7 +55,7 @@ CHECKED: dict[tuple[str, ...], tuple[list, list]] = {
     ("fact_payments", "refunded_amount"): ([0.0, 0.01, None], [-0.01]),
     **{("orphans", column): (ABSENT, GIVEN) for column in (
         "line_without_order", "line_without_product", "order_without_customer", "payment_without_order",
-        "returned_without_line")},
+        "returned_without_line", "misspelt_id")},
     **{(f"raw_{source.name}", source.key): (["x", "x" * 200], [None, "", "x" * 201])
        for source in SOURCES.values()},
     ("reconciliation", "gold", "curated"): (
