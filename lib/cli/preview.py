@@ -39,10 +39,12 @@ def command(as_json: bool, with_new: bool, **given: Any) -> int:
     from lib.preview.show import describe, write_preview
     from lib.report.examples import read_examples
     from lib.runner.console import put
+    from lib.step.suites import check_suites
     from lib.storage.temporary import use_temporary_folder
 
     options = options_of(given)
     use_temporary_folder()
+    check_suites(options.warehouse, read_only=True)
     examples = read_examples()
     with tempfile.TemporaryDirectory(prefix="preview-") as folder:
         preview = make_preview(options, Path(folder), with_new=with_new)

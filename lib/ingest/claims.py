@@ -2,13 +2,22 @@
 declare, else by the contract's own names, else by the header."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lib.contract import SOURCES
 from lib.errors import PipelineError
 from lib.ingest.containers import Place, list_tables, open_table
 from lib.ingest.header import DELIMITERS, MAX_LINES_ABOVE, normalise, read_header
-from lib.ingest.named import Claim, Unclaimed, claim_by_pattern, patterns_of, source_named, source_of
+from lib.ingest.named import (
+    Claim,
+    Unclaimed,
+    claim_by_pattern,
+    is_table,
+    patterns_of,
+    source_named,
+    source_of,
+)
 from lib.ingest.records import LINE_END, split_record
 from lib.ingest.text import read_first_block, wide_encoding
 from lib.systems import DEFAULT, NUMBERED, Block, System, systems
@@ -25,7 +34,7 @@ def claim(path: Path, name: str) -> list[Claim]:
     tables = list_tables(path)
     if tables is None:
         return _claim_table(path, name, name, "")
-    claims, reasons = [], []
+    claims, left_out = [], []
     for table in tables:
         full_name = name if len(tables) == 1 else f"{name}/{table}"
         try:
@@ -33,11 +42,13 @@ def claim(path: Path, name: str) -> list[Claim]:
         except Unclaimed as error:
             if str(error):  # more than one system would read it: that must not go unnoticed
                 raise Unclaimed(f"{table}: {error}") from error
-            reasons.append(table)
+            left_out.append(table)
     if not claims:
-        raise Unclaimed(f"none of its tables is claimed ({'; '.join(reasons[:3])})" if reasons
+        raise Unclaimed(f"none of its tables is claimed ({'; '.join(left_out[:3])})" if left_out
                         else "it holds no table")
-    return claims
+    # What is no table has an ending of its own, as the readme of an archive.
+    tables_left = tuple(table for table in left_out if "." not in table or is_table(table))
+    return [replace(one, left_out=tables_left) for one in claims]
 
 
 def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Claim]:
@@ -49,7 +60,8 @@ def _claim_table(path: Path, file_name: str, name: str, table: str) -> list[Clai
     if named:
         [(system, sources)] = named.items()
         return [Claim(name, table, system, source) for source in sources]
-    by_contract = source_of(table) or source_named(table) if table else None
+    sheet = "_".join(table.lower().split())  # "Order Lines"
+    by_contract = source_of(table) or source_named(table) or (sheet if sheet in SOURCES else None)
     by_contract = by_contract or source_of(file_name)
     place = open_table(path, table)
     is_default = by_contract and fits_contract(place, by_contract)

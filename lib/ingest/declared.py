@@ -41,6 +41,7 @@ from lib.systems import (
 KEYS = {source.key for source in SOURCES.values()}
 ORDER, TOTAL = "order_id", "total_amount"
 OF_ROW = " of row"  # ends the name of a column that is to be added up; no column of the contract has a space
+REASON = "why rejected"  # likewise, of rows in another currency
 HALF_A_CENT = 0.005
 WORDS = r"(?s)^(\S+)(?:\s+(.+))?$"  # of a name: the first, and the others
 NAMED_LINES = 3  # of orders whose rows disagree
@@ -208,11 +209,17 @@ def _cells_of(whole: pd.DataFrame, system: System,
     block = system.sources[source]
     currency = filter(None, [system.currency_column])
     rows = _with_columns(whole, [*block.delivered, *currency], system)
-    rows, rejected = _by_currency(rows, system, source)
-    rows = rows[rows[block.when].notna()] if block.when else rows
+    rows, others = _by_currency(rows, system, source)
+    if block.when:
+        rows, others = (part[part[block.when].notna()] for part in (rows, others))
     if block.is_numbered:
-        return *_expand(rows, block, system), rejected
-    return _cells(rows, block, system), rows[SOURCE_ROW], rejected
+        return *_expand(rows, block, system), _as_rejected(others)
+    cells = _cells(rows, block, system)
+    if block.rows == ONE_PER_KEY and len(others):  # a key that has other rows is not lost, others are once
+        key = SOURCES[source].key
+        lost = _cells(others, block, system)[key].str.strip()
+        others = others[~(lost.isin(cells[key].str.strip()) | lost.duplicated())]
+    return cells, rows[SOURCE_ROW], _as_rejected(others)
 
 
 def _find_held(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], system: System,
@@ -470,28 +477,32 @@ def describe_disagreements(cells: pd.DataFrame, lines: pd.Series, key: str) -> l
     return found
 
 
-def _by_currency(rows: pd.DataFrame, system: System, source: str) -> tuple[pd.DataFrame, pa.Table]:
-    """Return the rows in the shop's currency, or the one that the system declares; and the others as rejected
-    lines, where the source has amounts."""
+def _by_currency(rows: pd.DataFrame, system: System, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows in the shop's currency, or the one that the system declares; and, where the source has
+    amounts, the others, with the reason why they are rejected as REASON."""
     name = system.currency_column
     has_amounts = any(column.type in ("money", "price") for column in SOURCES[source].columns)
     expected = system.currency or SHOP.currency
     if not (name and expected and has_amounts):
-        return rows, REJECTED.empty_table()
+        return rows, rows.head(0)
     currency = rows[name].str.strip().str.upper()
     block = system.sources.get("orders")
     if block and ORDER in block.columns:  # often only the first row of an order names it
         order = _first_of(_with_columns(rows, block.delivered, system), block.columns[ORDER]).str.strip()
         currency = currency.fillna(currency.groupby(order, sort=False).transform("first"))
     is_other = currency.notna() & (currency != expected.upper())
-    others = rows[is_other]
+    reasons = "the amounts are in " + currency[is_other] + f", and those of the shop in {expected}"
+    return rows[~is_other], rows[is_other].assign(**{REASON: reasons})
+
+
+def _as_rejected(others: pd.DataFrame) -> pa.Table:
     if others.empty:
-        return rows, REJECTED.empty_table()
-    text = others.drop(columns=SOURCE_ROW).to_json(orient="records", lines=True, force_ascii=False)
-    reasons = [f"the amounts are in {one}, and those of the shop in {expected}" for one in currency[is_other]]
-    return rows[~is_other], pa.table([
+        return REJECTED.empty_table()
+    text = others.drop(columns=[SOURCE_ROW, REASON]).to_json(orient="records", lines=True, force_ascii=False)
+    return pa.table([
         pa.array(others[SOURCE_ROW], pa.int64()), pa.array(text.rstrip("\n").split("\n"), pa.string()),
-        pa.array(["currency"] * len(others), pa.string()), pa.array(reasons, pa.string())], schema=REJECTED)
+        pa.array(["currency"] * len(others), pa.string()), pa.array(others[REASON], pa.string())],
+        schema=REJECTED)
 
 
 def _as_rows(cells: pd.DataFrame, lines: pd.Series, outward: Header, only: str | None) -> pa.Table:

@@ -151,13 +151,15 @@ def _parts(folder: Path, found: Delivery, known: list[KnownDelivery],
 
 def _describe_claims(claims: list[Claim], used: Collection[str]) -> str:
     """Return what a person should know of how a file is read, "" if its name or an earlier one says it."""
-    first = claims[0]
+    first, sources = claims[0], ", ".join(dict.fromkeys(one.source for one in claims))
+    found = ""
     if first.system != DEFAULT:
-        sources = ", ".join(dict.fromkeys(one.source for one in claims))
-        return "" if first.system in used else f"read as an export of {first.system}: {sources}"
-    if first.table or re.match(rf"{first.source} ?\(", first.name, re.IGNORECASE):
-        return f"read as {', '.join(dict.fromkeys(one.source for one in claims))}"
-    return ""
+        found = "" if first.system in used else f"read as an export of {first.system}: {sources}"
+    elif first.table or re.match(rf"{first.source} ?\(", first.name, re.IGNORECASE):
+        found = f"read as {sources}"
+    if first.left_out:
+        found = f"{found or f'read as {sources}'}. NOT read: {', '.join(first.left_out)}"
+    return found
 
 
 def _reading(system: str) -> str:

@@ -3,7 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lib.contract import SOURCES
 from lib.systems import Block, System, systems
@@ -20,6 +20,7 @@ class Claim:
     table: str  # within the file; "" for a plain file
     system: str
     source: str
+    left_out: tuple[str, ...] = field(default=(), compare=False)  # tables of the file that nothing claims
 
 
 class Unclaimed(Exception):

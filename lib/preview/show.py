@@ -20,8 +20,9 @@ WIDTH = 100  # characters of such a line
 
 def describe(preview: Preview, tried: Tried) -> list[str]:
     """Return a preview, and what became of the examples, as lines for a terminal; the page has everything."""
+    nothing = "nothing, as the run failed" if preview.error else "nothing, as no rule has changed"
     lines = [f"preview of {preview.warehouse} as of {preview.now[:19]} UTC, by the rules as they are now",
-             f"rebuilt in a copy: {', '.join(preview.rebuilt) or 'nothing, as no rule has changed'}"]
+             f"rebuilt in a copy: {', '.join(preview.rebuilt) or nothing}"]
     for title, found in (
             ("rules that have changed", _rules(preview.rules)),
             ("read in addition", list(preview.deliveries)),
@@ -94,8 +95,8 @@ def _tables(tables: tuple[TableDifference, ...]) -> list[str]:
     for table in tables:
         counts = [f"{rows:,} {what}" for what, rows in (
             ("added", table.added), ("removed", table.removed), ("changed", table.changed)) if rows]
-        lines.append(f"{table.layer}.{table.table}: {', '.join(counts) or 'other columns'}, of "
-                     f"{table.rows_before:,} rows")
+        what = f"{', '.join(counts)}, of {table.rows_before:,} rows" if counts else "only its columns"
+        lines.append(f"{table.layer}.{table.table}: {what}")
         for name, columns in (("new", table.columns_added), ("no more", table.columns_removed)):
             lines += [f"  {name}: {', '.join(columns)}"] if columns else []
         shown = sorted(table.columns, key=lambda column: -column.rows)

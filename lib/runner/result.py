@@ -75,7 +75,7 @@ class RunResult:
     def not_loaded(self) -> list[str]:
         """Return the errors of the deliveries that were left out while others were loaded."""
         return [error for step in self.steps if step.record
-                for error in step.record.get("not_loaded", {}).values()]
+                for error in step.record.get("not_loaded", [])]
 
     def explain_not_loaded(self) -> str:
         """Return which deliveries were left out and why, while others were loaded; "" if none was."""

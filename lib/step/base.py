@@ -48,7 +48,7 @@ class Step:
         self.run_folder = self.reports / "runs" / self.batch_id
         self.counts: dict[str, Count] = {}
         self.warnings: list[str] = []
-        self.not_loaded: dict[str, str] = {}  # by delivery: the error for which it was left out
+        self.not_loaded: dict[tuple[str, str], str] = {}  # by delivery: the error for which it was left out
         self.table_changes: dict[str, commits.TableChange] = {}
         self.stack = ExitStack()
         self.phases = Phases()
@@ -215,7 +215,7 @@ class Step:
                         if table in self.counts},
             "gates": self._gate.results() if self._gate else [],
             "quarantine": self.quarantine.entries,
-            "warnings": self.warnings, "not_loaded": self.not_loaded,
+            "warnings": self.warnings, "not_loaded": list(self.not_loaded.values()),
             "seconds": self.phases.so_far(),
             "peak_mib": getrusage(RUSAGE_SELF).ru_maxrss // 1024,
         }

@@ -180,7 +180,7 @@ class CuratedStep(Step):
         rest = "load the other rows" if refused < found["appended"].sum() else "set them aside and go on"
         self.warnings += self.quarantine.check_share(
             filename, refused, found["rows"].sum(), accepted,
-            "The step has written nothing, of other files either. Raw has read the file, so moving it away "
+            "The step has written nothing, not even of other files. Raw has read the file, so moving it away "
             "does not help: correct it and deliver it again; or raise --quarantine-limit to "
             f"{rest}.")
 

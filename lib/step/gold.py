@@ -50,7 +50,8 @@ class GoldStep(Step):
 
     @timed("read")
     def load(self, name: str, table: str, **wanted: str) -> None:
-        """Make the table `name` of a curated table's rows, except deleted ones, whose column a query returns.
+        """Make the table `name` of the rows of a curated table in which a column has a value that a query
+        returns, except deleted ones.
 
         `load("orders", "fact_orders", order_id="select …", order_date="select …")` loads what matches either.
         A full load loads every row.

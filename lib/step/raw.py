@@ -103,7 +103,8 @@ class RawStep(Step):
             self._indexes.clear()
             self._results.pop(delivery.key, None)
             self._parsing.pop(delivery.key, None)
-            self.not_loaded[delivery.name] = str(error)
+            is_alone = sum(other.name == delivery.name for other in self.deliveries()) == 1
+            self.not_loaded[delivery.key] = str(error) if is_alone else f"{delivery.source} of {error}"
 
     def _savepoint(self) -> AbstractContextManager:
         """Return what undoes a failed delivery; with one delivery, the step fails and undoes all anyway."""
@@ -347,7 +348,7 @@ class RawStep(Step):
             for delivery in self.found]}
 
     def _note(self, delivery: Delivery) -> dict[str, str]:
-        error = self.not_loaded.get(delivery.name)
+        error = self.not_loaded.get(delivery.key)
         return {"note": f"not loaded: {error}"} if error else {}
 
     def _reject(self, lines: pd.DataFrame) -> None:

@@ -50,6 +50,17 @@ def test_rows_in_another_currency_than_the_shops_are_set_aside_with_the_reason(e
         (3, "the amounts are in USD, and those of the shop in EUR")]
 
 
+def test_what_has_rows_in_the_shops_currency_too_is_not_lost_and_the_rest_counts_once(export, monkeypatch):
+    """Of a file with a row for each line, a product or an order is one row however many lines it has."""
+    monkeypatch.setitem(vars(SHOP), "currency", "EUR")
+    more = ["#2,,,,,,,,,1,Cup,2.00,P1,0",
+            "#3,a@x.org,paid,,EUR,0,0,2.00,2026-01-31 12:00:00 +0100,1,Cup,2.00,P1,0"]
+    export.write_text("\n".join([HEADER, FIRST, SECOND, *more, ""]))
+    counted = {source: tuple(map(len, rows_of(opened(export, source))))
+               for source in ("products", "orders", "order_lines")}
+    assert counted == {"products": (1, 1), "orders": (2, 1), "order_lines": (2, 2)}
+
+
 def test_a_file_with_several_currencies_is_refused_while_the_shop_declares_none(export):
     with pytest.raises(PipelineError, match=r"export\.csv: the amounts are in EUR and USD\. .*shop\.yaml"):
         rows_of(opened(export, "orders"))
@@ -98,6 +109,18 @@ def test_the_tables_of_an_archive_and_the_sheets_of_a_workbook_are_claimed_by_th
     assert one == Claim("orders.xlsx", "Tabelle1", "shop_csv", "orders")
     [row], _ = rows_of(open_rows(tmp_path / "orders.xlsx", one.table, system_named(one.system), one.source))
     assert (row["order_id"], row["total_amount"], row["status"], row["source_row"]) == ("17", "0.3", "a b", 2)
+
+
+def test_a_sheet_is_named_as_people_write_and_the_sheets_that_nobody_reads_are_told(tmp_path):
+    with xlsxwriter.Workbook(tmp_path / "January.xlsx") as book:
+        for name in ("Order Lines", "Refunds 2026", "payments"):
+            book.add_worksheet(name).write_row(0, 0, ["x"])
+        hidden = book.add_worksheet("Settings")
+        hidden.write_row(0, 0, ["x"])
+        hidden.hide()
+    claims = claim(tmp_path / "January.xlsx", "January.xlsx")
+    assert [(one.table, one.source, one.left_out) for one in claims] == [
+        ("Order Lines", "order_lines", ("Refunds 2026",)), ("payments", "payments", ("Refunds 2026",))]
 
 
 def test_a_file_that_nothing_claims_is_left(tmp_path):

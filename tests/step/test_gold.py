@@ -209,10 +209,14 @@ def test_a_returned_order_without_a_returned_line_is_reported_until_the_line_arr
 
 
 @pytest.mark.parametrize(("known", "misspelt"), [
-    ("007", "7"), ("7", "007"), ("7", "7.0"), ("1001", "#1001"), ("abc-1", "ABC-1"), ("O-7", "O-7.0")])
-def test_an_id_that_is_known_in_another_form_is_reported_with_the_known_one(known: str, misspelt: str,
-                                                                            small: Shop, run):
+    ("007", "7"), ("7", "007"), ("7", "7.0"), ("7.0", "7"), ("1001", "#1001"), ("#1001", "1001"),
+    ("abc-1", "ABC-1"), ("O-7", "O-7.00")])
+@pytest.mark.parametrize("is_known_before", [False, True])
+def test_an_id_that_is_known_in_another_form_is_reported_with_the_known_one(
+        known: str, misspelt: str, is_known_before: bool, small: Shop, run):
     small.deliver("orders_2.csv", ORDERS, f"{known},C1,2025-01-01,,10.00,")
+    if is_known_before:
+        run()
     small.deliver("order_lines_2.csv", LINES, f"L4,{misspelt},P1,1,10.00,")
     [missing, reported] = gates_of(run())
     assert re.match("orphans: 1 rows?, such as 'L4': A line whose order has not arrived", missing)
@@ -220,10 +224,21 @@ def test_an_id_that_is_known_in_another_form_is_reported_with_the_known_one(know
         f"orphans: 1 row, such as 'L4 ({misspelt}, known as {known})'")
 
 
+def test_misspelt_ids_of_rows_of_an_earlier_run_are_reported_like_in_a_full_refresh(small: Shop, run):
+    small.deliver("orders_2.csv", ORDERS, "O8,c01,2025-03-01,,10.00,", "O9,C1.0,2025-03-01,,10.00,")
+    small.deliver("order_lines_2.csv", LINES, "L8,O8,#p1,1,10.00,")
+    small.deliver("payments_2.csv", PAYMENTS, "P9,o1,2025-01-01,,SUCCESS,1.00")
+    warnings = gates_of(run())
+    assert "such as 'L8 (#p1, known as P1)', 'O9 (C1.0, known as C1)', 'P9 (o1, known as O1)'" in warnings[-1]
+    assert gates_of(run(full_refresh=True)) == warnings
+
+
 def test_other_ids_are_only_missing(small: Shop, run):
-    small.deliver("orders_2.csv", ORDERS, "10,C7,2025-01-01,,10.00,", "100,C1,2025-01-01,,10.00,")
-    small.deliver("order_lines_2.csv", LINES, "L4,1,P1,1,10.00,", "L5,10.00,P1,1,10.00,")
-    assert ["misspelt" in warning for warning in gates_of(run())] == [False, False]
+    small.deliver("orders_2.csv", ORDERS, "10,C7,2025-01-01,,10.00,", "100,C1,2025-01-01,,10.00,",
+                  "0,,2025-01-01,,1.00,")
+    small.deliver("order_lines_2.csv", LINES, "L4,1,P1,1,10.00,", "L5,000,P1,1,10.00,", "L6,10.1,P1,1,1.00,")
+    orphans = [warning for warning in gates_of(run()) if warning.startswith("orphans: ")]
+    assert ["misspelt" in warning for warning in orphans] == [False, False]
 
 
 def test_an_average_is_rounded_half_away_from_zero_however_large_it_is(small: Shop, run):
