@@ -65,7 +65,7 @@ def test_a_value_that_cannot_be_read_is_refused_for_that_and_not_as_missing(gate
     rows = pd.DataFrame({
         "order_id": ["O1", "O2", "O3"], "customer_id": "C1", "order_date": ["2025-01-01", None, None],
         "order_date_unreadable": [None, "soon", None], "order_date_zoned": None, "status": None,
-        "total_amount_unreadable": None}, index=[1, 2, 3]).astype("str")
+        "total_amount": "1", "total_amount_unreadable": None}, index=[1, 2, 3]).astype("str")
     refused = check(gate, "fact_orders", rows.where(rows.notna() & (rows != "None")))
     assert refused["rule"].to_dict() == {2: "expect_column_values_to_be_null(order_date_unreadable)",
                                          3: "expect_column_values_to_not_be_null(order_date)"}
