@@ -97,7 +97,8 @@ def open_rows(path: Path, table: str, system: System, source: str, *, sha256: st
         identity = (str(path), table, sha256) if sha256 else None
         read_table = partial(_read_whole, place, header, system, identity)
         return Opened(outward, partial(_split, read_table, outward, system, source), is_whole=is_whole,
-                      describe=partial(_describe_orders, read_table, system) if source == "orders" else list,
+                      describe=partial(_describe_orders, read_table, system) if source == "orders" else
+                      partial(_describe_shared_keys, read_table, system, source),
                       find_held=partial(_find_held, read_table, system, source) if system.complete else None)
     read = partial(_translate_batches, place, header, outward, system, source)
     return Opened(outward, read, is_whole=is_whole)
@@ -240,11 +241,22 @@ def _describe_orders(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], sy
     found = []
     if block.rows == ONE_PER_KEY:
         own = [name for name in cells if not name.endswith(OF_ROW)]
-        found += describe_disagreements(cells[own], lines, ORDER)
+        found += _describe_disagreements(cells[own], lines, ORDER, "orders")
         cells, lines = _one_per_key(cells, lines, ORDER, block)
     if block.adds_up and TOTAL in cells:
         found += _describe_totals(whole, cells.set_axis(cells[ORDER].str.strip()), system)
     return found
+
+
+def _describe_shared_keys(read_table: Callable[[], tuple[pd.DataFrame, pa.Table]], system: System,
+                          source: str) -> list[str]:
+    """Return what to report of keys whose rows are of different orders, as of payments with one number."""
+    block, key = system.sources[source], SOURCES[source].key
+    if block.rows != ONE_PER_KEY or ORDER not in block.columns:
+        return []
+    whole, _ = read_table()
+    cells, lines, _ = _cells_of(whole, system, source)
+    return _describe_disagreements(cells[[key, ORDER]], lines, key, source)
 
 
 def _describe_totals(whole: pd.DataFrame, orders: pd.DataFrame, system: System) -> list[str]:
@@ -461,8 +473,8 @@ def _one_per_key(cells: pd.DataFrame, lines: pd.Series, key: str,
             pd.concat([first_lines_of, lines[alone.index]], ignore_index=True))
 
 
-def describe_disagreements(cells: pd.DataFrame, lines: pd.Series, key: str) -> list[str]:
-    """Return a line for each column in which rows of one key have different values."""
+def _describe_disagreements(cells: pd.DataFrame, lines: pd.Series, key: str, what: str) -> list[str]:
+    """Return a line for each column in which rows of one key have different values; `what` has the keys."""
     keys, found = cells[key].str.strip(), []
     for name in cells.columns.drop(key):
         values = cells[name].str.strip()
@@ -472,7 +484,7 @@ def describe_disagreements(cells: pd.DataFrame, lines: pd.Series, key: str) -> l
             of_first = pd.DataFrame({"value": values, "line": lines})[keys == differing[0]].dropna()
             shown = [f"{row.value[:CELL_TEXT]!r} in line {row.line}"
                      for row in of_first.drop_duplicates("value").head(NAMED_LINES).itertuples()]
-            found.append(f"in {len(differing):,} of {len(counts):,} orders, rows disagree about {name}, such "
+            found.append(f"in {len(differing):,} of {len(counts):,} {what}, rows disagree about {name}, such "
                          f"as those of {differing[0]!r}: {', '.join(shown)}. The first counts")
     return found
 

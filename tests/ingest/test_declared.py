@@ -84,6 +84,22 @@ def test_rows_of_an_order_that_disagree_are_reported_and_the_first_counts(tmp_pa
     assert [row["status"] for row in rows_of(found)[0]] == ["paid"]
 
 
+def test_a_payment_number_of_several_orders_is_reported_as_only_the_first_counts(tmp_path):
+    path = tmp_path / "orders.csv"
+    header = ("order_id,order_date,status,order_currency,order_total,customer_email,item_name,item_quantity,"
+              "item_subtotal,item_total,paid_date,transaction_id")
+    path.write_text("\n".join([header, *(
+        f"{order},2026-01-31,completed,EUR,10.00,a@x.org,Cup,1,10.00,10.00,2026-01-31,{payment}"
+        for order, payment in [("1", "pi_1"), ("2", "pi_2"), ("2", "pi_2"), ("3", "pi_2")]), ""]))
+    found = {source: open_rows(path, "", system_named("woocommerce"), source)
+             for source in ("customers", "payments")}
+    assert len(rows_of(found["payments"])[0]) == 2
+    assert found["payments"].describe() == [
+        "in 1 of 2 payments, rows disagree about order_id, such as those of 'pi_2': '2' in line 3, '3' "
+        "in line 5. The first counts"]
+    assert found["customers"].describe() == []
+
+
 def test_a_changed_marker_for_missing_text_has_files_read_again(export):
     export.write_text("\n".join([HEADER, FIRST.replace(",P1,", ",-,"), ""]))
     system = system_named("shopify")
