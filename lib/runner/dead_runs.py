@@ -19,7 +19,7 @@ from lib.report.pages import write_run_page
 from lib.runner.found_files import describe_files
 from lib.runner.notebooks import find_record
 from lib.runner.reporting import EXPORT_LOG
-from lib.runner.result import RunResult, StepResult
+from lib.runner.result import RunResult, StepResult, read_result
 from lib.step import progress
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage.files import write_whole
@@ -35,22 +35,28 @@ where batch_id = ?
 order by execution_id"""
 
 
-def report_dead_runs(log: sqlite3.Connection, options: Options, batch_id: str) -> None:
+def report_dead_runs(log: sqlite3.Connection, options: Options, batch_id: str) -> list[str]:
     """Write what is missing of `run.json` and the pages of dead runs; `batch_id` is the run that does it.
 
-    Call it when the steps of dead runs have been marked in the log, and before their manifests are completed.
-    A report that cannot be written stops no run.
+    Returns their warnings, which nobody has been told. Call it when the steps of dead runs have been marked
+    in the log, and before their manifests are completed. A report that cannot be written stops no run.
     """
+    warnings: list[str] = []
     for dead, begun in log.execute(DEAD).fetchall():
         folder = options.reports / "runs" / dead
         if not (folder / "run.json").exists() or not (folder / "index.html").exists():
-            with suppress(OSError):  # this run will have the same trouble with its own report, and say so
+            # This run will have the same trouble with its own report, and say so; or what a dead run of an
+            # earlier release has left cannot be read.
+            with suppress(OSError, ValueError, TypeError, KeyError):
                 rows = log.execute(ROWS, [dead]).fetchall()
-                _report(folder, dead, json.loads(begun), rows, options, batch_id)
+                result = _report(folder, dead, json.loads(begun), rows, options, batch_id)
+                warnings += [f"run {dead}, which was killed: {line}"
+                             for line in (*result.files, *result.warnings_about_rows())]
+    return warnings
 
 
 def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], options: Options,
-            batch_id: str) -> None:
+            batch_id: str) -> RunResult:
     folder.mkdir(parents=True, exist_ok=True)
     notes = [f"this report was written by run {batch_id}: this run was killed or could not write it, or its "
              "notebook was run by hand. There are no data docs of it"]
@@ -66,6 +72,7 @@ def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], o
         if not path.stat().st_size:
             path.unlink()
     write_run_page(folder)
+    return read_result(folder / "run.json")
 
 
 def _export(notebook: Path) -> str:

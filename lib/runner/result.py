@@ -1,6 +1,8 @@
 """The result of a run and of its steps, as `run.json` keeps it."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lib.step.suites import count_rows
@@ -105,6 +107,12 @@ class RunResult:
     def observed(self) -> list[str]:
         """Return which rows do not meet expectations that are only tried: these are no warnings."""
         return [line for step in self.steps for line in step.observed()]
+
+
+def read_result(path: Path) -> RunResult:
+    """Return a run as its run.json has it. Raises OSError, ValueError, TypeError or KeyError."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return RunResult(**kept | {"steps": [StepResult(**step) for step in kept["steps"]]})
 
 
 def _describe_gate(gate: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def run(options: Options, log: sqlite3.Connection, notify: Notify, queue: kernel
             held.enter_context(lookup.hold_open(options.warehouse, layer))
         result = _begin(options, log, notify, is_replay, batch_id)
         if not is_replay:
-            report_dead_runs(log, options, result.batch_id)
+            result.notes += report_dead_runs(log, options, result.batch_id)
         of_dead_runs = manifest.read_unwritten(log, options.reports)
         of_dead_runs |= manifest.complete(log, options.warehouse, options.reports)
         with suppress(OSError):  # the end of the run tries again; but this run may be killed before it

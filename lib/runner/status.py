@@ -20,7 +20,7 @@ from lib.ingest.deliveries import find_deliveries, overdue
 from lib.runner.decide import find_changed_rules, last_look, why_run
 from lib.runner.failure import command
 from lib.runner.found_files import describe_files
-from lib.runner.result import RunResult, StepResult
+from lib.runner.result import read_result
 from lib.steps import STEPS, Options, StepSpec
 from lib.storage import audit, lookup
 from lib.storage.lock import lock_holder
@@ -173,10 +173,8 @@ def _said_last(log: sqlite3.Connection, options: Options) -> list[str]:
                 for (batch_id,) in log.execute(LEFT_OPEN)]
     for (batch_id,) in log.execute(LAST_WORK):
         with suppress(OSError, ValueError, TypeError, KeyError):  # the folder was deleted, or is not whole
-            path = options.reports / "runs" / batch_id / "run.json"
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            kept["steps"] = [StepResult(**step) for step in kept["steps"]]
-            warnings += [f"run {batch_id}: {line}" for line in RunResult(**kept).warnings_about_rows()]
+            result = read_result(options.reports / "runs" / batch_id / "run.json")
+            warnings += [f"run {batch_id}: {line}" for line in result.warnings_about_rows()]
     return warnings
 
 

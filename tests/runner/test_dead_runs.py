@@ -52,14 +52,17 @@ def test_a_run_that_was_killed_in_a_step_gets_its_pages_from_the_next_run(used: 
 
 def test_a_run_that_was_killed_in_its_report_is_a_success_whose_report_is_late(used: Shop, warm: WarmRuns):
     folder = kill(used, warm, "data docs being built", "")
-    warm.run(used)  # has nothing to do
+    said = [warm.run(used, "--quiet").stderr for _ in range(2)]  # they have nothing to do
+    assert f"warning: run {folder.name}, which was killed: orders_2.csv: status has values never" in said[0]
+    assert said[1] == ""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert (run["verdict"], run["error"]) == ("success", None)
     assert run["steps"][3]["record"]["tables"]["sales_summary_daily"]["added"] == 1
     assert (folder / "4_gold.html").exists()
     assert "success" in Page(folder / "index.html").text
     status = read_status(Options(used.source, used.warehouse, used.reports), utc_now())
-    assert [run["verdict"] for run in status["runs"]] == ["nothing new", "success", "success"]
+    verdicts = [run["verdict"] for run in status["runs"]]
+    assert verdicts == ["nothing new", "nothing new", "success", "success"]
 
 
 def test_a_report_that_is_whole_or_was_deleted_is_left_alone(used: Shop, warm: WarmRuns):
