@@ -51,7 +51,7 @@ def keep_in_process(monkeypatch) -> None:
     monkeypatch.setattr("lib.runner.notebooks.execute", execute)
     monkeypatch.setattr("lib.runner.run._get_ready", lambda *_: None)
     monkeypatch.setattr("lib.runner.run.write_report", lambda *_: None)
-    monkeypatch.setattr("lib.runner.run.report_dead_runs", lambda *_: None)
+    monkeypatch.setattr("lib.runner.run.report_dead_runs", lambda *_: [])
     monkeypatch.setattr("lib.runner.kernels.start_fork", lambda *_: None)
     # The layers may be held open by one SQLite library of a process only, and the steps use ADBC's.
     monkeypatch.setattr("lib.storage.lookup.hold_open", lambda *_: nullcontext())

@@ -54,7 +54,7 @@ def test_the_gate_that_stopped_a_step_is_in_the_record_of_the_run(small: Shop, s
     assert (result.verdict, facts.status, facts.record) == ("failed", "FAILED", None)
     rule = "expect_column_values_to_be_in_set(status)"
     assert failing(facts.gates) == [("fact_orders", rule, 1, 2, ["'LOST'"])]
-    assert len(facts.gates) == 7  # those that passed are there, too
+    assert len(facts.gates) == 8  # those that passed are there, too
     assert [step.gates for step in result.steps if step is not facts] == [[], [], []]
     assert not list(small.reports.rglob(".gates"))
 

@@ -90,6 +90,8 @@ def test_every_history_equals_one_full_load(history: list[dict]):
                     model.deliver(source, name, content,
                                   list(csv.DictReader(io.StringIO(text.decode(), newline=""))),
                                   source in one["snapshot"])
+            if not model.ever:  # no file could be read so far, so there is no gold
+                continue
             if len(one["steps"]) == 4:
                 assert_equals_one_full_load(shop, model)
             if one["again"] or number == len(history) - 1:
