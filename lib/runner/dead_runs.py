@@ -45,18 +45,18 @@ def report_dead_runs(log: sqlite3.Connection, options: Options, batch_id: str) -
     for dead, begun in log.execute(DEAD).fetchall():
         folder = options.reports / "runs" / dead
         if not (folder / "run.json").exists() or not (folder / "index.html").exists():
-            # This run will have the same trouble with its own report, and say so; or what a dead run of an
-            # earlier release has left cannot be read.
-            with suppress(OSError, ValueError, TypeError, KeyError):
+            with suppress(OSError):  # this run will have the same trouble with its own report, and say so
                 rows = log.execute(ROWS, [dead]).fetchall()
-                result = _report(folder, dead, json.loads(begun), rows, options, batch_id)
+                _report(folder, dead, json.loads(begun), rows, options, batch_id)
+            with suppress(OSError, ValueError, TypeError, KeyError):  # an earlier release may have written it
+                result = read_result(folder / "run.json")
                 warnings += [f"run {dead}, which was killed: {line}"
                              for line in (*result.files, *result.warnings_about_rows())]
     return warnings
 
 
 def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], options: Options,
-            batch_id: str) -> RunResult:
+            batch_id: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     notes = [f"this report was written by run {batch_id}: this run was killed or could not write it, or its "
              "notebook was run by hand. There are no data docs of it"]
@@ -72,7 +72,6 @@ def _report(folder: Path, dead: str, begun: dict[str, Any], rows: list[tuple], o
         if not path.stat().st_size:
             path.unlink()
     write_run_page(folder)
-    return read_result(folder / "run.json")
 
 
 def _export(notebook: Path) -> str:
