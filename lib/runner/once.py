@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from lib.errors import DONE, FAILED, INTERRUPTED, as_ours, printable
 from lib.ingest.deliveries import check_source
-from lib.runner import kernels
 from lib.runner.console import Console
+from lib.runner.kernels import KernelQueue
 from lib.steps import Options
 from lib.storage.audit import open_audit
 from lib.storage.lock import LockTaken, run_lock
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_once(options: Options, console: Console, on_failure: str | None, alerts: "Alerts | None",
-             timings: bool, waiting: kernels.KernelQueue) -> int:
+             timings: bool, waiting: KernelQueue) -> int:
     """Run the pipeline once and return the exit code; call the hook `on_failure` when the run failed, and
     send `alerts`.
 
@@ -31,7 +31,6 @@ def run_once(options: Options, console: Console, on_failure: str | None, alerts:
     try:
         if not (options.warehouse / "raw.db").exists():
             check_source(options.source)
-            kernels.warm_up()  # a first run executes notebooks: what they need is imported beside the rest
         with run_lock(options.warehouse), open_audit(options.warehouse) as log:
             # Here, not above: the import takes a second, and the lock may be taken already.
             from lib.runner.run import run
